@@ -1,0 +1,64 @@
+"""Time: the database's clock, moved by an offset and a rate in demo and test only.
+
+Domain code never reads a clock: it is given `now`. In SQL the one source is `foundation.now()` (clock.sql).
+Only `recorded_at`, leases and signature windows use real time.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+
+from sqlmodel import CheckConstraint, Field, SQLModel
+
+from foundation.database import Tx
+from foundation.errors import Refusal
+from foundation.tables import instant
+
+# Việt Nam has had no daylight saving since 1975, so a fixed offset is exact and cheaper than a zone lookup.
+HANOI = timezone(timedelta(hours=7), "Asia/Ho_Chi_Minh")
+
+
+class Clock(SQLModel, table=True):
+    """The one row that moves time in a demo: now = base_at + (real now - set_at) × rate."""
+
+    __tablename__ = "clock"
+    __table_args__ = (CheckConstraint("one", name="one_row"), {"schema": "foundation"})
+    one: bool = Field(default=True, primary_key=True)
+    base_at: datetime = instant()
+    set_at: datetime = instant()
+    rate: float = Field(default=1.0)
+
+
+class ClockGoesForward(Refusal):
+    """The clock can only be moved forward: something has already happened at that time."""
+
+    status = 409
+
+
+def hanoi_day(at: datetime) -> date:
+    """The calendar day in Hanoi of an aware instant."""
+    return at.astimezone(HANOI).date()
+
+
+def hanoi(at: datetime) -> datetime:
+    """The same instant on a Hanoi wall clock."""
+    return at.astimezone(HANOI)
+
+
+def start_of_day(day: date) -> datetime:
+    """00:00 in Hanoi of that day, as a UTC instant."""
+    return datetime(day.year, day.month, day.day, tzinfo=HANOI).astimezone(UTC)
+
+
+async def now(tx: Tx) -> datetime:
+    """The platform's time, aware, UTC."""
+    at: datetime = await tx.value("select foundation.now()")
+    return at
+
+
+async def set_clock(tx: Tx, *, at: datetime, rate: float) -> datetime:
+    """Moves the platform's clock (demo and test only: the database refuses in production). Returns the new time."""
+    if at < await now(tx) - timedelta(seconds=1):
+        raise ClockGoesForward()
+    await tx.execute("select foundation.set_clock($1, $2)", at, rate)
+    return await now(tx)

@@ -1,0 +1,141 @@
+"""The way to PostgreSQL: one pool of asyncpg connections, two lanes.
+
+- `Database.transaction(operator_id)` opens a `Tx`: an asyncpg connection inside a transaction that sees one operator's
+  rows. All writes but the hot acts take it, and it commits before the route returns its answer.
+- `Database.hot(query, …)` runs one SQL function in autocommit: the call is the transaction, the function sets the
+  operator itself.
+
+Row-level security is the second wall behind every WHERE: without an operator a query finds nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+import asyncpg
+
+type_of_record = asyncpg.Record
+NOBODY = UUID(int=0)
+"""The operator of acts that belong to none (choosing a way in, reading the directory)."""
+
+
+class DatabaseUnreachable(Exception):
+    """The database does not answer; the message is one plain sentence for whoever started the process."""
+
+
+class Tx:
+    """A connection inside a transaction, opened for one operator."""
+
+    def __init__(self, connection: Any, operator_id: UUID) -> None:
+        self.connection = connection
+        self.operator_id = operator_id
+        self.wakes: list[str] = []
+
+    async def rows(self, query: str, *args: object) -> list[Any]:
+        return list(await self.connection.fetch(query, *args))
+
+    async def row(self, query: str, *args: object) -> Any:
+        """The first row, or None if there is none."""
+        return await self.connection.fetchrow(query, *args)
+
+    async def value(self, query: str, *args: object) -> Any:
+        return await self.connection.fetchval(query, *args)
+
+    async def execute(self, query: str, *args: object) -> str:
+        status: str = await self.connection.execute(query, *args)
+        return status
+
+    def wake(self, channel: str) -> None:
+        """Tells whoever listens on the channel, once this transaction is committed."""
+        self.wakes.append(channel)
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """Work inside rolls back alone if it raises; its wakes are forgotten with it."""
+        kept = len(self.wakes)
+        await self.connection.execute("savepoint act")
+        try:
+            yield
+        except BaseException:
+            await self.connection.execute("rollback to savepoint act; release savepoint act")
+            del self.wakes[kept:]
+            raise
+        await self.connection.execute("release savepoint act")
+
+
+async def _keep_session(connection: Any) -> None:
+    """No reset query: nothing of ours sets session state (the operator is local to its transaction)."""
+
+
+class Database:
+    """A pool and the two lanes over it. `publish` is told the channels to wake after each commit."""
+
+    def __init__(self, pool: Any, publish: Callable[[list[str]], Awaitable[None]] | None = None) -> None:
+        self.pool = pool
+        self.publish = publish
+
+    @classmethod
+    async def open(cls, url: str, *, size: int = 8, name: str = "motcham") -> Database:
+        """Connects, or raises DatabaseUnreachable with one sentence that holds no password."""
+        try:
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=1,
+                max_size=size,
+                reset=_keep_session,
+                timeout=10,
+                command_timeout=30,
+                server_settings={
+                    "application_name": name,
+                    "timezone": "UTC",
+                    "statement_timeout": "10s",
+                    "lock_timeout": "3s",
+                    "idle_in_transaction_session_timeout": "15s",
+                    # Our statements are single-row look-ups: compiling them would cost more than running them.
+                    "jit": "off",
+                },
+            )
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, ValueError) as error:
+            raise DatabaseUnreachable(f"The database at {safe_url(url)} does not answer: {error}") from error
+        return cls(pool)
+
+    async def close(self) -> None:
+        try:
+            await asyncio.wait_for(self.pool.close(), 5)
+        except TimeoutError:
+            self.pool.terminate()
+
+    @asynccontextmanager
+    async def transaction(self, operator_id: UUID, *, isolation: str = "read committed") -> AsyncIterator[Tx]:
+        """One request's transaction, committed when the block ends, rolled back when it raises."""
+        async with self.pool.acquire() as connection:
+            # One round trip for both; a UUID cannot carry anything but hexadecimal digits into the text.
+            await connection.execute(
+                f"begin isolation level {isolation}; select set_config('app.operator', '{UUID(str(operator_id))}', true)"
+            )
+            tx = Tx(connection, operator_id)
+            try:
+                yield tx
+                await connection.execute("commit")
+            except BaseException:
+                if not connection.is_closed():
+                    await asyncio.shield(connection.execute("rollback"))
+                raise
+        if tx.wakes and self.publish is not None:
+            await self.publish(tx.wakes)
+
+    async def hot(self, query: str, *args: object) -> Any:
+        """One call of one SQL function in autocommit; returns its first row."""
+        return await self.pool.fetchrow(query, *args)
+
+
+def safe_url(url: str) -> str:
+    """The URL without its password, fit for a terminal or a log."""
+    parts = urlsplit(url)
+    host = parse_qs(parts.query).get("host", [parts.hostname or "localhost"])[0]
+    return f"{parts.scheme}://{parts.username or ''}@{host}{parts.path}"

@@ -1,0 +1,46 @@
+"""The directory: which operator a place, an order reference, a collection account or a login belongs to.
+
+The only table keyed otherwise than by operator. It holds nothing but names of things and whose they are.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+from uuid import UUID
+
+from sqlmodel import CheckConstraint, Field, SQLModel
+
+from foundation.database import NOBODY, Database, Tx
+
+Kind = Literal["place", "place_code", "reference", "account", "operator"]
+
+
+class Entry(SQLModel, table=True):
+    """kind + key → operator. Keys: place number, place code, order reference, `bin/account`, operator code."""
+
+    __tablename__ = "directory"
+    __table_args__ = (
+        CheckConstraint("kind in ('place', 'place_code', 'reference', 'account', 'operator')", name="kind"),
+        {"schema": "foundation"},
+    )
+    kind: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    operator_id: UUID = Field(foreign_key="foundation.operator.id")
+
+
+async def enter(tx: Tx, kind: Kind, key: str) -> None:
+    """Says that the key belongs to this transaction's operator; a key of another operator stays his (an error)."""
+    await tx.execute(
+        "insert into foundation.directory (kind, key, operator_id) values ($1, $2, $3)", kind, key, tx.operator_id
+    )
+
+
+async def whose(database: Database, kind: Kind, key: str) -> UUID | None:
+    """The operator a key belongs to, or None."""
+    found: UUID | None = await database.pool.fetchval(
+        "select operator_id from foundation.directory where kind = $1 and key = $2", kind, key
+    )
+    return found
+
+
+__all__ = ["NOBODY", "Entry", "Kind", "enter", "whose"]

@@ -1,0 +1,98 @@
+"""Idempotency of requests: the same key and body get the same answer, another body is refused.
+
+The key row, the stored answer and the effect are written in one transaction, so there is no half-done state: a second
+request with the key waits up to a second on the first one's row, then is told that it is still running.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from sqlmodel import Field, SQLModel
+
+from foundation.database import Tx
+from foundation.errors import Refusal
+from foundation.tables import document, instant, octets, owner_key
+
+
+class StoredAnswer(SQLModel, table=True):
+    """The first outcome under a key. `principal` is who asked: a device, a member of staff, a visitor's form."""
+
+    __tablename__ = "stored_answer"
+    __table_args__ = {"schema": "foundation"}
+    operator_id: UUID = owner_key()
+    principal: str = Field(primary_key=True)
+    route: str = Field(primary_key=True)
+    key: str = Field(primary_key=True, max_length=255)
+    body_hash: bytes = octets()
+    answer: dict[str, Any] | None = document(default=None, nullable=True)
+    recorded_at: Any = instant()
+
+
+class KeyUsedForAnother(Refusal):
+    """This Idempotency-Key was already used for a different request; take a new key."""
+
+    status = 422
+
+
+class StillRunning(Refusal):
+    """The same request is still running; ask again in a moment."""
+
+    status = 409
+
+
+def body_hash(body: object) -> bytes:
+    """SHA-256 of a request in canonical JSON (sorted keys, no spaces)."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":"), default=str).encode()).digest()
+
+
+async def stored(tx: Tx, *, principal: str, route: str, key: str, digest: bytes) -> dict[str, Any] | None:
+    """The answer given before under this key, or None after claiming the key for this transaction.
+
+    Raises KeyUsedForAnother, StillRunning. Whoever gets None must call `store` before the transaction ends.
+    """
+    await tx.execute("set local lock_timeout = '1s'")
+    try:
+        claimed = await tx.value(
+            "insert into foundation.stored_answer (operator_id, principal, route, key, body_hash, recorded_at)"
+            " values ($1, $2, $3, $4, $5, clock_timestamp()) on conflict do nothing returning true",
+            tx.operator_id,
+            principal,
+            route,
+            key,
+            digest,
+        )
+    except asyncpg.LockNotAvailableError as error:
+        raise StillRunning() from error
+    await tx.execute("set local lock_timeout = '3s'")
+    if claimed:
+        return None
+    row = await tx.row(
+        "select body_hash, answer from foundation.stored_answer"
+        " where operator_id = $1 and principal = $2 and route = $3 and key = $4",
+        tx.operator_id,
+        principal,
+        route,
+        key,
+    )
+    if row is None or row["body_hash"] != digest:
+        raise KeyUsedForAnother()
+    answer: dict[str, Any] = json.loads(row["answer"])
+    return answer
+
+
+async def store(tx: Tx, *, principal: str, route: str, key: str, answer: dict[str, Any]) -> None:
+    """Keeps the answer under the key that `stored` claimed."""
+    await tx.execute(
+        "update foundation.stored_answer set answer = $5"
+        " where operator_id = $1 and principal = $2 and route = $3 and key = $4",
+        tx.operator_id,
+        principal,
+        route,
+        key,
+        json.dumps(answer),
+    )

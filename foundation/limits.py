@@ -1,0 +1,46 @@
+"""Rate limits for guessing: logins, PINs, enrolment codes, short codes. In Redis, or in memory where it is absent."""
+
+from __future__ import annotations
+
+import logging
+
+from limits import RateLimitItem, parse
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+
+from foundation.errors import Refusal
+
+log = logging.getLogger("motcham.limits")
+
+
+class TooManyTries(Refusal):
+    """Too many tries; please wait a few minutes."""
+
+    status = 429
+
+
+class Limits:
+    """One per process. Redis down means counting in memory, which is stricter per process and never open."""
+
+    def __init__(self, redis_url: str | None) -> None:
+        self._memory = MovingWindowRateLimiter(MemoryStorage())
+        self._shared = (
+            MovingWindowRateLimiter(RedisStorage("async+" + _scheme(redis_url), implementation="redispy"))
+            if redis_url
+            else None
+        )
+
+    async def spend(self, rule: str, *names: str) -> None:
+        """Counts one try under `names` against a rule such as `5/minute`. Raises TooManyTries."""
+        item: RateLimitItem = parse(rule)
+        try:
+            allowed = await (self._shared or self._memory).hit(item, *names)
+        except Exception as error:
+            log.warning("counting tries in memory: %s", type(error).__name__)
+            allowed = await self._memory.hit(item, *names)
+        if not allowed:
+            raise TooManyTries()
+
+
+def _scheme(redis_url: str) -> str:
+    return redis_url.replace("unix://", "redis+unix://", 1) if redis_url.startswith("unix://") else redis_url

@@ -1,0 +1,143 @@
+"""Due work: what a worker must do for an operator, by when. Claimed with a lease and a fencing token.
+
+The queue carries no row-level policy and holds nothing but operator, kind, id and times; the work itself is done in the
+operator's context. A row is written in the same transaction as its cause, so nothing due is ever forgotten; the same
+(operator, kind, id) due twice is one row with a higher version, so a cause that arrives during the work is not lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from sqlmodel import Field, Index, SQLModel, text
+
+from foundation.database import Database, Tx
+from foundation.tables import instant
+
+LEASE = timedelta(seconds=30)
+ATTEMPTS_MAX = 12
+"""After that a row is parked: it stays, is shown to finance, and waits for a person."""
+
+
+class Due(SQLModel, table=True):
+    """One thing to do. `parked_at` set = no worker touches it any more."""
+
+    __tablename__ = "due"
+    __table_args__ = (
+        Index("due_claim_idx", "due_at", postgresql_where=text("parked_at is null")),
+        {"schema": "foundation"},
+    )
+    operator_id: UUID = Field(primary_key=True, foreign_key="foundation.operator.id")
+    kind: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    due_at: datetime = instant()
+    version: int = Field(default=1)
+    attempts: int = Field(default=0)
+    lease_until: datetime | None = instant(default=None)
+    lease_token: UUID | None = None
+    parked_at: datetime | None = instant(default=None)
+    last_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A due row held by one worker until its lease ends."""
+
+    operator_id: UUID
+    kind: str
+    id: str
+    version: int
+    attempts: int
+    token: UUID
+
+
+async def enqueue(tx: Tx, kind: str, id: str, *, after: timedelta = timedelta(0)) -> None:
+    """Makes something due, in the transaction that causes it."""
+    await tx.execute(
+        "insert into foundation.due (operator_id, kind, id, due_at, version, attempts)"
+        " values ($1, $2, $3, clock_timestamp() + $4, 1, 0)"
+        " on conflict (operator_id, kind, id) do update set version = foundation.due.version + 1, attempts = 0,"
+        " parked_at = null, due_at = least(foundation.due.due_at, excluded.due_at)",
+        tx.operator_id,
+        kind,
+        id,
+        after,
+    )
+    tx.wake("due")
+
+
+async def claim(database: Database, *, most: int = 20) -> list[Claim]:
+    """Takes what is due and not held by a living lease. Real time: a lease is about processes, not about the trade."""
+    token = uuid4()
+    rows = await database.pool.fetch(
+        "with picked as ("
+        "  select operator_id, kind, id from foundation.due"
+        "  where parked_at is null and due_at <= clock_timestamp()"
+        "    and (lease_until is null or lease_until < clock_timestamp())"
+        "  order by due_at limit $1 for update skip locked)"
+        " update foundation.due d set lease_until = clock_timestamp() + $2, lease_token = $3, attempts = attempts + 1"
+        " from picked p where (d.operator_id, d.kind, d.id) = (p.operator_id, p.kind, p.id)"
+        " returning d.operator_id, d.kind, d.id, d.version, d.attempts",
+        most,
+        LEASE,
+        token,
+    )
+    return [Claim(**row, token=token) for row in rows]
+
+
+async def still_held(tx: Tx, held: Claim) -> bool:
+    """The fence: locks the row and says whether this claim is still the one. Called in the effect's transaction."""
+    return bool(
+        await tx.value(
+            "select true from foundation.due where operator_id = $1 and kind = $2 and id = $3 and lease_token = $4"
+            " for update",
+            held.operator_id,
+            held.kind,
+            held.id,
+            held.token,
+        )
+    )
+
+
+async def done(tx: Tx, held: Claim) -> None:
+    """Removes the row, unless its cause came again meanwhile: then it is due again at once."""
+    await tx.execute(
+        "with gone as (delete from foundation.due where operator_id = $1 and kind = $2 and id = $3"
+        "  and lease_token = $4 and version = $5 returning 1)"
+        " update foundation.due set lease_until = null, lease_token = null, due_at = clock_timestamp()"
+        " where operator_id = $1 and kind = $2 and id = $3 and lease_token = $4 and version <> $5",
+        held.operator_id,
+        held.kind,
+        held.id,
+        held.token,
+        held.version,
+    )
+
+
+async def failed(database: Database, held: Claim, error: str) -> None:
+    """Puts it back with exponential back-off, or parks it after ATTEMPTS_MAX tries."""
+    delay = timedelta(seconds=min(2**held.attempts, 300))
+    await database.pool.execute(
+        "update foundation.due set lease_until = null, lease_token = null, last_error = left($5, 500),"
+        " due_at = clock_timestamp() + $6, parked_at = case when attempts >= $7 then clock_timestamp() end"
+        " where operator_id = $1 and kind = $2 and id = $3 and lease_token = $4",
+        held.operator_id,
+        held.kind,
+        held.id,
+        held.token,
+        error,
+        delay,
+        ATTEMPTS_MAX,
+    )
+
+
+async def drop(tx: Tx, kind: str, id: str) -> None:
+    """The work was done elsewhere (straight after its cause): nothing is due any more, unless a worker holds it."""
+    await tx.execute(
+        "delete from foundation.due where operator_id = $1 and kind = $2 and id = $3 and lease_token is null",
+        tx.operator_id,
+        kind,
+        id,
+    )

@@ -1,0 +1,486 @@
+"""Assembles the ASGI app: what a process holds, permissions, headers, problems, health.
+
+A service hands in its routers and templates; this room knows nothing of them. A route without a declared permission
+(`@permit`) stops the app from starting.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from urllib.parse import quote, urlsplit
+from uuid import UUID
+
+import asyncpg
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, StreamingResponse
+from fastapi.routing import APIRoute
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from foundation import code as codes
+from foundation import directory, pages, qr, strict_json, texts
+from foundation.code import CodeKeys, Kind, TicketCode
+from foundation.database import Database, Tx
+from foundation.device import Attendant
+from foundation.errors import BadPayload, Forbidden, LoginNeeded, NotFound, Refusal, refusal_of_constraint
+from foundation.limits import Limits
+from foundation.live import Live
+from foundation.seal import Sealer
+from foundation.settings import Settings
+from foundation.staff import OnDuty, Token, who_is_on_duty
+
+log = logging.getLogger("motcham.web")
+BODY_MAX_BYTES = 64 * 1024
+PUBLIC = "public"
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+
+ShowCode = Callable[[Request, "Platform", UUID, TicketCode], Awaitable[Response]]
+TabletFacts = Callable[[Tx, Attendant | None, Sequence[int], datetime], Awaitable[dict[str, Any]]]
+
+
+@dataclass
+class Service:
+    """What a service gives to the app.
+
+    `shows`: who draws the page behind `/T/<code>` for codes of a kind. `tablet`: what a tablet at some places needs to
+    know of this service, e.g. `{"places": [...]}`.
+    """
+
+    name: str
+    routers: Sequence[APIRouter]
+    static: dict[str, Path] = field(default_factory=dict)
+    shows: dict[Kind, ShowCode] = field(default_factory=dict)
+    tablet: TabletFacts | None = None
+
+
+@dataclass
+class Platform:
+    """What a process holds while it runs; everything that can be opened is opened in `running`."""
+
+    settings: Settings
+    database: Database
+    live: Live
+    limits: Limits
+    sealer: Sealer
+    codes: CodeKeys
+    city: Database | None = None
+
+
+def platform(request: Request) -> Platform:
+    """The platform of this request, for `Depends`."""
+    found: Platform = request.app.state.platform
+    return found
+
+
+Here = Annotated[Platform, Depends(platform)]
+
+
+def language(request: Request) -> str:
+    """The reader's language, for `Depends`."""
+    return texts.choose_language(
+        request.query_params.get("lang"), request.cookies.get("lang"), request.headers.get("accept-language")
+    )
+
+
+Language = Annotated[str, Depends(language)]
+
+
+def permit(permission: str) -> Callable[[Endpoint], Endpoint]:
+    """Declares who may call a route: `public`, `device` (an enrolled tablet), or a staff permission."""
+
+    def declare(endpoint: Endpoint) -> Endpoint:
+        endpoint.permission = permission  # type: ignore[attr-defined]
+        return endpoint
+
+    return declare
+
+
+def session_cookie(settings: Settings) -> str:
+    """`__Host-` binds the cookie to this host over TLS; plain http (the demo) cannot carry the prefix."""
+    return "__Host-motcham" if settings.secure else "motcham"
+
+
+async def staff(request: Request, here: Here) -> OnDuty:
+    """Who is logged in, with the permission this route declares. Raises LoginNeeded, Forbidden."""
+    token = Token.read(request.cookies.get(session_cookie(here.settings)))
+    if token is None:
+        raise LoginNeeded()
+    async with here.database.transaction(token.operator_id) as tx:
+        person = await who_is_on_duty(tx, token)
+    if request.scope["route"].endpoint.permission not in person.permissions:
+        raise Forbidden()
+    if request.method not in ("GET", "HEAD"):
+        sent = request.headers.get("x-csrf-token") or (await request.form()).get("csrf")
+        if sent != person.csrf:
+            raise FormExpired()
+    return person
+
+
+Clerk = Annotated[OnDuty, Depends(staff)]
+
+
+def bearer(request: Request) -> Token:
+    """The token of an `Authorization: Bearer` header. Raises LoginNeeded."""
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    token = Token.read(value) if scheme.lower() == "bearer" else None
+    if token is None:
+        raise LoginNeeded()
+    return token
+
+
+Bearer = Annotated[Token, Depends(bearer)]
+
+
+class FormExpired(Refusal):
+    """This form is no longer valid; go back, load the page again and send it once more."""
+
+    status = 403
+
+
+class ForeignOrigin(Refusal):
+    """This request came from another site and was not carried out."""
+
+    status = 403
+
+
+class NoSuchCode(NotFound):
+    """This code is not one of ours, or it was not read completely."""
+
+
+class TooLarge(Refusal):
+    """What was sent is too large."""
+
+    status = 413
+
+
+class WrongMethod(Refusal):
+    """This address does not answer to that method."""
+
+    status = 405
+
+
+class NotReady(Refusal):
+    """The platform is not ready yet; try again in a moment."""
+
+    status = 503
+
+
+class SomethingBroke(Refusal):
+    """Something went wrong on our side; nothing was lost. Please try again."""
+
+    status = 500
+
+
+def create_app(
+    settings: Settings,
+    services: Sequence[Service],
+    running: Callable[[], Any],
+) -> FastAPI:
+    """The app of the services in `settings.services`. `running()` is an async context that yields the Platform."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with running() as held:
+            app.state.platform = held
+            yield
+
+    app = FastAPI(
+        title="Một Chạm",
+        version="1",
+        lifespan=lifespan,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=True,
+        responses={"default": {"description": "A refusal (RFC 9457)", "content": {"application/problem+json": {}}}},
+    )
+    app.state.settings = settings
+    app.state.services = services
+    app.include_router(own_routes)
+    for service in services:
+        for router in service.routers:
+            app.include_router(router)
+        for path, folder in service.static.items():
+            app.mount(path, StaticFiles(directory=folder), name=f"{service.name}:{path}")
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
+    refuse_undeclared(app)
+    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(RequestValidationError, _unreadable)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(asyncpg.PostgresError, _database)
+    app.add_exception_handler(Exception, _broken)
+    app.add_middleware(Guard, settings=settings)
+    return app
+
+
+def refuse_undeclared(app: FastAPI) -> None:
+    """Stops the start if a route has no permission, or one that nothing enforces."""
+    for route in all_routes(app.router):
+        permission = getattr(route.endpoint, "permission", None)
+        if permission is None:
+            raise RuntimeError(f"{route.path} declares no permission; say @permit(...)")
+        asked = {d.call for d in _dependants(route.dependant)}
+        if permission not in (PUBLIC, "device", "bank") and staff not in asked:
+            raise RuntimeError(f"{route.path} declares {permission} but nobody asks who is there (Clerk)")
+        if permission == "device" and bearer not in asked:
+            raise RuntimeError(f"{route.path} declares device but takes no bearer token")
+
+
+def all_routes(router: Any) -> list[APIRoute]:
+    """Every route of ours, also those that stand in included routers."""
+    found: list[APIRoute] = []
+    for route in router.routes:
+        if isinstance(route, APIRoute):
+            found.append(route)
+        elif hasattr(route, "original_router"):
+            found.extend(all_routes(route.original_router))
+    return found
+
+
+def _dependants(dependant: Any) -> list[Any]:
+    return [dependant, *(d for sub in dependant.dependencies for d in _dependants(sub))]
+
+
+class Guard:
+    """Around every request: size of the body, origin of unsafe requests, security headers, masked log."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self.own_host = urlsplit(settings.public_url).netloc
+        self.lax_host = settings.environment != "production"
+        policy = (
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+            "font-src 'self'; manifest-src 'self'; worker-src 'self'; media-src 'self'; form-action 'self'; "
+            "frame-ancestors 'none'; base-uri 'none'; object-src 'none'"
+        )
+        self.headers = [
+            (b"content-security-policy", policy.encode()),
+            (b"referrer-policy", b"no-referrer"),
+            (b"x-content-type-options", b"nosniff"),
+            (b"cross-origin-opener-policy", b"same-origin"),
+        ]
+        if settings.secure:
+            self.headers.append((b"strict-transport-security", b"max-age=31536000"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        refusal = self._refusal(scope["method"], headers)
+        if refusal is not None:
+            request = Request(scope)
+            await (await _refused(request, refusal))(scope, receive, self._sender(scope, send))
+            return
+        taken = 0
+
+        async def bounded() -> Message:
+            nonlocal taken
+            message = await receive()
+            if message["type"] == "http.request":
+                taken += len(message.get("body", b""))
+                if taken > BODY_MAX_BYTES:
+                    raise TooLarge()
+            return message
+
+        await self.app(scope, bounded, self._sender(scope, send))
+
+    def _refusal(self, method: str, headers: dict[bytes, bytes]) -> Refusal | None:
+        if method in ("GET", "HEAD", "OPTIONS"):
+            return None
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > BODY_MAX_BYTES:
+            return TooLarge()
+        # Browsers say where an unsafe request comes from; programs (tablet app, bank) carry tokens instead.
+        if headers.get(b"sec-fetch-site", b"same-origin") not in (b"same-origin", b"none"):
+            return ForeignOrigin()
+        origin = headers.get(b"origin")
+        if origin is not None:
+            host = urlsplit(origin.decode("latin-1")).netloc
+            allowed = {self.own_host} | ({headers.get(b"host", b"").decode("latin-1")} if self.lax_host else set())
+            if host not in allowed:
+                return ForeignOrigin()
+        return None
+
+    def _sender(self, scope: Scope, send: Send) -> Send:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message.setdefault("headers", [])
+                message["headers"] = [*message["headers"], *self.headers]
+                if message["status"] >= 400:
+                    log.info("%s %s %s", scope["method"], mask(scope["path"]), message["status"])
+            await send(message)
+
+        return with_headers
+
+
+def mask(path: str) -> str:
+    """A path fit for a log: what follows `/T/` is a bearer secret."""
+    head, sep, rest = path.partition("/T/")
+    return f"{head}{sep}{rest[:4]}…" if sep and rest else path
+
+
+def problem(request: Request, refusal: Refusal) -> Response:
+    """A refusal as `application/problem+json` in the reader's language."""
+    body = {
+        "type": "about:blank",
+        "status": refusal.status,
+        "code": refusal.code,
+        "title": texts.refusal_text(language(request), refusal),
+        **{key: value for key, value in refusal.facts.items() if isinstance(value, (str, int, bool))},
+    }
+    headers = {"retry-after": "1"} if refusal.code == "still_running" else None
+    return JSONResponse(body, refusal.status, headers, media_type="application/problem+json")
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    path = request.scope["path"]
+    if path.startswith("/api/"):
+        return problem(request, error)
+    if isinstance(error, LoginNeeded) and path.startswith(("/finance", "/manage")):
+        return RedirectResponse(f"/finance/login?next={quote(path)}", 303)
+    return pages.render(request, "foundation/refusal.html", status=error.status, refusal=error)
+
+
+async def _unreadable(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return await _refused(request, BadPayload(reason=strict_json.explain(error.errors())))
+
+
+async def _database(request: Request, error: Exception) -> Response:
+    """A violated constraint that has a name among our refusals is that refusal; anything else is a defect."""
+    refusal = refusal_of_constraint(getattr(error, "constraint_name", None))
+    return await (_refused(request, refusal) if refusal else _broken(request, error))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, Refusal):  # raised while FastAPI was reading the body
+        return await _refused(request, error.__cause__)
+    known: dict[int, type[Refusal]] = {404: NotFound, 405: WrongMethod, 413: TooLarge, 403: Forbidden}
+    return await _refused(request, known[error.status_code]() if error.status_code in known else BadPayload(reason=""))
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    log.exception("%s %s broke", request.method, mask(request.url.path), exc_info=error)
+    return await _refused(request, SomethingBroke())
+
+
+own_routes = APIRouter(route_class=strict_json.StrictRoute)
+
+
+@own_routes.get("/healthz", include_in_schema=False)
+@permit(PUBLIC)
+async def healthz() -> PlainTextResponse:
+    return PlainTextResponse("ok")
+
+
+@own_routes.get("/readyz", include_in_schema=False)
+@permit(PUBLIC)
+async def readyz(here: Here) -> PlainTextResponse:
+    """Ready when the database answers and is not replaying its log."""
+    if await here.database.pool.fetchval("select pg_is_in_recovery()"):
+        raise NotReady()
+    return PlainTextResponse("ready")
+
+
+@own_routes.get("/language/{code}", include_in_schema=False)
+@permit(PUBLIC)
+async def choose_language(request: Request, code: str, back: str = "/") -> Response:
+    """Remembers the reader's language and goes back to a page of ours (never to another site)."""
+    local = back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/"
+    answer = RedirectResponse(local, 303)
+    if code in texts.languages():
+        answer.set_cookie("lang", code, max_age=31_536_000, samesite="lax", secure=platform(request).settings.secure)
+    return answer
+
+
+@own_routes.get("/", include_in_schema=False)
+@permit(PUBLIC)
+async def home(request: Request, here: Here) -> Response:
+    """Choose your way in."""
+    operators = await here.database.pool.fetch(
+        "select distinct operator_id from foundation.directory where kind = 'place'"
+    )
+    places: list[Any] = []
+    for row in operators:
+        async with here.database.transaction(row["operator_id"]) as tx:
+            places += await tx.rows(
+                "select code, service, case when $2 = 'vi' then name_vi else name_en end as name from foundation.place"
+                " where operator_id = $1",
+                tx.operator_id,
+                language(request),
+            )
+    return pages.render(request, "foundation/home.html", places=sorted(places, key=lambda place: place["code"]))
+
+
+async def behind(here: Platform, text: str) -> tuple[UUID, TicketCode, str]:
+    """The operator and content of a code of ours, from its signature and the directory. Raises NoSuchCode."""
+    try:
+        signed = codes.read(text)
+        found = here.codes.verify(signed)
+    except (codes.CodeForged, codes.CodeUnreadable) as error:
+        raise NoSuchCode() from error
+    operator_id = await directory.whose(here.database, "place", str(found.place))
+    if operator_id is None:
+        raise NoSuchCode()
+    return operator_id, found, signed
+
+
+@own_routes.get("/T/{text}", include_in_schema=False)
+@permit(PUBLIC)
+async def page_of_code(request: Request, here: Here, text: str) -> Response:
+    """The page behind a code, drawn by the service whose kind of code it is."""
+    operator_id, found, _ = await behind(here, text)
+    for service in request.app.state.services:
+        if found.kind in service.shows:
+            answer: Response = await service.shows[found.kind](request, here, operator_id, found)
+            return answer
+    raise NoSuchCode()
+
+
+@own_routes.get("/T/{text}/qr.{form}", include_in_schema=False)
+@permit(PUBLIC)
+async def picture_of_code(here: Here, text: str, form: str) -> Response:
+    """A code as a picture, to save or to show."""
+    _, _, signed = await behind(here, text)
+    url = codes.as_url(here.settings.public_url, signed)
+    headers = {"cache-control": "private, max-age=86400"}
+    if form == "svg":
+        return Response(qr.svg(url), media_type="image/svg+xml", headers=headers)
+    return Response(qr.ticket_png(url), media_type="image/png", headers=headers)
+
+
+@own_routes.get("/docs", include_in_schema=False)
+@permit(PUBLIC)
+async def docs(request: Request) -> Response:
+    """The interfaces, readable without JavaScript and without anything from elsewhere."""
+    return pages.render(request, "foundation/docs.html", openapi=request.app.openapi())
+
+
+def events(here: Platform, channel: str, state: Callable[[], Coroutine[Any, Any, str]], seen: str) -> StreamingResponse:
+    """Server-sent events: one `change` as soon as `state()` differs from what the page has `seen`.
+
+    The channel is listened to before the state is read, so a change between page and stream is not missed.
+    """
+
+    async def stream() -> AsyncIterator[str]:
+        yield "retry: 1000\n\n"
+        async for changed in here.live.changes(channel, seconds=15):
+            if await state() != seen:
+                yield "event: change\ndata: 1\n\n"
+                return
+            if not changed:
+                yield ": still here\n\n"
+
+    return StreamingResponse(stream(), media_type="text/event-stream", headers={"cache-control": "no-store"})
