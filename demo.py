@@ -1,0 +1,224 @@
+"""The demo city: two site authorities, a parking firm, their places, prices, people and tablets.
+
+Prices and rules are Hanoi's (People's Council 06/12/2023; QĐ 44/2017/QĐ-UBND); firms and people are invented. It is
+built once per database, as the app, through the same acts a back office uses.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from uuid import UUID
+
+from foundation import clock, device, directory
+from foundation.code import CodeKeys
+from foundation.database import Database, Tx
+from foundation.operator import PlaceView
+from foundation.settings import Settings
+from foundation.staff import add_staff
+from parking.lot import TariffView, open_lot
+from parking.plate import VehicleClass
+from payments import ledger
+from ticketing.site import ENTRANCE, OfferView, open_site
+
+VANMIEU = UUID("0190a000-0000-7000-8000-000000000001")
+THANGLONG = UUID("0190a000-0000-7000-8000-000000000002")
+DONGDA = UUID("0190a000-0000-7000-8000-000000000003")
+
+PIN = "246810"
+PASSWORD = "mot-cham-demo"  # noqa: S105 - printed by `make run`; production has no demo city
+
+OPERATORS = (
+    # id, code, names, bank identification number, collection account, account owner
+    (
+        VANMIEU,
+        "vanmieu",
+        "Trung tâm Văn Miếu – Quốc Tử Giám",
+        "Temple of Literature Centre",
+        "970436",
+        "1023456789012",
+        "TT VAN MIEU QUOC TU GIAM",
+    ),
+    (
+        THANGLONG,
+        "thanglong",
+        "Trung tâm Hoàng thành Thăng Long",
+        "Thang Long Citadel Centre",
+        "970415",
+        "110019324180",
+        "TT HOANG THANH THANG LONG",
+    ),
+    (
+        DONGDA,
+        "dongda",
+        "Công ty Trông giữ xe Đống Đa",
+        "Dong Da Parking Company",
+        "970418",
+        "12410001234567",
+        "CTY TRONG GIU XE DONG DA",
+    ),
+)
+
+DAY = {"day_from": "06:00", "day_to": "18:00", "timezone": "Asia/Ho_Chi_Minh"}
+MOTORBIKE_RULE = {"kind": "day_night", "day_vnd": 5_000, "night_vnd": 8_000, "day_night_vnd": 12_000, **DAY}
+BICYCLE_RULE = {"kind": "day_night", "day_vnd": 3_000, "night_vnd": 5_000, "day_night_vnd": 7_000, **DAY}
+
+
+async def build(settings: Settings) -> bool:
+    """Builds the demo city unless it is there. True if it was built now."""
+    database = await Database.open(settings.url("database_app_url"), size=2, name="motcham demo")
+    try:
+        if await database.pool.fetchval("select count(*) from foundation.operator"):
+            return False
+        for operator_id, code, name_vi, name_en, bin, account, owner in OPERATORS:
+            async with database.transaction(operator_id) as tx:
+                await _operator(tx, code, name_vi, name_en, bin, account, owner)
+                await PLACES[operator_id](tx)
+                await _people(tx, code)
+        return True
+    finally:
+        await database.close()
+
+
+async def enrolment_codes(settings: Settings) -> dict[str, str]:
+    """A fresh one-time enrolment code per operator, for the terminal of `make run`."""
+    database = await Database.open(settings.url("database_app_url"), size=1, name="motcham demo")
+    try:
+        codes = {}
+        for operator_id, code, *_ in OPERATORS:
+            async with database.transaction(operator_id) as tx:
+                places = [
+                    row["number"]
+                    for row in await tx.rows("select number from foundation.place where operator_id = $1", operator_id)
+                ]
+                codes[code] = await device.offer_enrolment(
+                    tx, operator_code=code, device_name=f"Tablet {code}", places=places
+                )
+        return codes
+    finally:
+        await database.close()
+
+
+async def _operator(tx: Tx, code: str, name_vi: str, name_en: str, bin: str, account: str, owner: str) -> None:
+    await tx.execute(
+        "insert into foundation.operator (id, code, name_vi, name_en) values ($1, $2, $3, $4)",
+        tx.operator_id,
+        code,
+        name_vi,
+        name_en,
+    )
+    await directory.enter(tx, "operator", code)
+    await directory.enter(tx, "account", f"{bin}/{account}")
+    await ledger.open_accounts(tx)
+    await tx.execute(
+        "insert into payments.collection_account (operator_id, bin, account, owner_name) values ($1, $2, $3, $4)",
+        tx.operator_id,
+        bin,
+        account,
+        owner,
+    )
+
+
+async def _people(tx: Tx, code: str) -> None:
+    await add_staff(tx, login="01", name="Nguyễn Thị An", roles=["attendant"], secret=PIN)
+    await add_staff(tx, login="02", name="Trần Văn Bình", roles=["attendant", "supervisor"], secret=PIN)
+    await add_staff(tx, login="ketoan", name="Lê Thu Cúc", roles=["finance"], secret=PASSWORD)
+    await add_staff(tx, login="quanly", name="Phạm Quốc Dũng", roles=["manager"], secret=PASSWORD)
+
+
+async def _van_mieu(tx: Tx) -> None:
+    await open_site(
+        tx,
+        place=PlaceView(
+            VANMIEU,
+            1,
+            "VANMIEU",
+            "ticketing",
+            "Văn Miếu – Quốc Tử Giám",
+            "Temple of Literature",
+            "58 Quốc Tử Giám",
+            "00226",
+        ),
+        slug="van-mieu",
+        opens_minute=0,
+        closes_minute=24 * 60,  # sources disagree about the hours, and a demo is played at any time of day
+        offers=[
+            OfferView(ENTRANCE, date(2014, 1, 1), date(2024, 1, 1), 30_000, "Vé tham quan", "Entrance"),
+            OfferView(ENTRANCE, date(2024, 1, 1), None, 70_000, "Vé tham quan", "Entrance"),
+        ],
+    )
+    await open_lot(
+        tx,
+        place=PlaceView(
+            VANMIEU,
+            2,
+            "VM1",
+            "parking",
+            "Bãi xe máy Văn Miếu",
+            "Temple of Literature motorbike lot",
+            "58 Quốc Tử Giám",
+            "00226",
+        ),
+        capacity=200,
+        grace_minutes=15,
+        tariffs=[
+            TariffView(VehicleClass.MOTORBIKE, 1, date(2018, 1, 1), None, MOTORBIKE_RULE, "Xe máy", "Motorbike"),
+            TariffView(VehicleClass.BICYCLE, 2, date(2018, 1, 1), None, BICYCLE_RULE, "Xe đạp", "Bicycle"),
+        ],
+    )
+
+
+async def _thang_long(tx: Tx) -> None:
+    await open_site(
+        tx,
+        place=PlaceView(
+            THANGLONG,
+            3,
+            "THANGLONG",
+            "ticketing",
+            "Hoàng thành Thăng Long",
+            "Imperial Citadel of Thang Long",
+            "19C Hoàng Diệu",
+            "00004",
+        ),
+        slug="thang-long",
+        opens_minute=0,
+        closes_minute=24 * 60,  # sources disagree about the hours, and a demo is played at any time of day
+        offers=[
+            OfferView(ENTRANCE, date(2014, 1, 1), date(2024, 1, 1), 30_000, "Vé tham quan", "Entrance"),
+            OfferView(ENTRANCE, date(2024, 1, 1), date(2025, 1, 1), 70_000, "Vé tham quan", "Entrance"),
+            OfferView(ENTRANCE, date(2025, 1, 1), None, 100_000, "Vé tham quan", "Entrance"),
+        ],
+    )
+
+
+async def _dong_da(tx: Tx) -> None:
+    await open_lot(
+        tx,
+        place=PlaceView(
+            DONGDA, 4, "DD1", "parking", "Bãi ô tô Đống Đa", "Dong Da car park", "Phố Đặng Văn Ngữ", "00235"
+        ),
+        capacity=60,
+        grace_minutes=15,
+        tariffs=[
+            TariffView(
+                VehicleClass.CAR,
+                1,
+                date(2018, 1, 1),
+                None,
+                {
+                    "kind": "hour_bands",
+                    "bands": [
+                        {"up_to_hour": 2, "price_vnd": 25_000},
+                        {"up_to_hour": 4, "price_vnd": 35_000},
+                        {"up_to_hour": None, "price_vnd": 45_000},
+                    ],
+                },
+                "Ô tô đến 9 chỗ",
+                "Car, up to 9 seats",
+            )
+        ],
+    )
+
+
+PLACES = {VANMIEU: _van_mieu, THANGLONG: _thang_long, DONGDA: _dong_da}
+__all__ = ["CodeKeys", "build", "clock", "enrolment_codes"]

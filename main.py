@@ -1,0 +1,242 @@
+"""The only file that sees every service: the command line `motcham`, and how the platform is put together.
+
+Routes, acts and tables stand in the services; here stands who is told what when a line is paid, which routes a process
+answers, and which commands there are. Each command imports what it needs when it is called, so that `--help` is fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foundation.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from foundation.web import Platform
+
+
+def compose() -> None:
+    """Says what happens when a line is paid, and who can explain what a line was."""
+    import parking.stay
+
+    import payments
+    import ticketing.order
+
+    payments.when_paid("ticketing.order", ticketing.order.paid)
+    payments.explained_by("ticketing.order", ticketing.order.describe)
+    payments.when_paid("parking.stay", parking.stay.paid)
+    payments.explained_by("parking.stay", parking.stay.describe)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Platform]:
+    """Everything a process holds, opened and closed in order."""
+    from foundation.code import CodeKeys
+    from foundation.database import Database
+    from foundation.limits import Limits
+    from foundation.live import Live
+    from foundation.seal import Sealer
+    from foundation.web import Platform
+
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
+    database = await Database.open(settings.url("database_app_url"), size=settings.database_pool, name="motcham app")
+    city = None
+    if settings.database_city_url:
+        city = await Database.open(settings.url("database_city_url"), size=2, name="motcham city")
+    live = Live(database, redis_url)
+    await live.start()
+    try:
+        yield Platform(
+            settings=settings,
+            database=database,
+            live=live,
+            limits=Limits(redis_url),
+            sealer=Sealer(settings.root, database),
+            codes=CodeKeys({1: settings.root}, settings.environment),
+            city=city,
+        )
+    finally:
+        await live.stop()
+        await database.close()
+        if city:
+            await city.close()
+
+
+def app() -> FastAPI:
+    """The web process's ASGI app, from the environment (uvicorn's factory)."""
+    settings = Settings()
+    return assemble(settings)
+
+
+def assemble(settings: Settings) -> FastAPI:
+    """The app of the services named in `settings.services`."""
+    import parking.web
+    import payments.web
+
+    import ticketing.web
+    from foundation import device_api, manage_api
+    from foundation.web import Service, create_app
+
+    compose()
+    known = {"payments": payments.web.service, "parking": parking.web.service, "ticketing": ticketing.web.service}
+    services = [known[name](settings) for name in settings.service_names]
+    tablet = Service(
+        "tablet", [device_api.routes, manage_api.routes], static={"/tablet": Path(__file__).parent / "tablet"}
+    )
+    made = create_app(settings, [*services, tablet], lambda: running(settings))
+    made.state.move_bank_clock = _move_bank_clock
+    return made
+
+
+async def _move_bank_clock(here: Platform, at: datetime, rate: float) -> None:
+    """The mock bank's clock goes with ours (demo and test only)."""
+    from payments.gateway.bank import Bank
+
+    bank = Bank(here.settings.bank_url, here.settings.bank_api_key.get_secret_value())
+    try:
+        await bank.set_clock(at=at, rate=rate)
+    finally:
+        await bank.close()
+
+
+def command(arguments: Sequence[str] | None = None) -> int:
+    """`motcham <command>`; returns the exit code. What goes wrong is said in one sentence on standard error."""
+    parser = argparse.ArgumentParser(prog="motcham", description="Một Chạm: cashless parking and ticketing for Hanoi.")
+    commands = parser.add_subparsers(dest="name", required=True, metavar="command")
+    for name, (_, help) in COMMANDS.items():
+        commands.add_parser(name, help=help, add_help=False)
+    chosen, rest = parser.parse_known_args(arguments)
+    act, _ = COMMANDS[chosen.name]
+    try:
+        return act(rest)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _web(_: list[str]) -> int:
+    import uvicorn
+
+    settings = Settings()
+    if settings.workers > 1 and settings.redis_url is None:
+        print("Without Redis only one web worker may run: set WORKERS=1 or REDIS_URL.", file=sys.stderr)
+        return 2
+    uvicorn.run(
+        "main:app",
+        factory=True,
+        host=settings.bind,
+        port=settings.port,
+        workers=settings.workers if settings.workers > 1 else None,
+        access_log=False,
+        server_header=False,
+        log_level="info",
+        timeout_graceful_shutdown=5,
+        ssl_certfile=str(settings.tls_certificate) if settings.tls_certificate else None,
+        ssl_keyfile=str(settings.tls_key) if settings.tls_key else None,
+    )
+    return 0
+
+
+def _worker(_: list[str]) -> int:
+    compose()
+    asyncio.run(_work(Settings()))
+    return 0
+
+
+async def _work(settings: Settings) -> None:
+    """The worker of all services: what is due, and what is asked of the bank again and again."""
+    from foundation import worker
+    from payments import application, cashless_share, notice
+    from payments.gateway.bank import Bank
+
+    stop, woken = asyncio.Event(), asyncio.Event()
+    worker.stop_on_signals(stop)
+    gateway = Bank(settings.bank_url, settings.bank_api_key.get_secret_value())
+    async with running(settings) as here:
+
+        async def poll() -> None:
+            await notice.poll(here.database, here.sealer, gateway)
+
+        listener = asyncio.create_task(_pass_on(here, woken))
+        try:
+            await worker.work(
+                here.database,
+                {application.APPLY: notice.apply_due, "payments.rollup": cashless_share.recount},
+                (worker.Periodic("polling the bank", settings.poll_seconds, poll),),
+                woken,
+                stop,
+            )
+        finally:
+            listener.cancel()
+            await gateway.close()
+
+
+async def _pass_on(here: Platform, woken: asyncio.Event) -> None:
+    async for _ in here.live.changes("due", seconds=60):
+        woken.set()
+
+
+def _migrate(_: list[str]) -> int:
+    from foundation.migrate import MigrationRefused, migrate
+
+    settings = Settings()
+    try:
+        asyncio.run(migrate(settings.url("database_url"), root=settings.root, environment=settings.environment))
+    except (MigrationRefused, ValueError) as error:
+        print(f"motcham: {error}", file=sys.stderr)
+        return 1
+    print("The database is up to date.")
+    return 0
+
+
+def _check_migrations(_: list[str]) -> int:
+    from foundation.check_migrations import check
+
+    return check()
+
+
+def _run(rest: list[str]) -> int:
+    import run
+
+    return run.run(rest)
+
+
+def _clean(rest: list[str]) -> int:
+    import run
+
+    return run.clean(rest)
+
+
+def _story(rest: list[str]) -> int:
+    import story
+
+    return story.play(rest)
+
+
+def _books(_: list[str]) -> int:
+    from payments import books
+
+    return books.report(Settings())
+
+
+COMMANDS = {
+    "run": (_run, "start everything on this machine: servers, web, worker, mock bank, demo city"),
+    "story": (_story, "play a whole day over HTTP against a running platform"),
+    "books": (_books, "prove that the books balance (M1-M10) and name what does not fit"),
+    "migrate": (_migrate, "bring the database of DATABASE_URL to today's shape"),
+    "check-migrations": (_check_migrations, "compare the migrations with the tables and files"),
+    "web": (_web, "answer requests (used by `run` and in production)"),
+    "worker": (_worker, "do what is due: receipts, polling, rollups"),
+    "clean": (_clean, "remove the data of `run`, after asking"),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(command())

@@ -1,0 +1,29 @@
+"""Payments takes money for a reference it does not understand. This is its door: other services import nothing else.
+
+- `charge(tx, lines=…)` in the caller's own transaction; `find` looks one up;
+- `note_free` writes the facts of what costs nothing;
+- `record_cash` sells for notes into the drawer of an open shift;
+- `when_paid(purpose, act)` and `explained_by(purpose, …)` are said once, at composition.
+"""
+
+from payments.cash import CashSale, PayOrder, pay_json, record_cash
+from payments.explain import Explanation, explained_by
+from payments.payment import ChargeView, Facts, Line, NoSuchCharge, PaidLine, charge, find, note_free, when_paid
+
+__all__ = [
+    "CashSale",
+    "ChargeView",
+    "Explanation",
+    "Facts",
+    "Line",
+    "NoSuchCharge",
+    "PaidLine",
+    "PayOrder",
+    "charge",
+    "explained_by",
+    "find",
+    "note_free",
+    "pay_json",
+    "record_cash",
+    "when_paid",
+]

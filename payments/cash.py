@@ -1,0 +1,229 @@
+"""Notes: a sale for cash goes into the drawer of an open shift and gets a receipt number without gaps.
+
+Two facts are kept apart (design.md 4). The guest paid with notes: CASH. If the attendant then transfers the amount
+himself, the channel is ATTENDANT_PROXY and the statistics show it apart; his transfer, when it arrives, buys the notes
+out of the drawer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from random import SystemRandom
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger
+from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel
+
+from foundation import directory
+from foundation.database import Tx
+from foundation.device import Attendant
+from foundation.tables import instant, keys, new_id, owner_key
+from payments import ledger, payment, reference, shift
+from payments.gateway import vietqr
+from payments.ledger import Source
+from payments.payment import Line
+from payments.receipt import collection_account
+
+_draw = SystemRandom()
+
+
+class CashReceipt(SQLModel, table=True):
+    """One sale for notes, numbered within its shift."""
+
+    __tablename__ = "cash_receipt"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            keys("shift_id"), ["payments.shift.operator_id", "payments.shift.id"], name="cash_receipt_shift_fkey"
+        ),
+        ForeignKeyConstraint(
+            keys("charge_id"), ["payments.charge.operator_id", "payments.charge.id"], name="cash_receipt_charge_fkey"
+        ),
+        CheckConstraint("amount_vnd > 0 and number > 0", name="amount"),
+        {"schema": "payments", "comment": "insert-only: a receipt was handed out"},
+    )
+    operator_id: UUID = owner_key()
+    shift_id: UUID = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    id: UUID
+    charge_id: UUID
+    amount_vnd: int = Field(sa_type=BigInteger)
+    proxy: bool
+    staff_id: UUID
+    at: datetime = instant()
+
+
+class ProxyTransferRow(SQLModel, table=True):
+    """What an attendant still has to transfer for a guest whose notes he keeps."""
+
+    __tablename__ = "proxy_transfer"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            keys("shift_id", "receipt_number"),
+            ["payments.cash_receipt.operator_id", "payments.cash_receipt.shift_id", "payments.cash_receipt.number"],
+            name="proxy_transfer_receipt_fkey",
+        ),
+        CheckConstraint("received_vnd between 0 and amount_vnd", name="received"),
+        {"schema": "payments"},
+    )
+    operator_id: UUID = owner_key()
+    reference: str = Field(primary_key=True)
+    shift_id: UUID
+    receipt_number: int
+    amount_vnd: int = Field(sa_type=BigInteger)
+    received_vnd: int = Field(default=0, sa_type=BigInteger)
+    asked_at: datetime = instant()
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyTransfer:
+    """An attendant's own transfer that is (partly) outstanding or done."""
+
+    reference: str
+    shift_id: UUID
+    amount_vnd: int
+    received_vnd: int
+    shift_closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PayOrder:
+    """How to make one transfer: what a VietQR says, in words and as its payload."""
+
+    reference: str
+    vietqr: str
+    bin: str
+    bank: str
+    account: str
+    payee: str
+    amount_vnd: int
+
+
+def pay_json(order: PayOrder) -> dict[str, Any]:
+    """A pay order as the tablet gets it."""
+    return asdict(order)
+
+
+@dataclass(frozen=True, slots=True)
+class CashSale:
+    """A sale for notes: its number in the shift and, for a proxy sale, what the attendant must transfer."""
+
+    receipt_number: int
+    amount_vnd: int
+    proxy: bool
+    charge_id: UUID
+    pay: PayOrder | None
+
+
+async def record_cash(
+    tx: Tx, who: Attendant, *, lines: list[Line], proxy: bool, return_path: str, now: datetime
+) -> CashSale:
+    """Sells the lines for notes: charge, drawer, receipt number, and the acts of the services, in one transaction.
+
+    `proxy`: the attendant keeps the notes and transfers the amount himself. Raises NoShift, and what the acts refuse.
+    """
+    drawer_of = await shift.must_be_open(tx, who)
+    owed = await payment.charge(tx, lines=lines, holds=timedelta(0), return_path=return_path, now=now)
+    await ledger.post(
+        tx,
+        "cash.sold",
+        source=Source("charge", str(owed.id), "cash"),
+        amount_vnd=owed.amount_vnd,
+        effective_at=now,
+        flow=owed.id,
+        drawer=drawer_of.drawer,
+    )
+    await payment.settle(
+        tx,
+        owed,
+        means="CASH",
+        channel="ATTENDANT_PROXY" if proxy else "CASH_DEPOSIT",
+        paid_at=now,
+        now=now,
+        via=Source("cash", str(owed.id), "sold"),
+    )
+    number: int | None = await tx.value(
+        "update payments.shift set receipts = receipts + 1 where operator_id = $1 and id = $2 and closed_at is null"
+        " returning receipts",
+        tx.operator_id,
+        drawer_of.id,
+    )
+    if number is None:  # closed by another request while we waited for its row
+        raise shift.NoShift()
+    await tx.execute(
+        "insert into payments.cash_receipt (operator_id, shift_id, number, id, charge_id, amount_vnd, proxy, staff_id, at)"
+        " values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        tx.operator_id,
+        drawer_of.id,
+        number,
+        new_id(),
+        owed.id,
+        owed.amount_vnd,
+        proxy,
+        who.staff_id,
+        now,
+    )
+    pay = await _ask_proxy(tx, drawer_of.id, number, owed.amount_vnd, now) if proxy else None
+    return CashSale(number, owed.amount_vnd, proxy, owed.id, pay)
+
+
+async def proxy_transfers(tx: Tx, references: list[str]) -> list[ProxyTransfer]:
+    """The attendants' transfers among these references, locked."""
+    rows = await tx.rows(
+        "select t.reference, t.shift_id, t.amount_vnd, t.received_vnd, s.closed_at is not null as shift_closed"
+        " from payments.proxy_transfer t"
+        " join payments.shift s on s.operator_id = t.operator_id and s.id = t.shift_id"
+        " where t.operator_id = $1 and t.reference = any($2) for update of t, s",
+        tx.operator_id,
+        references,
+    )
+    return [ProxyTransfer(**row) for row in rows]
+
+
+async def receive_proxy(tx: Tx, owed: ProxyTransfer, receipt: Any, *, now: datetime) -> int:
+    """An attendant's transfer arrived: the notes it stands for are his. Returns the amount that was owed."""
+    taken_vnd: int = min(receipt["amount_vnd"], owed.amount_vnd - owed.received_vnd)
+    if taken_vnd:
+        await ledger.post(
+            tx,
+            "proxy.transferred",
+            source=Source("receipt", str(receipt["id"]), "applied"),
+            amount_vnd=taken_vnd,
+            effective_at=receipt["paid_at"],
+            flow=receipt["id"],
+            drawer="cash_in_transit" if owed.shift_closed else f"cash_drawer:{owed.shift_id}",
+        )
+        await tx.execute(
+            "update payments.proxy_transfer set received_vnd = received_vnd + $3"
+            " where operator_id = $1 and reference = $2",
+            tx.operator_id,
+            owed.reference,
+            taken_vnd,
+        )
+    return taken_vnd
+
+
+async def _ask_proxy(tx: Tx, shift_id: UUID, number: int, amount_vnd: int, now: datetime) -> PayOrder:
+    drawn = reference.draw(_draw)
+    await tx.execute(
+        "insert into payments.proxy_transfer (operator_id, reference, shift_id, receipt_number, amount_vnd,"
+        " received_vnd, asked_at) values ($1, $2, $3, $4, $5, 0, $6)",
+        tx.operator_id,
+        drawn,
+        shift_id,
+        number,
+        amount_vnd,
+        now,
+    )
+    await directory.enter(tx, "reference", drawn)
+    account = await collection_account(tx)
+    return PayOrder(
+        reference=drawn,
+        vietqr=vietqr.build(bin=account["bin"], account=account["account"], amount_vnd=amount_vnd, text=drawn),
+        bin=account["bin"],
+        bank=vietqr.bank_name(account["bin"]),
+        account=account["account"],
+        payee=account["owner_name"],
+        amount_vnd=amount_vnd,
+    )

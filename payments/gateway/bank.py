@@ -1,0 +1,115 @@
+"""The bank gateway's language: what it tells us in a notice or a list, read into a `Credit`; its HTTP interface.
+
+The only room that knows the field names of the (mock) bank. Nothing of it is believed before the signature holds.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import httpx
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from standardwebhooks import Webhook
+from standardwebhooks.webhooks import WebhookVerificationError
+
+from foundation.errors import BadPayload, Refusal
+from foundation.money import TRANSFER_MAX_VND
+from foundation.strict_json import explain
+from payments.receipt import Credit
+
+ACCOUNT_PATH = "/api/v1/accounts/{bin}/{account}"
+TRANSACTIONS_PATH = "/api/v1/transactions"
+CREDITED = "transaction.booked"
+
+
+class NoticeForged(Refusal):
+    """The signature of this notice does not hold, or it is too old."""
+
+    status = 401
+
+
+class BankSilent(Refusal):
+    """The bank does not answer at the moment."""
+
+    status = 503
+
+
+class Transaction(BaseModel):
+    """A booked transaction as the bank describes it. Further fields of the bank are allowed and ignored."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    bank_ref: str = Field(max_length=64)
+    bin: str = Field(max_length=6)
+    account: str = Field(max_length=19)
+    direction: str
+    amount_vnd: int = Field(ge=1, le=TRANSFER_MAX_VND)
+    text: str = Field(max_length=2000)
+    booked_at: AwareDatetime = Field(strict=False)
+    payer_name: str = Field("", max_length=200)
+    payer_bin: str = Field("", max_length=20)
+    payer_account: str = Field("", max_length=40)
+
+    def credit(self) -> Credit | None:
+        """The credit, or None for money that left the account."""
+        if self.direction != "credit":
+            return None
+        payer = f"{self.payer_name} {self.payer_bin}/{self.payer_account}"
+        return Credit(self.bin, self.account, self.bank_ref, self.amount_vnd, self.text, self.booked_at, payer)
+
+
+def verify(secrets: str, headers: dict[str, str], body: bytes) -> str:
+    """Checks a notice over its raw bytes against any of our secrets (Standard Webhooks, ±5 min). The event id."""
+    for secret in secrets.split(","):
+        try:
+            Webhook(secret.strip()).verify(body, headers)
+            return headers["webhook-id"]
+        except (WebhookVerificationError, ValueError):
+            continue
+    raise NoticeForged()
+
+
+def read_transaction(value: Any) -> Transaction:
+    """One transaction from parsed JSON. Raises BadPayload."""
+    try:
+        return Transaction.model_validate(value)
+    except ValidationError as error:
+        raise BadPayload(reason=explain(error.errors(include_url=False, include_input=False))) from error
+
+
+class Bank:
+    """The gateway's HTTP interface. Every call may raise BankSilent; none is made inside a transaction of ours."""
+
+    def __init__(self, url: str, api_key: str) -> None:
+        self._http = httpx.AsyncClient(
+            base_url=url, headers={"authorization": f"Bearer {api_key}"}, timeout=httpx.Timeout(5, connect=2)
+        )
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def register(self, *, bin: str, account: str, owner_name: str, webhook_url: str) -> None:
+        """Opens (or updates) a collection account at the mock bank; the real one is opened on paper."""
+        await self._call(
+            "PUT",
+            ACCOUNT_PATH.format(bin=bin, account=account),
+            json={"owner_name": owner_name, "webhook_url": webhook_url},
+        )
+
+    async def transactions(self, *, bin: str, account: str, after: str | None) -> tuple[list[Transaction], str | None]:
+        """A page of what was booked after a cursor, oldest first, and the cursor behind it (unchanged if empty)."""
+        params = {"bin": bin, "account": account, "limit": "200"} | ({"after": after} if after else {})
+        page = await self._call("GET", TRANSACTIONS_PATH, params=params)
+        return [read_transaction(item) for item in page["items"]], page.get("next") or after
+
+    async def set_clock(self, *, at: datetime, rate: float) -> None:
+        """Moves the mock bank's clock together with ours (demo and test)."""
+        await self._call("PUT", "/clock", json={"at": at.isoformat(), "rate": rate})
+
+    async def _call(self, method: str, path: str, **kwargs: Any) -> Any:
+        try:
+            answer = await self._http.request(method, path, **kwargs)
+            answer.raise_for_status()
+            return answer.json() if answer.content else None
+        except (httpx.HTTPError, ValueError) as error:
+            raise BankSilent() from error

@@ -1,0 +1,113 @@
+"""What the bank tells us: notices (a hint that arrives fast) and its list of transactions (which misses nothing).
+
+A notice is verified over its raw bytes, booked in one call, answered, and applied straight afterwards. The worker asks
+the bank for its list as well, so the platform converges with every notice lost.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from uuid import UUID
+
+from fastapi import APIRouter, BackgroundTasks, Request
+from fastapi.responses import JSONResponse
+
+from foundation import clock, directory, outbox, strict_json
+from foundation.database import Database
+from foundation.seal import Sealer
+from foundation.web import Here, permit
+from payments.application import apply_receipt
+from payments.gateway import bank
+from payments.receipt import AccountUnknown, receive
+
+log = logging.getLogger("motcham.notice")
+routes = APIRouter(prefix="/api/v1/hooks", tags=["hooks"])
+
+
+@routes.post("/bank", status_code=202)
+@permit("bank")
+async def bank_notice(request: Request, here: Here, later: BackgroundTasks) -> JSONResponse:
+    """A notice of the bank. 2xx means: booked (or known already); it is applied straight afterwards."""
+    body = await request.body()
+    secrets = here.settings.bank_webhook_secret.get_secret_value()
+    event_id = bank.verify(secrets, dict(request.headers), body)
+    notice = strict_json.parse(body)
+    if not isinstance(notice, dict) or notice.get("type") != bank.CREDITED:
+        return JSONResponse({"accepted": False}, 200)  # an event of a kind we do not need
+    transaction = bank.read_transaction(notice.get("data"))
+    credit = transaction.credit()
+    if credit is None:
+        return JSONResponse({"accepted": False}, 200)
+    operator_id = await directory.whose(here.database, "account", f"{credit.bin}/{credit.account}")
+    if operator_id is None:
+        raise AccountUnknown()
+    now: datetime = await here.database.pool.fetchval("select foundation.now()")
+    receipt_id, fresh = await receive(
+        here.database,
+        here.sealer,
+        operator_id,
+        credit,
+        now=now,
+        source="notice",
+        event_id=event_id,
+        raw=body.decode("utf-8", "replace"),
+    )
+    later.add_task(apply_now, here.database, operator_id, receipt_id)
+    return JSONResponse({"accepted": True, "new": fresh}, 202, background=later)
+
+
+async def apply_now(database: Database, operator_id: UUID, receipt_id: UUID) -> None:
+    """Transaction 2 straight after transaction 1. What goes wrong here is done by the worker a moment later."""
+    try:
+        async with database.transaction(operator_id) as tx:
+            await apply_receipt(tx, receipt_id, now=await clock.now(tx))
+    except Exception as error:
+        log.warning("receipt %s will be applied by the worker: %s", receipt_id, type(error).__name__)
+
+
+async def apply_due(database: Database, held: outbox.Claim) -> None:
+    """The worker's way to transaction 2."""
+    async with database.transaction(held.operator_id) as tx:
+        if await outbox.still_held(tx, held):
+            await apply_receipt(tx, UUID(held.id), now=await clock.now(tx))
+
+
+async def poll(database: Database, sealer: Sealer, gateway: bank.Bank) -> int:
+    """Asks the bank for what was booked since the last cursor, account by account. Returns how many were new."""
+    new = 0
+    for row in await database.pool.fetch("select key, operator_id from foundation.directory where kind = 'account'"):
+        bin, _, account = row["key"].partition("/")
+        operator_id = row["operator_id"]
+        while True:
+            async with database.transaction(operator_id) as tx:
+                now = await clock.now(tx)
+                cursor = await tx.value(
+                    "select poll_cursor from payments.collection_account"
+                    " where operator_id = $1 and bin = $2 and account = $3",
+                    operator_id,
+                    bin,
+                    account,
+                )
+            items, after = await gateway.transactions(bin=bin, account=account, after=cursor)
+            for item in items:
+                credit = item.credit()
+                if credit is not None:
+                    receipt_id, fresh = await receive(database, sealer, operator_id, credit, now=now, source="poll")
+                    if fresh:
+                        new += 1
+                        await apply_now(database, operator_id, receipt_id)
+            # Only now: a cursor that ran ahead of its receipts would lose them.
+            async with database.transaction(operator_id) as tx:
+                await tx.execute(
+                    "update payments.collection_account set poll_cursor = $4, polled_at = $5"
+                    " where operator_id = $1 and bin = $2 and account = $3",
+                    operator_id,
+                    bin,
+                    account,
+                    after,
+                    now,
+                )
+            if not items or after == cursor:
+                break
+    return new

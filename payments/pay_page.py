@@ -1,0 +1,156 @@
+"""The page on which a visitor pays: the VietQR on a screen we control, and every way to use it on one's own phone.
+
+Paid is decided by the bank's events only; the page learns it by itself (server-sent events, or a refresh without
+JavaScript) and then sends the visitor back to where the charge came from.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from urllib.parse import quote
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse, RedirectResponse
+
+from foundation import directory, pages, qr
+from foundation.web import Here, Platform, events, permit
+from payments import reference as references
+from payments.cash import PayOrder, proxy_transfers
+from payments.gateway import vietqr
+from payments.payment import ChargeView, NoSuchCharge, find, payment_code
+from payments.receipt import collection_account
+
+routes = APIRouter(tags=["public"])
+
+
+@dataclass(frozen=True, slots=True)
+class BankApp:
+    """A banking app that a phone can be sent to; templates are data (bank_apps.toml)."""
+
+    name: str
+    url: str
+
+    def link(self, payload: str, back: str) -> str:
+        return self.url.format(code=quote(payload, safe=""), back=quote(back, safe=""))
+
+
+@cache
+def bank_apps() -> tuple[BankApp, ...]:
+    listed = tomllib.loads((Path(__file__).parent / "gateway" / "bank_apps.toml").read_text("utf-8"))["app"]
+    return tuple(BankApp(**app) for app in listed)
+
+
+@routes.get("/pay/{reference}", include_in_schema=False)
+@permit("public")
+async def pay_page(request: Request, here: Here, reference: str) -> Response:
+    """Shows what is owed and how to pay it; once paid, goes back to the service's page."""
+    operator_id, reference = await _whose(here, reference)
+    async with here.database.transaction(operator_id) as tx:
+        owed = await find(tx, reference=reference)
+        if owed.state == "paid":
+            return RedirectResponse(owed.return_path, 303)
+        payload, bin, account, payee = await payment_code(tx, owed)
+        held_vnd: int = await tx.value(
+            "select coalesce(sum(amount_vnd), 0)::bigint from payments.held"
+            " where operator_id = $1 and charge_id = $2 and closed_at is null",
+            operator_id,
+            owed.id,
+        )
+    back = f"{here.settings.public_url}/pay/{reference}"
+    apps = [
+        (app.name, app.link(payload, back).replace("{bank}", here.settings.bank_public_url))
+        for app in bank_apps()
+        if here.settings.environment != "production" or "{bank}" not in app.url
+    ]
+    return pages.render(
+        request,
+        "payments/pay.html",
+        owed=owed,
+        payload=payload,
+        bank=vietqr.bank_name(bin),
+        account=account,
+        payee=payee,
+        apps=apps,
+        held_vnd=held_vnd,
+        live=f"/api/v1/public/payments/{reference}/events?seen={owed.version}",
+    )
+
+
+@routes.get("/pay/{reference}/qr.{form}", include_in_schema=False)
+@permit("public")
+async def pay_picture(here: Here, reference: str, form: str) -> Response:
+    """The VietQR as a picture: to save on the payer's own phone, or to show an attendant what he must transfer."""
+    operator_id, reference = await _whose(here, reference)
+    async with here.database.transaction(operator_id) as tx:
+        transfers = await proxy_transfers(tx, [reference])
+        if transfers:
+            account = await collection_account(tx)
+            payload = vietqr.build(
+                bin=account["bin"],
+                account=account["account"],
+                amount_vnd=max(transfers[0].amount_vnd - transfers[0].received_vnd, 1),
+                text=reference,
+            )
+        else:
+            owed = await find(tx, reference=reference)
+            if owed.state in ("paid", "refused"):
+                raise NoSuchCharge()
+            payload = (await payment_code(tx, owed))[0]
+    headers = {"cache-control": "no-store", "content-disposition": f'inline; filename="{reference}.{form}"'}
+    if form == "svg":
+        return Response(qr.svg(payload), media_type="image/svg+xml", headers=headers)
+    return Response(qr.png(payload), media_type="image/png", headers=headers)
+
+
+@routes.get("/api/v1/public/payments/{reference}")
+@permit("public")
+async def pay_state(here: Here, reference: str) -> JSONResponse:
+    """What is owed under a reference, for programs: amounts in VND and the VietQR payload while something remains."""
+    operator_id, reference = await _whose(here, reference)
+    async with here.database.transaction(operator_id) as tx:
+        owed = await find(tx, reference=reference)
+        code = await payment_code(tx, owed) if owed.state in ("open", "partial") else None
+    return JSONResponse(
+        {
+            "reference": owed.reference,
+            "state": owed.state,
+            "amount_vnd": owed.amount_vnd,
+            "received_vnd": owed.received_vnd,
+            "remaining_vnd": owed.remaining_vnd,
+            "holds_until": owed.holds_until.isoformat(),
+            "return_path": owed.return_path if owed.state == "paid" else None,
+            "pay": {"vietqr": code[0], "bin": code[1], "account": code[2], "payee": code[3]} if code else None,
+        },
+        headers={"cache-control": "no-store"},
+    )
+
+
+@routes.get("/api/v1/public/payments/{reference}/events", include_in_schema=False)
+@permit("public")
+async def pay_events(here: Here, reference: str, seen: str = "") -> Response:
+    """Server-sent events: one `change` as soon as the payment differs from what the page shows."""
+    operator_id, reference = await _whose(here, reference)
+
+    async def state() -> str:
+        async with here.database.transaction(operator_id) as tx:
+            return (await find(tx, reference=reference)).version
+
+    return events(here, f"charge:{reference}", state, seen)
+
+
+async def _whose(here: Platform, reference: str) -> tuple[UUID, str]:
+    """The operator of a reference, from the directory alone. Guessing is limited by the check symbols and 6 × 10^11."""
+    reference = reference.upper()
+    operator_id = (
+        await directory.whose(here.database, "reference", reference) if references.is_reference(reference) else None
+    )
+    if operator_id is None:
+        raise NoSuchCharge()
+    return operator_id, reference
+
+
+__all__ = ["ChargeView", "PayOrder", "routes"]

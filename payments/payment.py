@@ -1,0 +1,391 @@
+"""What is owed: a charge of one payer to one operator, with one or several lines, and what follows when it is paid.
+
+Payments does not understand what it takes money for: a line carries the name of a purpose and an opaque reference, and
+`main.py` says at composition which act of which service runs when a line of that purpose is paid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from random import SystemRandom
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import BigInteger
+from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, Index, SQLModel, UniqueConstraint
+
+from foundation import directory, outbox
+from foundation.database import Tx
+from foundation.errors import NotFound, Refusal
+from foundation.money import CHARGE_MAX_VND
+from foundation.tables import instant, keys, new_id, owner_key
+from payments import ledger, reference
+from payments.gateway import vietqr
+from payments.ledger import Source
+from payments.receipt import collection_account
+
+Means = Literal["CASH", "QR_TRANSFER", "WALLET", "CARD", "ETC_ACCOUNT", "PASS", "FREE"]
+Channel = Literal["GATEWAY", "CASH_DEPOSIT", "ATTENDANT_PROXY"]
+State = Literal["open", "partial", "paid", "refused"]
+ROLLUP = "payments.rollup"
+_draw = SystemRandom()
+
+
+class Charge(SQLModel, table=True):
+    """An amount owed under one reference; frozen once shown. `received_vnd` is what was applied to it."""
+
+    __tablename__ = "charge"
+    __table_args__ = (
+        UniqueConstraint(*keys("reference"), name="charge_reference_key"),
+        CheckConstraint(f"amount_vnd between 1 and {CHARGE_MAX_VND}", name="amount"),
+        CheckConstraint("received_vnd between 0 and amount_vnd", name="received"),
+        CheckConstraint("state in ('open', 'partial', 'paid', 'refused')", name="state"),
+        CheckConstraint("(state = 'paid') = (received_vnd = amount_vnd)", name="paid_in_full"),
+        CheckConstraint("return_path like '/%' and return_path not like '//%'", name="return_path"),
+        {"schema": "payments"},
+    )
+    operator_id: UUID = owner_key()
+    id: UUID = Field(primary_key=True)
+    reference: str
+    amount_vnd: int = Field(sa_type=BigInteger)
+    received_vnd: int = Field(default=0, sa_type=BigInteger)
+    state: str = "open"
+    return_path: str
+    created_at: datetime = instant()
+    holds_until: datetime = instant()
+    paid_at: datetime | None = instant(default=None)
+
+
+class ChargeEvent(SQLModel, table=True):
+    """The history of a charge's state."""
+
+    __tablename__ = "charge_event"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            keys("charge_id"), ["payments.charge.operator_id", "payments.charge.id"], name="charge_event_charge_fkey"
+        ),
+        {"schema": "payments", "comment": "insert-only: history"},
+    )
+    operator_id: UUID = owner_key()
+    charge_id: UUID = Field(primary_key=True)
+    id: UUID = Field(primary_key=True)
+    state: str
+    cause: str
+    receipt_id: UUID | None = None
+    at: datetime = instant()
+
+
+class ChargeLine(SQLModel, table=True):
+    """What a charge is for: an opaque purpose and reference, and the facts the statistics are made of."""
+
+    __tablename__ = "charge_line"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            keys("charge_id"), ["payments.charge.operator_id", "payments.charge.id"], name="charge_line_charge_fkey"
+        ),
+        CheckConstraint("amount_vnd > 0", name="amount"),
+        Index("charge_line_day_idx", *keys("service_day")),
+        {"schema": "payments", "comment": "insert-only: facts"},
+    )
+    operator_id: UUID = owner_key()
+    charge_id: UUID = Field(primary_key=True)
+    line_no: int = Field(primary_key=True)
+    purpose: str
+    reference: str
+    amount_vnd: int = Field(sa_type=BigInteger)
+    service: str
+    place: int
+    ward: str
+    class_: str = Field(sa_column_kwargs={"name": "class"})
+    service_day: date
+    environment: str
+
+
+class LinePaid(SQLModel, table=True):
+    """That a line was settled, and by which of the two facts: the payer's means, the remittance channel."""
+
+    __tablename__ = "line_paid"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            keys("charge_id", "line_no"),
+            ["payments.charge_line.operator_id", "payments.charge_line.charge_id", "payments.charge_line.line_no"],
+            name="line_paid_line_fkey",
+        ),
+        CheckConstraint("means in ('CASH', 'QR_TRANSFER', 'WALLET', 'CARD', 'ETC_ACCOUNT')", name="means"),
+        CheckConstraint("channel in ('GATEWAY', 'CASH_DEPOSIT', 'ATTENDANT_PROXY')", name="channel"),
+        Index("line_paid_at_idx", *keys("paid_at")),
+        {"schema": "payments", "comment": "insert-only: facts"},
+    )
+    operator_id: UUID = owner_key()
+    charge_id: UUID = Field(primary_key=True)
+    line_no: int = Field(primary_key=True)
+    means: str
+    channel: str
+    paid_at: datetime = instant()
+    settled_at: datetime = instant()
+
+
+class FreeNote(SQLModel, table=True):
+    """Something given without money (children, free days, passes): facts without a transfer."""
+
+    __tablename__ = "free_note"
+    __table_args__ = (
+        CheckConstraint("means in ('FREE', 'PASS')", name="means"),
+        Index("free_note_day_idx", *keys("service_day")),
+        {"schema": "payments", "comment": "insert-only: facts"},
+    )
+    operator_id: UUID = owner_key()
+    purpose: str = Field(primary_key=True)
+    reference: str = Field(primary_key=True)
+    means: str
+    service: str
+    place: int
+    ward: str
+    class_: str = Field(sa_column_kwargs={"name": "class"})
+    service_day: date
+    environment: str
+    at: datetime = instant()
+
+
+class NoSuchCharge(NotFound):
+    """There is no payment under that reference."""
+
+
+class AmountOutOfRange(Refusal):
+    """One payment is between 1 and 499,999,999 ₫."""
+
+    status = 422
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the statistics are made of; opaque to payments."""
+
+    service: str
+    place: int
+    ward: str
+    class_: str
+    service_day: date
+    environment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing charged: whose act it is (`purpose`), its reference there, its price, its facts."""
+
+    purpose: str
+    reference: str
+    amount_vnd: int
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeView:
+    """A charge as pages and services see it."""
+
+    id: UUID
+    reference: str
+    amount_vnd: int
+    received_vnd: int
+    state: State
+    return_path: str
+    created_at: datetime
+    holds_until: datetime
+    paid_at: datetime | None
+
+    @property
+    def remaining_vnd(self) -> int:
+        return self.amount_vnd - self.received_vnd
+
+    @property
+    def channel(self) -> str:
+        """What a page listens to."""
+        return f"charge:{self.reference}"
+
+    @property
+    def version(self) -> str:
+        """Changes whenever a reader would see something else."""
+        return f"{self.state}-{self.received_vnd}"
+
+
+@dataclass(frozen=True, slots=True)
+class PaidLine:
+    """What an act of a service is told when its line is paid."""
+
+    reference: str
+    amount_vnd: int
+    means: str
+    paid_at: datetime
+    holds_until: datetime
+    now: datetime
+    charge_id: UUID
+
+
+PaidAct = Callable[[Tx, PaidLine], Awaitable[None]]
+_acts: dict[str, PaidAct] = {}
+
+
+def when_paid(purpose: str, act: PaidAct) -> None:
+    """Said at composition: what happens when a line of that purpose is paid."""
+    _acts[purpose] = act
+
+
+async def charge(
+    tx: Tx,
+    *,
+    lines: Sequence[Line],
+    holds: timedelta,
+    return_path: str,
+    now: datetime,
+) -> ChargeView:
+    """A new charge of this operator, in the caller's own transaction; its amount is the sum of the lines.
+
+    `holds`: how long the shown amount is guaranteed. `return_path`: the page a payer goes back to. Raises
+    AmountOutOfRange.
+    """
+    amount_vnd = sum(line.amount_vnd for line in lines)
+    if not lines or min(line.amount_vnd for line in lines) < 1 or amount_vnd > CHARGE_MAX_VND:
+        raise AmountOutOfRange()
+    drawn = reference.draw(_draw)
+    made = ChargeView(new_id(), drawn, amount_vnd, 0, "open", return_path, now, now + holds, None)
+    await tx.execute(
+        "insert into payments.charge (operator_id, id, reference, amount_vnd, received_vnd, state, return_path,"
+        " created_at, holds_until) values ($1, $2, $3, $4, 0, 'open', $5, $6, $7)",
+        tx.operator_id,
+        made.id,
+        drawn,
+        amount_vnd,
+        return_path,
+        now,
+        made.holds_until,
+    )
+    await tx.connection.executemany(
+        "insert into payments.charge_line (operator_id, charge_id, line_no, purpose, reference, amount_vnd, service,"
+        ' place, ward, "class", service_day, environment) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)',
+        [
+            (tx.operator_id, made.id, number, line.purpose, line.reference, line.amount_vnd, *_columns(line.facts))
+            for number, line in enumerate(lines, 1)
+        ],
+    )
+    await directory.enter(tx, "reference", drawn)
+    await remember(tx, made.id, "open", "charged", None, now)
+    await touch_statistics(tx, made.id)
+    return made
+
+
+async def note_free(
+    tx: Tx, *, purpose: str, reference: str, means: Literal["FREE", "PASS"], facts: Facts, now: datetime
+) -> None:
+    """Writes the facts of something that costs nothing; no transfer."""
+    await tx.execute(
+        'insert into payments.free_note (operator_id, purpose, reference, means, service, place, ward, "class",'
+        " service_day, environment, at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        tx.operator_id,
+        purpose,
+        reference,
+        means,
+        *_columns(facts),
+        now,
+    )
+    await outbox.enqueue(tx, ROLLUP, facts.service_day.isoformat())
+
+
+async def find(tx: Tx, *, id: UUID | None = None, reference: str | None = None, lock: bool = False) -> ChargeView:
+    """A charge of this operator, by id or reference. Raises NoSuchCharge."""
+    row = await tx.row(
+        "select id, reference, amount_vnd, received_vnd, state, return_path, created_at, holds_until, paid_at"
+        " from payments.charge where operator_id = $1 and (id = $2 or reference = $3)"
+        + (" for update" if lock else ""),
+        tx.operator_id,
+        id,
+        reference,
+    )
+    if row is None:
+        raise NoSuchCharge()
+    return ChargeView(**row)
+
+
+async def payment_code(tx: Tx, owed: ChargeView) -> tuple[str, str, str, str]:
+    """How to pay what remains: (VietQR payload, bin, account, payee)."""
+    account = await collection_account(tx)
+    payload = vietqr.build(
+        bin=account["bin"], account=account["account"], amount_vnd=owed.remaining_vnd, text=owed.reference
+    )
+    return payload, account["bin"], account["account"], account["owner_name"]
+
+
+async def settle(
+    tx: Tx, owed: ChargeView, *, means: Means, channel: Channel, paid_at: datetime, now: datetime, via: Source
+) -> None:
+    """The charge is covered: its lines are paid, their acts run, the service is delivered. May raise a Refusal."""
+    lines = await tx.rows(
+        "select line_no, purpose, reference, amount_vnd from payments.charge_line"
+        " where operator_id = $1 and charge_id = $2 order by line_no",
+        tx.operator_id,
+        owed.id,
+    )
+    await tx.execute(
+        "insert into payments.line_paid (operator_id, charge_id, line_no, means, channel, paid_at, settled_at)"
+        " select operator_id, charge_id, line_no, $3, $4, $5, $6 from payments.charge_line"
+        " where operator_id = $1 and charge_id = $2",
+        tx.operator_id,
+        owed.id,
+        means,
+        channel,
+        paid_at,
+        now,
+    )
+    await ledger.post(
+        tx,
+        "service.delivered",
+        source=Source("charge", str(owed.id), "delivered"),
+        amount_vnd=owed.amount_vnd,
+        effective_at=paid_at,
+        flow=owed.id,
+    )
+    await touch_statistics(tx, owed.id)
+    await tx.execute(
+        "update payments.charge set state = 'paid', received_vnd = amount_vnd, paid_at = $3"
+        " where operator_id = $1 and id = $2",
+        tx.operator_id,
+        owed.id,
+        paid_at,
+    )
+    await remember(tx, owed.id, "paid", via.type, UUID(via.id) if via.type == "receipt" else None, now)
+    # Last, because an act takes rows that others wait for.
+    for line in lines:
+        await _acts[line["purpose"]](
+            tx,
+            PaidLine(line["reference"], line["amount_vnd"], means, paid_at, owed.holds_until, now, owed.id),
+        )
+    tx.wake(owed.channel)
+
+
+async def remember(tx: Tx, charge_id: UUID, state: str, cause: str, receipt_id: UUID | None, now: datetime) -> None:
+    await tx.execute(
+        "insert into payments.charge_event (operator_id, charge_id, id, state, cause, receipt_id, at)"
+        " values ($1, $2, $3, $4, $5, $6, $7)",
+        tx.operator_id,
+        charge_id,
+        new_id(),
+        state,
+        cause,
+        receipt_id,
+        now,
+    )
+
+
+async def touch_statistics(tx: Tx, charge_id: UUID) -> None:
+    """The days of this charge's lines are counted anew by the worker."""
+    for row in await tx.rows(
+        "select distinct service_day from payments.charge_line where operator_id = $1 and charge_id = $2",
+        tx.operator_id,
+        charge_id,
+    ):
+        await outbox.enqueue(tx, ROLLUP, row["service_day"].isoformat(), after=timedelta(milliseconds=200))
+
+
+def _columns(facts: Facts) -> tuple[str, int, str, str, date, str]:
+    return facts.service, facts.place, facts.ward, facts.class_, facts.service_day, facts.environment

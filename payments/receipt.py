@@ -1,0 +1,185 @@
+"""What arrived: a credit on an operator's collection account, recorded before anybody asks what it is for.
+
+Transaction 1 of design.md 4: inbox row + receipt + transfer, one call of one SQL function (receipt.sql). A receipt is
+identified by the bank's reference on that account, whoever announces it and however often.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import ARRAY, BigInteger, Text
+from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, Index, SQLModel, UniqueConstraint, text
+
+from foundation.database import Database, Tx
+from foundation.errors import NotFound, Refusal
+from foundation.seal import Sealer
+from foundation.tables import instant, keys, new_id, octets, owner_key, recorded
+from payments import reference
+
+Outcome = Literal["applied", "partly", "overpaid", "duplicate", "unknown_reference", "ambiguous", "refused", "proxy"]
+
+
+class CollectionAccount(SQLModel, table=True):
+    """The account, in the operator's own name, that VietQR codes name and payers pay to."""
+
+    __tablename__ = "collection_account"
+    __table_args__ = (
+        CheckConstraint("bin ~ '^[0-9]{6}$' and account ~ '^[0-9A-Z]{4,19}$'", name="form"),
+        {"schema": "payments"},
+    )
+    operator_id: UUID = owner_key()
+    bin: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    owner_name: str
+    poll_cursor: str | None = None
+    polled_at: datetime | None = instant(default=None)
+
+
+class Notice(SQLModel, table=True):
+    """The inbox: what the bank told us, raw and sealed, once per event. Finding is by event, never by content."""
+
+    __tablename__ = "notice"
+    __table_args__ = {"schema": "payments", "comment": "insert-only: the inbox"}
+    operator_id: UUID = owner_key()
+    event_id: str = Field(primary_key=True, max_length=255)
+    type: str
+    sealed: bytes = octets()
+    received_at: datetime = recorded()
+
+
+class Receipt(SQLModel, table=True):
+    """One credit. `references_found` are our own references read in its text; the text itself is sealed."""
+
+    __tablename__ = "receipt"
+    __table_args__ = (
+        UniqueConstraint(*keys("bank_account", "bank_ref"), name="receipt_bank_ref_key"),
+        CheckConstraint("amount_vnd > 0", name="amount"),
+        CheckConstraint("source in ('notice', 'poll', 'statement')", name="source"),
+        {"schema": "payments", "comment": "insert-only: what arrived, arrived"},
+    )
+    operator_id: UUID = owner_key()
+    id: UUID = Field(primary_key=True)
+    bank_account: str
+    bank_ref: str
+    amount_vnd: int = Field(sa_type=BigInteger)
+    paid_at: datetime = instant()
+    references_found: list[str] = Field(sa_type=ARRAY(Text))
+    text_sealed: bytes = octets()
+    payer_sealed: bytes = octets()
+    source: str
+    recorded_at: datetime = recorded()
+
+
+class ReceiptOutcome(SQLModel, table=True):
+    """What became of a receipt, once: how much was applied to which charge, how much is held for the payer."""
+
+    __tablename__ = "receipt_outcome"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            keys("receipt_id"), ["payments.receipt.operator_id", "payments.receipt.id"], name="outcome_receipt_fkey"
+        ),
+        CheckConstraint("applied_vnd >= 0 and held_vnd >= 0", name="amounts"),
+        {"schema": "payments", "comment": "insert-only: a receipt resolves once"},
+    )
+    operator_id: UUID = owner_key()
+    receipt_id: UUID = Field(primary_key=True)
+    outcome: str
+    charge_id: UUID | None = None
+    applied_vnd: int = Field(sa_type=BigInteger)
+    held_vnd: int = Field(sa_type=BigInteger)
+    at: datetime = instant()
+
+
+class Held(SQLModel, table=True):
+    """Money that waits for a person: what it is, since when. Finance sees the open ones by age."""
+
+    __tablename__ = "held"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            keys("receipt_id"), ["payments.receipt.operator_id", "payments.receipt.id"], name="held_receipt_fkey"
+        ),
+        CheckConstraint("amount_vnd > 0", name="amount"),
+        Index("held_open_idx", *keys("opened_at"), postgresql_where=text("closed_at is null")),
+        {"schema": "payments"},
+    )
+    operator_id: UUID = owner_key()
+    receipt_id: UUID = Field(primary_key=True)
+    reason: str
+    amount_vnd: int = Field(sa_type=BigInteger)
+    charge_id: UUID | None = None
+    opened_at: datetime = instant()
+    closed_at: datetime | None = instant(default=None)
+
+
+class AccountUnknown(NotFound):
+    """That collection account is not one of ours."""
+
+
+class BankRefMissing(Refusal):
+    """A transaction without the bank's reference cannot be told from its repetition and was not booked."""
+
+    status = 422
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """A credit in the bank's words, already read: what `gateway` gives and `receive` books."""
+
+    bin: str
+    account: str
+    bank_ref: str
+    amount_vnd: int
+    text: str
+    paid_at: datetime
+    payer: str
+
+
+async def receive(
+    database: Database,
+    sealer: Sealer,
+    operator_id: UUID,
+    credit: Credit,
+    *,
+    now: datetime,
+    source: Literal["notice", "poll"],
+    event_id: str | None = None,
+    raw: str = "",
+) -> tuple[UUID, bool]:
+    """Books a credit: inbox, receipt, transfer, due application; committed when it returns. (receipt id, is it new)."""
+    if not credit.bank_ref.strip():
+        raise BankRefMissing()
+    month = await sealer.ready(now)
+    row = await database.hot(
+        "select * from payments.receive($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        operator_id,
+        new_id(),
+        new_id(),
+        f"{credit.bin}/{credit.account}",
+        credit.bank_ref,
+        credit.amount_vnd,
+        credit.paid_at,
+        reference.find(credit.text),
+        sealer.seal(credit.text, month=month, context="receipt.text"),
+        sealer.seal(credit.payer, month=month, context="receipt.payer"),
+        source,
+        event_id,
+        sealer.seal(raw, month=month, context="notice") if event_id else None,
+        "transaction.booked",
+    )
+    return row["receipt_id"], row["fresh"]
+
+
+async def collection_account(tx: Tx) -> Any:
+    """The operator's collection account: bin, account, owner_name. (One for now; a second is a row.)"""
+    row = await tx.row(
+        "select bin, account, owner_name from payments.collection_account where operator_id = $1 order by bin, account"
+        " limit 1",
+        tx.operator_id,
+    )
+    if row is None:
+        raise AccountUnknown()
+    return row

@@ -1,0 +1,30 @@
+-- Transaction 1 (design.md 4): inbox + receipt + transfer + what is due, in one call that is its own transaction.
+create or replace function payments.receive(
+    p_operator uuid, p_receipt uuid, p_journal uuid, p_account text, p_bank_ref text, p_amount_vnd bigint,
+    p_paid_at timestamptz, p_references text[], p_text bytea, p_payer bytea, p_source text,
+    p_event text, p_raw bytea, p_type text)
+returns table (receipt_id uuid, fresh boolean) language plpgsql as $$
+declare
+    v_receipt uuid;
+begin
+    perform set_config('app.operator', p_operator::text, true);
+    if p_event is not null then
+        insert into payments.notice (operator_id, event_id, type, sealed)
+        values (p_operator, p_event, p_type, p_raw) on conflict do nothing;
+    end if;
+    insert into payments.receipt (operator_id, id, bank_account, bank_ref, amount_vnd, paid_at, references_found,
+                                  text_sealed, payer_sealed, source)
+    values (p_operator, p_receipt, p_account, p_bank_ref, p_amount_vnd, p_paid_at, p_references, p_text, p_payer, p_source)
+    on conflict (operator_id, bank_account, bank_ref) do nothing
+    returning id into v_receipt;
+    if v_receipt is null then
+        return query select r.id, false from payments.receipt r
+            where r.operator_id = p_operator and r.bank_account = p_account and r.bank_ref = p_bank_ref;
+        return;
+    end if;
+    perform payments.post(p_operator, p_journal, 'receipt.seen', 1, 'receipt', v_receipt::text, 'seen', p_paid_at,
+                          'gw_receivable', 'unapplied_receipts', p_amount_vnd, v_receipt);
+    insert into foundation.due (operator_id, kind, id, due_at, version, attempts)
+    values (p_operator, 'payments.apply', v_receipt::text, clock_timestamp() + interval '2 seconds', 1, 0);
+    return query select v_receipt, true;
+end $$;

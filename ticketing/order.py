@@ -1,0 +1,266 @@
+"""An order: heads per category for one site and day, one ticket for the whole group.
+
+A total above zero is charged, and the ticket is made when its money is applied. A total of zero (children, free groups)
+never meets the bank: the ticket is made at once and its facts are noted.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger
+from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel, UniqueConstraint
+
+import payments
+from foundation import clock, texts
+from foundation.database import Tx
+from foundation.device import Attendant
+from foundation.errors import NotFound, Refusal
+from foundation.tables import document, instant, keys, new_id, owner_key
+from payments import Explanation, Facts, Line, PaidLine
+from ticketing import pricing, ticket
+from ticketing.pricing import Quote
+from ticketing.site import ENTRANCE, SiteView
+
+PURPOSE = "ticketing.order"
+HOLDS = timedelta(minutes=30)
+SOLD_AHEAD = timedelta(days=60)
+
+
+class Order(SQLModel, table=True):
+    """What a visitor chose. `token` (128 random bits) is the only way to its page; nobody's name is asked."""
+
+    __tablename__ = "order"
+    __table_args__ = (
+        UniqueConstraint(*keys("token"), name="order_token_key"),
+        ForeignKeyConstraint(
+            keys("place"), ["ticketing.site.operator_id", "ticketing.site.place"], name="order_site_fkey"
+        ),
+        CheckConstraint("heads between 1 and 255 and total_vnd >= 0", name="amounts"),
+        {"schema": "ticketing"},
+    )
+    operator_id: UUID = owner_key()
+    id: UUID = Field(primary_key=True)
+    token: str
+    place: int
+    product: int
+    visit_day: date
+    heads: int
+    lines: list[dict[str, Any]] = document()
+    total_vnd: int = Field(sa_type=BigInteger)
+    charge_id: UUID | None = None
+    ordered_at: datetime = instant()
+
+
+class NoSuchOrder(NotFound):
+    """There is no order under that address."""
+
+
+class VisitDayOver(Refusal):
+    """The day of the visit is over."""
+
+
+class NotSoldYet(Refusal):
+    """Tickets are sold at most 60 days ahead."""
+
+    status = 422
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """An order as its page shows it: its payment's reference until it has a ticket."""
+
+    id: UUID
+    token: str
+    place: int
+    product: int
+    visit_day: date
+    heads: int
+    lines: list[dict[str, Any]]
+    total_vnd: int
+    charge_id: UUID | None
+
+
+def quote(site: SiteView, *, day: date, heads: Mapping[str, int]) -> Quote:
+    """What a group would pay on a day. Raises the refusals of `pricing.total`, NothingValid."""
+    return pricing.total(base_vnd=site.offer_on(day).price_vnd, heads=heads, categories=site.categories)
+
+
+async def place_order(
+    tx: Tx, site: SiteView, *, day: date, heads: Mapping[str, int], environment: str, now: datetime
+) -> tuple[OrderView, str]:
+    """Orders for a group; returns the order and the path to go to: the payment, or the finished order if it is free."""
+    order, sold = await _write(tx, site, day=day, heads=heads, now=now)
+    path = f"/S/{site.place.code}/{order.token}"
+    if not sold.total_vnd:
+        await _note_free(tx, site, order, environment, now)
+        await ticket.issue(
+            tx, order_id=order.id, place=order.place, product=order.product, day=day, heads=order.heads, now=now
+        )
+        return order, path
+    owed = await payments.charge(tx, lines=[_line(site, order, environment)], holds=HOLDS, return_path=path, now=now)
+    await tx.execute(
+        'update ticketing."order" set charge_id = $3 where operator_id = $1 and id = $2',
+        tx.operator_id,
+        order.id,
+        owed.id,
+    )
+    return order, f"/pay/{owed.reference}"
+
+
+async def sell_for_cash(
+    tx: Tx,
+    who: Attendant,
+    site: SiteView,
+    *,
+    heads: Mapping[str, int],
+    amount_vnd: int,
+    proxy: bool,
+    environment: str,
+    now: datetime,
+) -> tuple[OrderView, payments.CashSale | None]:
+    """Sells today's entrance at the gate for notes; free groups get their ticket without a sale."""
+    day = clock.hanoi_day(now)
+    if quote(site, day=day, heads=heads).total_vnd != amount_vnd:
+        raise AmountChanged(due_vnd=quote(site, day=day, heads=heads).total_vnd)
+    order, sold = await _write(tx, site, day=day, heads=heads, now=now)
+    if not sold.total_vnd:
+        await _note_free(tx, site, order, environment, now)
+        await ticket.issue(
+            tx, order_id=order.id, place=order.place, product=order.product, day=day, heads=order.heads, now=now
+        )
+        return order, None
+    path = f"/S/{site.place.code}/{order.token}"
+    sale = await payments.record_cash(
+        tx, who, lines=[_line(site, order, environment)], proxy=proxy, return_path=path, now=now
+    )
+    return order, sale
+
+
+class AmountChanged(Refusal):
+    """The price is {due_vnd} đồng now; please check and confirm again."""
+
+
+async def paid(tx: Tx, line: PaidLine) -> None:
+    """The money of an order was applied: its ticket exists from now on. Raises VisitDayOver."""
+    row = await tx.row(
+        'select id, place, product, visit_day, heads from ticketing."order" where operator_id = $1 and id = $2',
+        tx.operator_id,
+        UUID(line.reference),
+    )
+    if row["visit_day"] < clock.hanoi_day(line.now):
+        raise VisitDayOver()
+    await ticket.issue(
+        tx,
+        order_id=row["id"],
+        place=row["place"],
+        product=row["product"],
+        day=row["visit_day"],
+        heads=row["heads"],
+        now=line.now,
+    )
+
+
+async def find(tx: Tx, token: str) -> OrderView:
+    """The order behind its secret address. Raises NoSuchOrder."""
+    row = await tx.row(
+        "select id, token, place, product, visit_day, heads, lines, total_vnd, charge_id"
+        ' from ticketing."order" where operator_id = $1 and token = $2',
+        tx.operator_id,
+        token,
+    )
+    if row is None:
+        raise NoSuchOrder()
+    return OrderView(**{**row, "lines": json.loads(row["lines"])})
+
+
+async def lines_of(tx: Tx, order_id: UUID) -> list[dict[str, Any]]:
+    """The categories and heads of an order: `[{"code": "adult", "heads": 2, "price_vnd": 70000}]`."""
+    stored: str = await tx.value(
+        'select lines from ticketing."order" where operator_id = $1 and id = $2', tx.operator_id, order_id
+    )
+    lines: list[dict[str, Any]] = json.loads(stored)
+    return lines
+
+
+async def describe(tx: Tx, references: Sequence[str]) -> dict[str, Explanation]:
+    """What orders were, in a sentence: `Văn Miếu – Quốc Tử Giám, 21/11/2026: 2 × người lớn`."""
+    rows = await tx.rows(
+        "select o.id, o.visit_day, o.lines, p.name_vi, p.name_en"
+        ' from ticketing."order" o join foundation.place p on p.operator_id = o.operator_id and p.number = o.place'
+        " where o.operator_id = $1 and o.id = any($2)",
+        tx.operator_id,
+        [UUID(reference) for reference in references],
+    )
+    return {
+        str(row["id"]): Explanation(
+            vi=f"{row['name_vi']}, {row['visit_day']:%d/%m/%Y}: {heads_text('vi', json.loads(row['lines']))}",
+            en=f"{row['name_en']}, {row['visit_day']:%d/%m/%Y}: {heads_text('en', json.loads(row['lines']))}",
+        )
+        for row in rows
+    }
+
+
+def heads_text(language: str, lines: Sequence[Mapping[str, Any]]) -> str:
+    """`2 × người lớn, 1 × học sinh, sinh viên`."""
+    return ", ".join(
+        f"{line['heads']} × {texts.text(language, 'ticketing.category.' + line['code'] + '.name')}" for line in lines
+    )
+
+
+async def _write(
+    tx: Tx, site: SiteView, *, day: date, heads: Mapping[str, int], now: datetime
+) -> tuple[OrderView, Quote]:
+    today = clock.hanoi_day(now)
+    if day < today or (day == today and clock.hanoi(now).hour * 60 + clock.hanoi(now).minute >= site.closes_minute):
+        raise VisitDayOver()
+    if day > today + SOLD_AHEAD:
+        raise NotSoldYet()
+    sold = quote(site, day=day, heads=heads)
+    lines = [{"code": line.code, "heads": line.heads, "price_vnd": line.price_vnd} for line in sold.lines]
+    order = OrderView(
+        new_id(), secrets.token_urlsafe(16), site.place.number, ENTRANCE, day, sold.heads, lines, sold.total_vnd, None
+    )
+    await tx.execute(
+        'insert into ticketing."order" (operator_id, id, token, place, product, visit_day, heads, lines, total_vnd,'
+        " ordered_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        tx.operator_id,
+        order.id,
+        order.token,
+        order.place,
+        order.product,
+        day,
+        order.heads,
+        json.dumps(lines),
+        order.total_vnd,
+        now,
+    )
+    return order, sold
+
+
+def _facts(site: SiteView, order: OrderView, environment: str) -> Facts:
+    only = {line["code"] for line in order.lines}
+    return Facts(
+        service="ticketing",
+        place=order.place,
+        ward=site.place.ward,
+        class_=only.pop() if len(only) == 1 else "group",
+        service_day=order.visit_day,
+        environment=environment,
+    )
+
+
+def _line(site: SiteView, order: OrderView, environment: str) -> Line:
+    return Line(PURPOSE, str(order.id), order.total_vnd, _facts(site, order, environment))
+
+
+async def _note_free(tx: Tx, site: SiteView, order: OrderView, environment: str, now: datetime) -> None:
+    await payments.note_free(
+        tx, purpose=PURPOSE, reference=str(order.id), means="FREE", facts=_facts(site, order, environment), now=now
+    )

@@ -1,0 +1,154 @@
+"""A ticket: one code for a whole group, made when its money is applied (or at once, if it costs nothing).
+
+The row is the truth; the code is derived from it and the keys whenever it is shown. `admitted` counts heads that went
+in: a ticket of five may come in twos and threes, never as six.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import date, datetime
+from random import SystemRandom
+from typing import Any
+from uuid import UUID
+
+from sqlmodel import CheckConstraint, ForeignKeyConstraint, SQLModel, UniqueConstraint
+
+from foundation import code
+from foundation.code import CodeKeys, TicketCode
+from foundation.database import Tx
+from foundation.errors import NotFound
+from foundation.tables import instant, keys, octets, owner_key
+
+_random = SystemRandom()
+ALL_DAY = (0, 96)
+"""From and until of a day ticket, in quarter-hours."""
+
+
+class Ticket(SQLModel, table=True):
+    """`serial` (80 random bits) stands in the code; `short` is typed at a tablet when a screen is broken."""
+
+    __tablename__ = "ticket"
+    __table_args__ = (
+        UniqueConstraint(*keys("short"), name="ticket_short_key"),
+        UniqueConstraint(*keys("order_id"), name="ticket_order_key"),
+        ForeignKeyConstraint(
+            keys("order_id"), ["ticketing.order.operator_id", "ticketing.order.id"], name="ticket_order_fkey"
+        ),
+        CheckConstraint("octet_length(serial) = 10", name="serial"),
+        CheckConstraint("heads between 1 and 255", name="heads"),
+        CheckConstraint("admitted between 0 and heads", name="admitted"),
+        {"schema": "ticketing"},
+    )
+    operator_id: UUID = owner_key()
+    serial: bytes = octets(primary_key=True)
+    short: str
+    order_id: UUID
+    place: int
+    product: int
+    valid_day: date
+    heads: int
+    admitted: int = 0
+    issued_at: datetime = instant()
+    first_used_at: datetime | None = instant(default=None)
+    last_used_at: datetime | None = instant(default=None)
+    last_device_id: UUID | None = None
+    revoked_at: datetime | None = instant(default=None)
+
+
+class NoSuchTicket(NotFound):
+    """There is no such ticket."""
+
+
+@dataclass(frozen=True, slots=True)
+class TicketView:
+    """A ticket as its page shows it."""
+
+    serial: bytes
+    short: str
+    order_id: UUID
+    place: int
+    product: int
+    valid_day: date
+    heads: int
+    admitted: int
+    first_used_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+    def signed(self, keys: CodeKeys) -> str:
+        """The 48 characters of its code."""
+        return keys.sign(
+            TicketCode.ticket(
+                generation=keys.generation,
+                place=self.place,
+                day=self.valid_day,
+                from_quarter=ALL_DAY[0],
+                until_quarter=ALL_DAY[1],
+                product=self.product,
+                heads=self.heads,
+                serial=self.serial,
+            )
+        )
+
+    def url(self, keys: CodeKeys, public_url: str) -> str:
+        """What the QR holds: an upper-case address that any camera opens."""
+        return code.as_url(public_url, self.signed(keys))
+
+    @property
+    def spoken(self) -> str:
+        return code.format_short(self.short)
+
+
+_COLUMNS = (
+    "serial, short, order_id, place, product, valid_day, heads, admitted, first_used_at, last_used_at, revoked_at"
+)
+
+
+async def issue(tx: Tx, *, order_id: UUID, place: int, product: int, day: date, heads: int, now: datetime) -> None:
+    """Makes the one ticket of an order."""
+    made = None
+    while made is None:
+        # A short form that is taken (one in 2 × 10^13) is drawn again.
+        made = await tx.value(
+            "insert into ticketing.ticket (operator_id, serial, short, order_id, place, product, valid_day, heads,"
+            " admitted, issued_at) values ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9)"
+            " on conflict (operator_id, short) do nothing returning true",
+            tx.operator_id,
+            os.urandom(10),
+            code.draw_short(_random),
+            order_id,
+            place,
+            product,
+            day,
+            heads,
+            now,
+        )
+
+
+async def of_order(tx: Tx, order_id: UUID) -> TicketView | None:
+    """The ticket of an order, or None while it is not paid."""
+    return _view(
+        await tx.row(
+            f"select {_COLUMNS} from ticketing.ticket where operator_id = $1 and order_id = $2",
+            tx.operator_id,
+            order_id,
+        )
+    )
+
+
+async def by_serial(tx: Tx, serial: bytes) -> TicketView:
+    """The ticket behind a code. Raises NoSuchTicket."""
+    found = _view(
+        await tx.row(
+            f"select {_COLUMNS} from ticketing.ticket where operator_id = $1 and serial = $2", tx.operator_id, serial
+        )
+    )
+    if found is None:
+        raise NoSuchTicket()
+    return found
+
+
+def _view(row: Any | None) -> TicketView | None:
+    return None if row is None else TicketView(**row)

@@ -1,0 +1,277 @@
+"""The pages and interfaces of ticketing: choose heads at `/S/<site>`, pay, show one code for the group, sell at the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import JSONResponse, RedirectResponse
+from pydantic import Field
+
+import payments
+from foundation import clock, directory, idempotency, pages
+from foundation.code import Kind, TicketCode
+from foundation.database import Tx
+from foundation.device import ActionIn, Attendant, attendant, first_outcome, record_action
+from foundation.errors import BadPayload, Refusal
+from foundation.operator import NoSuchPlace, operator_name
+from foundation.settings import Settings
+from foundation.strict_json import StrictRoute
+from foundation.texts import text
+from foundation.web import PUBLIC, Bearer, Here, Language, Platform, Service, permit
+from ticketing import gate, order, ticket
+from ticketing.site import SiteView, site_by_code, sites_at
+
+routes = APIRouter(tags=["public"], route_class=StrictRoute)
+DAYS_OFFERED = 14
+
+
+def service(settings: Settings) -> Service:
+    """Ticketing as the app sees it."""
+    return Service("ticketing", [routes, gate.routes], shows={Kind.TICKET: ticket_page}, tablet=tablet_facts)
+
+
+@routes.get("/S/{site_code}", include_in_schema=False)
+@permit(PUBLIC)
+async def site_page(request: Request, here: Here, site_code: str) -> Response:
+    """Choose how many of each category, for which day."""
+    async with here.database.transaction(await _whose(here, site_code)) as tx:
+        return await _form(request, tx, site_code, here)
+
+
+@routes.post("/S/{site_code}", include_in_schema=False)
+@permit(PUBLIC)
+async def order_page(
+    request: Request, here: Here, site_code: str, key: Annotated[str, Form(min_length=8, max_length=100)]
+) -> Response:
+    """Orders. The form's hidden key makes the second click the same order."""
+    sent = dict((await request.form()).items())
+    operator_id = await _whose(here, site_code)
+    try:
+        day, heads = _chosen(sent)
+        async with here.database.transaction(operator_id) as tx:
+            asked = {"site": site_code.upper(), "day": day.isoformat(), "heads": heads}
+            named = {"principal": "visitor", "route": "order", "key": key}
+            answer = await idempotency.stored(tx, **named, digest=idempotency.body_hash(asked))
+            if answer is None:
+                site = await site_by_code(tx, site_code.upper())
+                now = await clock.now(tx)
+                _, path = await order.place_order(
+                    tx, site, day=day, heads=heads, environment=here.settings.environment, now=now
+                )
+                answer = {"path": path}
+                await idempotency.store(tx, **named, answer=answer)
+        return RedirectResponse(answer["path"], 303)
+    except Refusal as refusal:
+        # What was typed stays; the sentence stands above the form.
+        async with here.database.transaction(operator_id) as tx:
+            return await _form(request, tx, site_code, here, sent=sent, refusal=refusal)
+
+
+@routes.get("/S/{site_code}/sign", include_in_schema=False)
+@permit(PUBLIC)
+async def sign_page(request: Request, here: Here, language: Language, site_code: str, size: str = "A4") -> Response:
+    """The sign to print for the gate: a code that opens our page, and cannot be paid by itself."""
+    async with here.database.transaction(await _whose(here, site_code)) as tx:
+        site = await site_by_code(tx, site_code.upper())
+        owner = await operator_name(tx, language)
+    return pages.render(
+        request,
+        "ticketing/sign.html",
+        site=site,
+        owner=owner,
+        size="a5" if size.upper() == "A5" else "a4",
+        url=f"{here.settings.public_url}/S/{site.place.code}",
+    )
+
+
+@routes.get("/S/{site_code}/{token}", include_in_schema=False)
+@permit(PUBLIC)
+async def finished(here: Here, site_code: str, token: str) -> Response:
+    """An order's own address: its ticket once there is one, its payment until then."""
+    async with here.database.transaction(await _whose(here, site_code)) as tx:
+        placed = await order.find(tx, token)
+        issued = await ticket.of_order(tx, placed.id)
+        if issued is not None:
+            return RedirectResponse(f"/T/{issued.signed(here.codes)}", 303)
+        owed = await payments.find(tx, id=placed.charge_id)
+        return RedirectResponse(f"/pay/{owed.reference}", 303)
+
+
+async def ticket_page(request: Request, here: Platform, operator_id: UUID, found: TicketCode) -> Response:
+    """The ticket behind `/T/<code>`: the code large, what it admits, what was used."""
+    async with here.database.transaction(operator_id) as tx:
+        issued = await ticket.by_serial(tx, found.serial)
+        place_code: str = await tx.value(
+            "select code from foundation.place where operator_id = $1 and number = $2", operator_id, issued.place
+        )
+        site = await site_by_code(tx, place_code)
+        lines = await order.lines_of(tx, issued.order_id)
+        now = await clock.now(tx)
+    if issued.revoked_at is not None:
+        state = "void"
+    elif issued.admitted >= issued.heads:
+        state = "used"
+    elif issued.valid_day < clock.hanoi_day(now):
+        state = "over"
+    else:
+        state = "ok"
+    return pages.render(
+        request,
+        "ticketing/ticket.html",
+        site=site,
+        ticket=issued,
+        lines=lines,
+        state=state,
+        url=issued.url(here.codes, here.settings.public_url),
+        signed=issued.signed(here.codes),
+    )
+
+
+@routes.get("/api/v1/public/sites/{site_code}")
+@permit(PUBLIC)
+async def site_json(here: Here, site_code: str, day: date | None = None) -> JSONResponse:
+    """A site with its categories and prices (VND) on a day, default today in Hanoi."""
+    async with here.database.transaction(await _whose(here, site_code)) as tx:
+        site = await site_by_code(tx, site_code.upper())
+        on = day or clock.hanoi_day(await clock.now(tx))
+    return JSONResponse(
+        {
+            "code": site.place.code,
+            "name_vi": site.place.name_vi,
+            "name_en": site.place.name_en,
+            "ward": site.place.ward,
+            "day": on.isoformat(),
+            "categories": _categories(site, on),
+        }
+    )
+
+
+class CashTicketIn(ActionIn):
+    """A sale at the gate for notes; `amount_vnd` is what the tablet showed."""
+
+    place: int = Field(ge=1, le=0xFFFFFF)
+    heads: dict[str, int] = Field(max_length=20)
+    amount_vnd: int = Field(ge=0, le=499_999_999)
+    proxy: bool = False
+
+
+@routes.post("/api/v1/device/cash/ticket", tags=["device"])
+@permit("device")
+async def cash_ticket(here: Here, token: Bearer, sent: CashTicketIn) -> dict[str, Any]:
+    """Sells today's entrance for notes into the drawer of the open shift."""
+    async with here.database.transaction(token.operator_id) as tx:
+        who = await attendant(tx, token)
+        answer = await first_outcome(tx, who, sent, "cash.ticket")
+        if answer is not None:
+            return answer
+        who.must_work_at(sent.place)
+        found = await sites_at(tx, [sent.place])
+        if not found:
+            raise NoSuchPlace(place=str(sent.place))
+        now = await clock.now(tx)
+        sold, sale = await order.sell_for_cash(
+            tx,
+            who,
+            found[0],
+            heads=sent.heads,
+            amount_vnd=sent.amount_vnd,
+            proxy=sent.proxy,
+            environment=here.settings.environment,
+            now=now,
+        )
+        issued = await ticket.of_order(tx, sold.id)
+        assert issued is not None
+        answer = {
+            "receipt_number": sale.receipt_number if sale else None,
+            "amount_vnd": sold.total_vnd,
+            "proxy": bool(sale and sale.proxy),
+            "code_url": issued.url(here.codes, here.settings.public_url),
+            "short": issued.spoken,
+            "heads": issued.heads,
+            "pay": payments.pay_json(sale.pay) if sale and sale.pay else None,
+        }
+        await record_action(tx, who, sent, "cash.ticket", answer, now=now)
+        return answer
+
+
+async def tablet_facts(tx: Tx, who: Attendant | None, places: Sequence[int], now: datetime) -> dict[str, Any]:
+    """The sites a tablet works at, with today's prices."""
+    today = clock.hanoi_day(now)
+    return {
+        "places": [
+            {
+                "number": site.place.number,
+                "code": site.place.code,
+                "service": "ticketing",
+                "name_vi": site.place.name_vi,
+                "name_en": site.place.name_en,
+                "categories": _categories(site, today),
+            }
+            for site in await sites_at(tx, places)
+        ]
+    }
+
+
+def _categories(site: SiteView, day: date) -> list[dict[str, Any]]:
+    quotes = [(category, order.quote(site, day=day, heads={category.code: 1})) for category in site.categories]
+    return [
+        {
+            "code": category.code,
+            "price_vnd": quote.total_vnd,
+            **{f"name_{lang}": text(lang, f"ticketing.category.{category.code}.name") for lang in ("vi", "en")},
+            **{f"proof_{lang}": text(lang, f"ticketing.category.{category.code}.proof") for lang in ("vi", "en")},
+        }
+        for category, quote in quotes
+    ]
+
+
+async def _whose(here: Platform, site_code: str) -> UUID:
+    operator_id = await directory.whose(here.database, "place_code", site_code.upper())
+    if operator_id is None:
+        raise NoSuchPlace(place=site_code[:20])
+    return operator_id
+
+
+def _chosen(sent: dict[str, Any]) -> tuple[date, dict[str, int]]:
+    """Day and heads from the form. Raises BadPayload for what is no day or no count."""
+    try:
+        day = date.fromisoformat(str(sent.get("day", "")))
+        heads = {
+            name.removeprefix("heads_"): int(value)
+            for name, value in sent.items()
+            if name.startswith("heads_") and str(value).strip() and len(str(value)) <= 4
+        }
+    except ValueError as error:
+        raise BadPayload(reason="day or number of visitors") from error
+    return day, {category: count for category, count in heads.items() if count}
+
+
+async def _form(
+    request: Request,
+    tx: Tx,
+    site_code: str,
+    here: Platform,
+    sent: dict[str, Any] | None = None,
+    refusal: Refusal | None = None,
+) -> Response:
+    site = await site_by_code(tx, site_code.upper())
+    today = clock.hanoi_day(await clock.now(tx))
+    wanted = (sent or {}).get("day") or request.query_params.get("day") or ""
+    days = [today + timedelta(days=n) for n in range(DAYS_OFFERED)]
+    day = next((day for day in days if day.isoformat() == wanted), today)
+    return pages.render(
+        request,
+        "ticketing/site.html",
+        status=refusal.status if refusal else 200,
+        site=site,
+        offer=site.offer_on(day),
+        categories=_categories(site, day),
+        days=days,
+        day=day,
+        sent=sent or {},
+        refusal=refusal,
+    )
