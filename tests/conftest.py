@@ -1,0 +1,157 @@
+"""What tests stand on: a real PostgreSQL (embedded, without fsync), a database with the demo city per test."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import httpx
+import hypothesis
+import pytest
+from fastapi import FastAPI
+
+import demo
+import main
+from acts import BANK_SECRET
+from foundation.embedded import EmbeddedPostgres
+from foundation.migrate import migrate, role_url
+from foundation.settings import Settings
+from foundation.web import Platform
+
+ROOT_KEY = "11" * 32
+hypothesis.settings.register_profile("house", deadline=None)  # two shared cores: a slow example is no defect
+hypothesis.settings.load_profile("house")
+_numbers = itertools.count(1)
+
+
+def at_database(url: str, name: str) -> str:
+    """The same server, another database."""
+    return url.replace("/postgres?", f"/{name}?", 1)
+
+
+def settings_for(admin_url: str, **changes: object) -> Settings:
+    """The settings of a test platform on the database behind `admin_url`."""
+    root = bytes.fromhex(ROOT_KEY)
+    values: dict[str, object] = {
+        "environment": "test",
+        "root_key": ROOT_KEY,
+        "public_url": "http://test.local",
+        "database_app_url": role_url(admin_url, root, "app"),
+        "database_city_url": role_url(admin_url, root, "city"),
+        "database_keeper_url": role_url(admin_url, root, "keeper"),
+        "bank_webhook_secret": BANK_SECRET,
+        "bank_api_key": "test-key",
+        "workers": 1,
+        "database_pool": 8,
+    }
+    return Settings(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """One PostgreSQL per test process."""
+    made = EmbeddedPostgres(tmp_path_factory.mktemp("pg"), durable=False, settings={"max_connections": "200"})
+    with made as running:
+        yield running
+    made.remove()
+
+
+@pytest.fixture(scope="session")
+def template(server: EmbeddedPostgres) -> str:
+    """A migrated database with the demo city, to copy from."""
+
+    async def build() -> None:
+        admin = await asyncpg.connect(server.url)
+        await admin.execute("create database motcham_template")
+        await admin.close()
+        url = at_database(server.url, "motcham_template")
+        await migrate(url, root=bytes.fromhex(ROOT_KEY), environment="test")
+        await demo.build(settings_for(url))
+
+    asyncio.run(build())
+    return "motcham_template"
+
+
+@pytest.fixture
+async def admin_url(server: EmbeddedPostgres, template: str) -> AsyncIterator[str]:
+    """A fresh copy of the demo city, reached as administrator."""
+    name = f"t{os.getpid()}_{next(_numbers)}"
+    admin = await asyncpg.connect(server.url)
+    await admin.execute(f"create database {name} template {template}")
+    try:
+        yield at_database(server.url, name)
+    finally:
+        await admin.execute(f"drop database {name} with (force)")
+        await admin.close()
+
+
+@pytest.fixture
+async def admin(admin_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection that sees everything, for looking at what is really there."""
+    connection = await asyncpg.connect(admin_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def settings(admin_url: str) -> Settings:
+    return settings_for(admin_url)
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[FastAPI]:
+    """The real app with everything it holds, in this process."""
+    made = main.assemble(settings)
+    async with made.router.lifespan_context(made):
+        yield made
+
+
+@pytest.fixture
+def here(app: FastAPI) -> Platform:
+    found: Platform = app.state.platform
+    return found
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A visitor's browser without JavaScript: follows nothing by itself, keeps cookies."""
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test.local") as made:
+        yield made
+
+
+@dataclass
+class Clock:
+    """Moves the platform's time."""
+
+    admin: asyncpg.Connection
+
+    async def move_to(self, instant: str) -> None:
+        """`2026-11-21 09:00` on a Hanoi clock."""
+        await self.admin.execute("select foundation.set_clock(($1::timestamp) at time zone 'Asia/Ho_Chi_Minh', 1)", _naive(instant))
+
+
+def _naive(instant: str) -> object:
+    from datetime import datetime
+
+    return datetime.fromisoformat(instant)
+
+
+@pytest.fixture
+def clock(admin: asyncpg.Connection) -> Clock:
+    return Clock(admin)
+
+
+@pytest.fixture(scope="session")
+def house() -> Path:
+    return Path(__file__).resolve().parent.parent
+
+
+with contextlib.suppress(ImportError):
+    import uvloop  # noqa: F401 - the same loop as in production, where it is installed

@@ -1,0 +1,223 @@
+"""Money arrives: notices of the bank, forged, repeated, stale; what each amount does; polling when they are lost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import httpx
+import pytest
+from acts import ACCOUNTS, BANK_SECRET, code_of, notify, order_to_pay
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foundation import outbox
+from foundation.web import Platform
+from payments import notice
+from payments.application import decide
+from payments.receipt import Credit, receive
+
+
+async def state(client: httpx.AsyncClient, reference: str) -> str:
+    said: str = (await client.get(f"/api/v1/public/payments/{reference}")).json()["state"]
+    return said
+
+
+async def test_the_same_notice_twice_counts_once(client: httpx.AsyncClient, admin: asyncpg.Connection) -> None:
+    reference = await order_to_pay(client, adult=1)
+    for event in ("evt_1", "evt_1", "evt_2"):
+        answer = await notify(client, text=reference, amount_vnd=70_000, bank_ref="FT1", event_id=event)
+        assert answer.status_code == 202
+    assert await state(client, reference) == "paid"
+    assert await admin.fetchval("select count(*) from payments.receipt") == 1
+    assert await admin.fetchval("select count(*) from payments.transfer") == 3
+    assert await admin.fetchval("select count(*) from payments.held") == 0
+
+
+async def test_the_same_notice_at_once_eight_times_counts_once(
+    client: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    reference = await order_to_pay(client, adult=1)
+    sent = [notify(client, text=reference, amount_vnd=70_000, bank_ref="FT1") for _ in range(8)]
+    assert {answer.status_code for answer in await asyncio.gather(*sent)} == {202}
+    assert await admin.fetchval("select count(*) from payments.receipt") == 1
+    assert await admin.fetchval("select count(*) from ticketing.ticket") == 1
+
+
+async def test_too_little_leaves_the_rest_to_pay_and_the_rest_completes_it(
+    client: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    reference = await order_to_pay(client, adult=2)
+    await notify(client, text=reference, amount_vnd=100_000)
+    said = (await client.get(f"/api/v1/public/payments/{reference}")).json()
+    assert (said["state"], said["remaining_vnd"]) == ("partial", 40_000)
+    assert "540540000" in said["pay"]["vietqr"]
+    assert "40.000" in (await client.get(f"/pay/{reference}?lang=vi")).text
+    await notify(client, text=reference, amount_vnd=40_000)
+    assert await state(client, reference) == "paid"
+
+
+async def test_too_much_gives_one_ticket_and_keeps_the_excess_for_its_payer(
+    client: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    reference = await order_to_pay(client, adult=1)
+    await notify(client, text=reference, amount_vnd=75_000)
+    assert await code_of(client, reference)
+    assert tuple(await admin.fetchrow("select reason, amount_vnd from payments.held")) == ("overpaid", 5_000)
+
+
+async def test_a_second_real_transfer_is_wholly_kept_for_its_payer(
+    client: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    reference = await order_to_pay(client, adult=1)
+    for _ in range(2):
+        await notify(client, text=reference, amount_vnd=70_000)
+    assert tuple(await admin.fetchrow("select reason, amount_vnd from payments.held")) == ("duplicate", 70_000)
+    assert await admin.fetchval("select count(*) from ticketing.ticket") == 1
+
+
+async def test_money_without_a_known_reference_waits_with_a_name(
+    client: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    await notify(client, text="CHUYEN TIEN AN TRUA", amount_vnd=50_000)
+    held = await admin.fetchrow("select reason, amount_vnd, charge_id from payments.held")
+    assert tuple(held) == ("unknown_reference", 50_000, None)
+
+
+async def test_two_references_in_one_text_are_never_guessed(
+    client: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    one, two = await order_to_pay(client, adult=1), await order_to_pay(client, adult=1)
+    await notify(client, text=f"{one} {two}", amount_vnd=70_000)
+    assert await admin.fetchval("select reason from payments.held") == "ambiguous"
+    assert await state(client, one) == "open"
+
+
+@pytest.mark.parametrize("dirt", ["MBVCB.72 {}.CT TU 0011", "{}20261121", "thanh toan {} cam on", "QR-{}-FT"])
+async def test_a_reference_is_found_in_what_banks_make_of_it(client: httpx.AsyncClient, dirt: str) -> None:
+    reference = await order_to_pay(client, adult=1)
+    spaced = " ".join((reference[:4], reference[4:].lower()))
+    await notify(client, text=dirt.format(spaced), amount_vnd=70_000)
+    assert await state(client, reference) == "paid"
+
+
+async def test_forged_stale_and_future_notices_leave_nothing(
+    client: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    reference = await order_to_pay(client, adult=1)
+    wrong = "whsec_" + "bm90LXRoZS1zZWNyZXQtb2YtdGhlLWJhbmshISEhISE="
+    old, future = datetime.now(UTC) - timedelta(minutes=6), datetime.now(UTC) + timedelta(minutes=6)
+    for changed in ({"secret": wrong}, {"sent_at": old}, {"sent_at": future}):
+        answer = await notify(client, text=reference, amount_vnd=70_000, **changed)  # type: ignore[arg-type]
+        assert (answer.status_code, answer.json()["code"]) == (401, "notice_forged")
+    bare = await client.post("/api/v1/hooks/bank", json={"type": "transaction.booked"})
+    assert bare.status_code == 401
+    assert await admin.fetchval("select count(*) from payments.notice") == 0
+    assert await state(client, reference) == "open"
+
+
+@pytest.mark.parametrize(
+    "amount", ["1", 1.0, True, "NaN", 0, -1, 10**22, None, [70_000]], ids=lambda amount: repr(amount)[:12]
+)
+async def test_an_amount_that_is_no_whole_number_of_dong_is_refused(
+    client: httpx.AsyncClient, admin: asyncpg.Connection, amount: object
+) -> None:
+    reference = await order_to_pay(client, adult=1)
+    answer = await notify(client, text=reference, amount_vnd=amount)
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad_payload")
+    assert await admin.fetchval("select count(*) from payments.receipt") == 0
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        '{"type":"transaction.booked","data":{"amount_vnd":NaN}}',
+        '{"type":"transaction.booked","data":{"amount_vnd":1e3}}',
+        '{"type":"transaction.booked","type":"x","data":{}}',
+        "[" * 20_000,
+        "not json",
+        '"text"',
+    ],
+    ids=["NaN", "1e3", "a key twice", "deep", "no json", "a text"],
+)
+async def test_a_signed_body_that_is_not_what_we_read_is_refused_by_name(client: httpx.AsyncClient, raw: str) -> None:
+    answer = await notify(client, text="", amount_vnd=1, raw=raw)
+    assert answer.status_code in (200, 422), answer.text
+    assert answer.status_code == 422 or answer.json() == {"accepted": False}
+
+
+async def test_a_body_of_a_megabyte_is_refused_before_it_is_read(client: httpx.AsyncClient) -> None:
+    answer = await notify(client, text="x", amount_vnd=1, raw='{"a":"' + "x" * 1_000_000 + '"}')
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
+async def test_money_on_an_account_of_another_operator_does_not_pay_our_charge(
+    client: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    reference = await order_to_pay(client, adult=1)
+    await notify(client, text=reference, amount_vnd=70_000, operator="dongda")
+    assert await state(client, reference) == "open"
+    assert await admin.fetchval("select reason from payments.held") == "unknown_reference"
+
+
+async def test_what_the_web_did_not_apply_the_worker_applies(
+    client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
+) -> None:
+    reference = await order_to_pay(client, adult=1)
+    owner = await admin.fetchval("select operator_id from payments.charge")
+    bin, account = ACCOUNTS["vanmieu"]
+    now = datetime.now(UTC)
+    credit = Credit(bin, account, "FT9", 70_000, reference, now, "NGUYEN VAN THU")
+    await receive(here.database, here.sealer, owner, credit, now=now, source="poll")
+    assert await state(client, reference) == "open"
+    await admin.execute("update foundation.due set due_at = now() - interval '1 second'")
+    claims = [held for held in await outbox.claim(here.database) if held.kind == "payments.apply"]
+    assert len(claims) == 1
+    await notice.apply_due(here.database, claims[0])
+    async with here.database.transaction(owner) as tx:
+        await outbox.done(tx, claims[0])
+    assert await state(client, reference) == "paid"
+    assert not [held for held in await outbox.claim(here.database) if held.kind == "payments.apply"]
+
+
+async def test_payer_and_text_are_sealed_and_nothing_of_them_stands_in_clear(
+    client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
+) -> None:
+    reference = await order_to_pay(client, adult=1)
+    await notify(client, text=f"{reference} SECRETWORD", amount_vnd=70_000)
+    row = await admin.fetchrow("select r.*, n.sealed from payments.receipt r, payments.notice n")
+    for field in (row["text_sealed"], row["payer_sealed"], row["sealed"]):
+        assert b"SECRETWORD" not in field
+        assert b"NGUYEN" not in field
+    assert await here.sealer.open(row["payer_sealed"], context="receipt.payer") == "NGUYEN VAN THU 970422/0123456789"
+    assert BANK_SECRET not in json.dumps(dict(row), default=str)
+
+
+async def test_the_waiting_page_is_told_of_its_payment_at_once(client: httpx.AsyncClient, here: Platform) -> None:
+    reference = await order_to_pay(client, adult=1)
+    told = asyncio.create_task(anext(aiter_changes(here, reference)))
+    await asyncio.sleep(0.1)
+    await notify(client, text=reference, amount_vnd=70_000)
+    await asyncio.wait_for(told, 2)
+
+
+async def aiter_changes(here: Platform, reference: str):  # type: ignore[no-untyped-def]
+    first = True
+    async for changed in here.live.changes(f"charge:{reference}", seconds=5):
+        if changed and not first:
+            yield True
+        first = False
+
+
+@given(
+    st.sampled_from(["open", "partial", "paid", "refused"]), st.integers(1, 499_999_999), st.integers(1, 499_999_999)
+)
+def test_what_is_applied_and_what_is_kept_are_together_what_arrived(
+    charge_state: str, remaining: int, received: int
+) -> None:
+    outcome, applied = decide(charge_state, remaining, received)  # type: ignore[arg-type]
+    assert 0 <= applied <= min(remaining, received)
+    assert (applied == remaining) == (outcome in ("applied", "overpaid"))
+    assert charge_state in ("open", "partial") or applied == 0
