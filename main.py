@@ -202,6 +202,15 @@ def _check_migrations(_: list[str]) -> int:
     return check()
 
 
+def _revise(rest: list[str]) -> int:
+    from foundation.check_migrations import revise
+
+    if len(rest) != 2:
+        print("motcham revise SERVICE 'what changes'", file=sys.stderr)
+        return 2
+    return revise(rest[0], rest[1])
+
+
 def _run(rest: list[str]) -> int:
     import run
 
@@ -232,6 +241,7 @@ COMMANDS = {
     "books": (_books, "prove that the books balance (M1-M10) and name what does not fit"),
     "migrate": (_migrate, "bring the database of DATABASE_URL to today's shape"),
     "check-migrations": (_check_migrations, "compare the migrations with the tables and files"),
+    "revise": (_revise, "write a service's next migration from its tables, to be read and corrected"),
     "web": (_web, "answer requests (used by `run` and in production)"),
     "worker": (_worker, "do what is due: receipts, polling, rollups"),
     "clean": (_clean, "remove the data of `run`, after asking"),

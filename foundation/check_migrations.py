@@ -18,7 +18,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Connection
 
 from foundation.embedded import EmbeddedPostgres
-from foundation.migrate import SERVICES, alembic_config, build_from_tables, catalogue, migrate, on_connection
+from foundation.migrate import HOUSE, SERVICES, alembic_config, build_from_tables, catalogue, migrate, on_connection
 
 ROOT = b"\x11" * 32
 
@@ -69,3 +69,25 @@ async def _alembic_agrees(url: str) -> bool:
 
     await on_connection(url, ask)
     return agreed
+
+
+def revise(service: str, message: str) -> int:
+    """Writes the migration that brings the service's history to today's tables, for a person to read and correct."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = EmbeddedPostgres(Path(folder) / "postgres", durable=False)
+        try:
+            with server:
+                asyncio.run(_revise(server.url, service, message))
+        finally:
+            server.remove()
+    return 0
+
+
+async def _revise(url: str, service: str, message: str) -> None:
+    await migrate(url, root=ROOT, environment="test", files=False)
+    number = len(list((HOUSE / service / "migrations" / "versions").glob("[0-9]*.py"))) + 1
+
+    def write(connection: Connection) -> None:
+        command.revision(alembic_config(service, connection), message, autogenerate=True, rev_id=f"{number:04d}")
+
+    await on_connection(url, write)

@@ -22,6 +22,12 @@ begin
     end loop;
 end $$;
 
+create or replace function foundation.never() returns trigger
+language plpgsql as $$
+begin
+    raise exception '% is insert-only: % refused', tg_table_schema || '.' || tg_table_name, tg_op using errcode = 'MC001';
+end $$;
+
 -- 2. Who may do what. The app owns nothing; the city reads rollups; the keeper reads everything.
 do $$
 declare s text;
@@ -42,12 +48,6 @@ grant delete on foundation.due, foundation.wake to motcham_app;
 revoke insert, update on foundation.installation, foundation.clock from motcham_app;
 
 -- 3. Insert-only tables: neither the app nor the owner changes or removes a row; TRUNCATE is refused as well.
-create or replace function foundation.never() returns trigger
-language plpgsql as $$
-begin
-    raise exception '% is insert-only: % refused', tg_table_schema || '.' || tg_table_name, tg_op using errcode = 'MC001';
-end $$;
-
 do $$
 declare t regclass;
 begin

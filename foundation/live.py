@@ -91,7 +91,9 @@ class Live:
             yield True
             while not self.closing.is_set():
                 try:
-                    await asyncio.wait_for(event.wait(), seconds)
+                    # Not wait_for: on Python 3.11 it can swallow a cancellation.
+                    async with asyncio.timeout(seconds):
+                        await event.wait()
                     event.clear()
                     yield True
                 except TimeoutError:

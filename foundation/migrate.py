@@ -58,12 +58,13 @@ def load_tables() -> None:
                 importlib.import_module(".".join(relative.with_suffix("").parts))
 
 
-async def migrate(admin_url: str, *, root: bytes, environment: str) -> None:
+async def migrate(admin_url: str, *, root: bytes, environment: str, files: bool = True) -> None:
     """Roles, histories, files, in one go; safe to run again. Raises MigrationRefused."""
     load_tables()
     await _roles(admin_url, root)
     await _as_owner(admin_url, _upgrade)
-    await apply_files(admin_url, environment)
+    if files:
+        await apply_files(admin_url, environment)
 
 
 async def build_from_tables(admin_url: str, *, root: bytes, environment: str) -> None:

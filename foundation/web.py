@@ -168,7 +168,7 @@ class WrongMethod(Refusal):
     status = 405
 
 
-class NotReady(Refusal):
+class NotReadyYet(Refusal):
     """The platform is not ready yet; try again in a moment."""
 
     status = 503
@@ -390,7 +390,7 @@ async def healthz() -> PlainTextResponse:
 async def readyz(here: Here) -> PlainTextResponse:
     """Ready when the database answers and is not replaying its log."""
     if await here.database.pool.fetchval("select pg_is_in_recovery()"):
-        raise NotReady()
+        raise NotReadyYet()
     return PlainTextResponse("ready")
 
 

@@ -41,8 +41,7 @@ async def work(
         while not stop.is_set():
             woken.clear()
             if not await _round(database, due):
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(woken.wait(), 0.5)
+                await _pause(woken, 0.5)
     finally:
         stop.set()
         for task in tasks:
@@ -79,8 +78,14 @@ async def _again(job: Periodic, stop: asyncio.Event) -> None:
             await job.act()
         except Exception as error:
             log.warning("%s: %s", job.name, error)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), job.seconds)
+        await _pause(stop, job.seconds)
+
+
+async def _pause(event: asyncio.Event, seconds: float) -> None:
+    """Waits for the event, at most so long. (Not wait_for: on Python 3.11 it can swallow a cancellation.)"""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

@@ -6,11 +6,12 @@
 - `when_paid(purpose, act)` and `explained_by(purpose, …)` are said once, at composition.
 """
 
-from payments.cash import CashSale, PayOrder, pay_json, record_cash
+from payments.cash import AmountChanged, CashSale, PayOrder, pay_json, record_cash
 from payments.explain import Explanation, explained_by
 from payments.payment import ChargeView, Facts, Line, NoSuchCharge, PaidLine, charge, find, note_free, when_paid
 
 __all__ = [
+    "AmountChanged",
     "CashSale",
     "ChargeView",
     "Explanation",

@@ -19,6 +19,7 @@ from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel
 from foundation import directory
 from foundation.database import Tx
 from foundation.device import Attendant
+from foundation.errors import Refusal
 from foundation.tables import instant, keys, new_id, owner_key
 from payments import ledger, payment, reference, shift
 from payments.gateway import vietqr
@@ -74,6 +75,10 @@ class ProxyTransferRow(SQLModel, table=True):
     amount_vnd: int = Field(sa_type=BigInteger)
     received_vnd: int = Field(default=0, sa_type=BigInteger)
     asked_at: datetime = instant()
+
+
+class AmountChanged(Refusal):
+    """The price is {due_vnd} đồng now; please check and confirm again."""
 
 
 @dataclass(frozen=True, slots=True)

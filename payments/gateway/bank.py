@@ -100,7 +100,7 @@ class Bank:
         """A page of what was booked after a cursor, oldest first, and the cursor behind it (unchanged if empty)."""
         params = {"bin": bin, "account": account, "limit": "200"} | ({"after": after} if after else {})
         page = await self._call("GET", TRANSACTIONS_PATH, params=params)
-        return [read_transaction(item) for item in page["items"]], page.get("next") or after
+        return [read_transaction(item) for item in page["items"]], page["next_cursor"]
 
     async def set_clock(self, *, at: datetime, rate: float) -> None:
         """Moves the mock bank's clock together with ours (demo and test)."""

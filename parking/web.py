@@ -1,0 +1,415 @@
+"""The pages and interfaces of parking: a lot at `/P/<lot>`, a stay behind its code, vehicles in and out at a tablet."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+import payments
+from foundation import clock, code, directory, pages, strict_json
+from foundation.code import Kind, TicketCode
+from foundation.database import Tx
+from foundation.device import Attendant, attendant, first_outcome, record_action
+from foundation.errors import Refusal
+from foundation.operator import NoSuchPlace, operator_name
+from foundation.settings import Settings
+from foundation.strict_json import StrictRoute
+from foundation.web import PUBLIC, Bearer, Here, Language, Platform, Service, behind, permit
+from parking import plate as plates
+from parking import stay, words
+from parking.lot import LotView, lot_by_code, lots_at, occupancy, rule_of
+from parking.plate import Plate, VehicleClass
+from parking.stay import CashStayIn, NoSuchStay, StayView, VehicleIn, VehicleOut
+
+routes = APIRouter(tags=["public"], route_class=StrictRoute)
+device_routes = APIRouter(prefix="/api/v1/device", tags=["device"], route_class=StrictRoute)
+BEGINS_PER_ADDRESS = "30/10minutes"
+"""A visitor's own entries from one address: generous for a family behind one router, too few to fill a lot."""
+
+
+def service(settings: Settings) -> Service:
+    """Parking as the app sees it."""
+    return Service(
+        "parking",
+        [routes, device_routes],
+        shows={Kind.STAY: stay_page, Kind.LEAVE: stay_page},
+        tablet=tablet_facts,
+    )
+
+
+# --- a visitor at a lot ----------------------------------------------------------------------------------------------
+
+
+@routes.get("/P/{lot_code}", include_in_schema=False)
+@permit(PUBLIC)
+async def lot_page(request: Request, here: Here, lot_code: str) -> Response:
+    """What the lot is, what it costs, whether there is room, and one field: the plate."""
+    return await _lot_page(request, here, await _whose(here, lot_code), lot_code)
+
+
+@routes.post("/P/{lot_code}", include_in_schema=False)
+@permit(PUBLIC)
+async def begin(
+    request: Request,
+    here: Here,
+    lot_code: str,
+    key: Annotated[str, Form(min_length=8, max_length=100)],
+    vehicle_class: Annotated[str, Form(max_length=20)] = "",
+    plate: Annotated[str, Form(max_length=plates.TYPED_MAX)] = "",
+    without: Annotated[bool, Form(description="a vehicle without a plate")] = False,
+    as_typed: Annotated[bool, Form(description="yes, the plate is as typed")] = False,
+) -> Response:
+    """Goes to the open stay of that plate and class, or begins one. The form's hidden key makes two clicks one stay."""
+    operator_id = await _whose(here, lot_code)
+    typed = {"plate": plate, "vehicle_class": vehicle_class, "without": without}
+    try:
+        kind = VehicleClass.of(vehicle_class)
+        read = None if without else plates.read(plate)
+        month = await _month(here)
+        async with here.database.transaction(operator_id) as tx:
+            lot = await lot_by_code(tx, lot_code.upper())
+            if read is not None:
+                standing = await stay.open_stay_of(
+                    tx, here.sealer, place=lot.place.number, plate=read, vehicle_class=kind
+                )
+                if standing is not None:
+                    return RedirectResponse(f"/T/{standing.signed(here.codes)}", 303)
+        if read is not None and not read.readings and read.suggestions and not as_typed:
+            return _meant_page(request, lot, read, kind, key)
+        await here.limits.spend(BEGINS_PER_ADDRESS, "parking.begin", request.client.host if request.client else "")
+        async with here.database.transaction(operator_id) as tx:
+            now = await clock.now(tx)
+            began = await stay.begin(
+                tx, here.sealer, lot, vehicle_class=kind, plate=read, month=month, key=key, now=now
+            )
+        return RedirectResponse(f"/T/{began.signed(here.codes)}", 303)
+    except Refusal as refusal:
+        # What was typed stays; the sentence stands above the form.
+        return await _lot_page(request, here, operator_id, lot_code, typed=typed, refusal=refusal)
+
+
+@routes.get("/P/{lot_code}/sign", include_in_schema=False)
+@permit(PUBLIC)
+async def sign_page(request: Request, here: Here, language: Language, lot_code: str, size: str = "A4") -> Response:
+    """The sign to print for the lot: a code that opens our page, and cannot be paid by itself."""
+    async with here.database.transaction(await _whose(here, lot_code)) as tx:
+        lot = await lot_by_code(tx, lot_code.upper())
+        owner = await operator_name(tx, language)
+    return pages.render(
+        request,
+        "parking/sign.html",
+        lot=lot,
+        owner=owner,
+        size="a5" if size.upper() == "A5" else "a4",
+        url=f"{here.settings.public_url}/P/{lot.place.code}",
+    )
+
+
+@routes.get("/api/v1/public/lots/{lot_code}")
+@permit(PUBLIC)
+async def lot_json(request: Request, here: Here, lot_code: str) -> Response:
+    """A lot with today's tariffs (prices in VND) and how full it is. With its ETag: 304 if nothing changed."""
+    operator_id = await _whose(here, lot_code)
+    async with here.database.transaction(operator_id) as tx:
+        lot = await lot_by_code(tx, lot_code.upper())
+        today = clock.hanoi_day(await clock.now(tx))
+    room = await occupancy(here.database, operator_id, lot.place.number)
+    body = json.dumps(
+        {
+            "code": lot.place.code,
+            "name_vi": lot.place.name_vi,
+            "name_en": lot.place.name_en,
+            "address": lot.place.address,
+            "ward": lot.place.ward,
+            "capacity": room.capacity,
+            "occupied": room.occupied,
+            "free": room.free,
+            "grace_minutes": lot.grace_minutes,
+            "day": today.isoformat(),
+            "tariffs": [
+                {
+                    "number": tariff.number,
+                    "vehicle_class": tariff.vehicle_class.word,
+                    "name_vi": tariff.name_vi,
+                    "name_en": tariff.name_en,
+                    "rule": tariff.rule,
+                }
+                for tariff in lot.tariffs_on(today)
+            ],
+        },
+        ensure_ascii=False,
+    ).encode()
+    headers = {"etag": f'"{hashlib.sha256(body).hexdigest()[:32]}"', "cache-control": "no-cache"}
+    if headers["etag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type="application/json", headers=headers)
+
+
+# --- a visitor's stay ------------------------------------------------------------------------------------------------
+
+
+async def stay_page(request: Request, here: Platform, operator_id: UUID, found: TicketCode) -> Response:
+    """The stay behind `/T/<code>`: what it costs, how that was counted, the way to pay, the way out."""
+    async with here.database.transaction(operator_id) as tx:
+        shown = await stay.find(tx, serial=found.serial)
+        lot = (await lots_at(tx, [shown.place]))[0]
+        owner = {language: await operator_name(tx, language) for language in ("vi", "en")}
+        asked = None if shown.charge_id is None else await payments.find(tx, id=shown.charge_id)
+        now = await clock.now(tx)
+    compact = await stay.plate_of(here.sealer, shown)
+    owing = shown.owing(now)
+    if shown.left_at is not None:
+        state = "left"
+    elif shown.may_leave(now):
+        state = "may_leave"
+    else:
+        state = "due" if owing.due_vnd else "nothing_due"
+    signed = shown.signed_leave(here.codes) if state == "may_leave" else shown.signed(here.codes)
+    return pages.render(
+        request,
+        "parking/stay.html",
+        stay=shown,
+        lot=lot,
+        owner=owner,
+        tariff=next(tariff for tariff in lot.tariffs if tariff.number == shown.tariff),
+        state=state,
+        owing=owing,
+        fee_rows=lambda language: words.fee_rows(language, owing.fee),
+        plate=None if compact is None else stay.hint(compact),
+        asked=asked if asked is not None and asked.state in ("open", "partial") and state == "due" else None,
+        signed=signed,
+        own=shown.signed(here.codes),
+        url=code.as_url(here.settings.public_url, signed),
+        now=now,
+    )
+
+
+@routes.post("/P/stay/{signed}/pay", include_in_schema=False)
+@permit(PUBLIC)
+async def pay(here: Here, signed: str) -> Response:
+    """Asks for what is due now and goes to its payment page; pressed twice, it is the same payment."""
+    operator_id, found, _ = await behind(here, signed)
+    if found.kind not in (Kind.STAY, Kind.LEAVE):
+        raise NoSuchStay()
+    async with here.database.transaction(operator_id) as tx:
+        shown = await stay.find(tx, serial=found.serial)
+        owed = await stay.ask_payment(
+            tx, shown.id, keys=here.codes, environment=here.settings.environment, now=await clock.now(tx)
+        )
+    return RedirectResponse(f"/pay/{owed.reference}" if owed else f"/T/{shown.signed(here.codes)}", 303)
+
+
+# --- a tablet at a lot -----------------------------------------------------------------------------------------------
+
+
+def _body(shape: type[BaseModel]) -> dict[str, Any]:
+    """The body of a hot route, which reads it by itself, for the description of the interfaces."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": shape.model_json_schema()}}}}
+
+
+@device_routes.post("/vehicles/in", openapi_extra=_body(VehicleIn))
+@permit("device")
+async def vehicle_in(request: Request, here: Here, token: Bearer) -> Response:
+    """A vehicle comes in. An open stay of its plate and class is answered as `already_in`. 409 lot_full."""
+    sent = strict_json.read(VehicleIn, await request.body())
+    verdict, began = await stay.enter(here.database, here.sealer, token, sent, month=await _month(here))
+    read = None if sent.plate is None else plates.read(sent.plate)
+    answer = {
+        "verdict": verdict,
+        "stay": _stay_json(here, began, None if read is None else read.compact),
+        "warnings": _warnings(read, began.vehicle_class),
+    }
+    return Response(json.dumps(answer, ensure_ascii=False), media_type="application/json")
+
+
+@device_routes.post("/vehicles/out", openapi_extra=_body(VehicleOut))
+@permit("device")
+async def vehicle_out(request: Request, here: Here, token: Bearer) -> Response:
+    """A vehicle wants to leave: left, unpaid (what is due), already_left, wrong_place, unknown."""
+    sent = strict_json.read(VehicleOut, await request.body())
+    departure = await stay.leave(
+        here.database, here.sealer, here.codes, token, sent, environment=here.settings.environment
+    )
+    outcome, gone = departure.outcome, departure.stay
+    answer = {name: value for name, value in outcome.items() if name not in ("stay_id", "at")}
+    if gone is not None and "stay_id" in outcome:
+        # Of that moment, so that the same action asked again is answered alike.
+        counted = gone.fee(datetime.fromisoformat(outcome["left_at"] or outcome["at"]))
+        answer["fee_vnd"] = counted.amount_vnd
+        answer["stay"] = _stay_json(here, gone, await stay.plate_of(here.sealer, gone)) | {
+            f"parts_{language}": words.fee_sentence(language, counted) for language in ("vi", "en")
+        }
+    return Response(json.dumps(answer, ensure_ascii=False), media_type="application/json")
+
+
+class FindIn(BaseModel):
+    """Which vehicle is looked for: by plate in any spelling (or its last four), by code, or by its short form."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    place: int = Field(ge=1, le=0xFFFFFF)
+    plate: str | None = Field(None, max_length=plates.TYPED_MAX)
+    code: str | None = Field(None, min_length=1, max_length=400)
+    short: str | None = Field(None, min_length=1, max_length=40)
+
+    @model_validator(mode="after")
+    def _one_name(self) -> Self:
+        if sum(name is not None for name in (self.plate, self.code, self.short)) != 1:
+            raise ValueError("exactly one of plate, code and short")
+        return self
+
+
+@device_routes.post("/vehicles/find")
+@permit("device")
+async def find_vehicles(here: Here, token: Bearer, sent: FindIn) -> dict[str, Any]:
+    """The vehicles that stand at this place under that name, with what each owes now. Reads only."""
+    async with here.database.transaction(token.operator_id) as tx:
+        (await attendant(tx, token)).must_work_at(sent.place)
+        standing = await _standing(here, tx, sent)
+        now = await clock.now(tx)
+    stays = []
+    for one in standing:
+        owing = one.owing(now)
+        stays.append(
+            _stay_json(here, one, await stay.plate_of(here.sealer, one))
+            | {"fee_vnd": owing.fee.amount_vnd, "due_vnd": owing.due_vnd}
+            | {f"parts_{language}": words.fee_sentence(language, owing.fee) for language in ("vi", "en")}
+        )
+    return {"stays": stays}
+
+
+async def _standing(here: Platform, tx: Tx, sent: FindIn) -> list[StayView]:
+    if sent.plate is not None:
+        return await stay.search_open(tx, here.sealer, place=sent.place, plate=plates.read(sent.plate))
+    serial, _, short = stay.read_code(here.codes, sent.code or sent.short or "")
+    try:
+        found = await stay.find(tx, serial=serial, short=short)
+    except NoSuchStay:
+        return []
+    return [found] if found.place == sent.place and found.left_at is None else []
+
+
+@device_routes.post("/cash/stay")
+@permit("device")
+async def cash_stay(here: Here, token: Bearer, sent: CashStayIn) -> dict[str, Any]:
+    """Takes notes for what a stay owes, into the drawer of the open shift. 409 amount_changed with `due_vnd`."""
+    async with here.database.transaction(token.operator_id) as tx:
+        who = await attendant(tx, token)
+        answer = await first_outcome(tx, who, sent, "cash.stay")
+        if answer is None:
+            now = await clock.now(tx)
+            answer = await stay.take_cash(
+                tx, who, sent, keys=here.codes, environment=here.settings.environment, now=now
+            )
+            await record_action(tx, who, sent, "cash.stay", answer, now=now)
+        return answer
+
+
+async def tablet_facts(tx: Tx, who: Attendant | None, places: Sequence[int], now: datetime) -> dict[str, Any]:
+    """The lots a tablet works at, with the classes of vehicles they take today."""
+    return {
+        "places": [
+            {
+                "number": lot.place.number,
+                "code": lot.place.code,
+                "service": "parking",
+                "name_vi": lot.place.name_vi,
+                "name_en": lot.place.name_en,
+                "classes": [
+                    {"code": tariff.vehicle_class.word, "name_vi": tariff.name_vi, "name_en": tariff.name_en}
+                    for tariff in lot.tariffs_on(clock.hanoi_day(now))
+                ],
+            }
+            for lot in await lots_at(tx, places)
+        ]
+    }
+
+
+# --- parts of the above ----------------------------------------------------------------------------------------------
+
+
+async def _whose(here: Platform, lot_code: str) -> UUID:
+    operator_id = await directory.whose(here.database, "place_code", lot_code.upper()[:20])
+    if operator_id is None:
+        raise NoSuchPlace(place=lot_code[:20])
+    return operator_id
+
+
+async def _month(here: Platform) -> int:
+    # Real time: how long plates are kept is about people, and asking the database would be a second call of a hot act.
+    return await here.sealer.ready(datetime.now(UTC))
+
+
+async def _lot_page(
+    request: Request,
+    here: Platform,
+    operator_id: UUID,
+    lot_code: str,
+    *,
+    typed: dict[str, Any] | None = None,
+    refusal: Refusal | None = None,
+) -> Response:
+    async with here.database.transaction(operator_id) as tx:
+        lot = await lot_by_code(tx, lot_code.upper())
+        owner = {language: await operator_name(tx, language) for language in ("vi", "en")}
+        today = clock.hanoi_day(await clock.now(tx))
+    return pages.render(
+        request,
+        "parking/lot.html",
+        status=refusal.status if refusal else 200,
+        lot=lot,
+        owner=owner,
+        room=await occupancy(here.database, operator_id, lot.place.number),
+        tariffs=lot.tariffs_on(today),
+        tariff_rows=words.tariff_rows,
+        typed=typed or {"plate": "", "vehicle_class": "", "without": False},
+        refusal=refusal,
+    )
+
+
+def _meant_page(request: Request, lot: LotView, read: Plate, kind: VehicleClass, key: str) -> Response:
+    """Asks, never guesses: the plate as typed may be somebody else's."""
+    return pages.render(
+        request,
+        "parking/meant.html",
+        lot=lot,
+        typed=read.compact,
+        meant=[(compact, plates.display(compact, kind)) for compact in read.suggestions],
+        vehicle_class=kind.word,
+        key=key,
+    )
+
+
+def _stay_json(here: Platform, shown: StayView, compact: str | None) -> dict[str, Any]:
+    rule = rule_of(shown.rule)
+    return {
+        "id": str(shown.id),
+        "code_url": code.as_url(here.settings.public_url, shown.signed(here.codes)),
+        "short": shown.spoken,
+        "plate": None if compact is None else plates.display(compact, shown.vehicle_class),
+        "vehicle_class": shown.vehicle_class.word,
+        "entered_at": shown.entered_at.isoformat(),
+        "tariff_vi": words.tariff_sentence("vi", rule),
+        "tariff_en": words.tariff_sentence("en", rule),
+    }
+
+
+def _warnings(read: Plate | None, vehicle_class: VehicleClass) -> list[str]:
+    """What an attendant should look at again; never a reason to refuse."""
+    if read is None:
+        return []
+    found = []
+    if not read.readings:
+        found.append("plate_unknown")
+    if not plates.fits(read, vehicle_class):
+        found.append("class_unusual")
+    if any("Đ" in compact and "Đ" not in read.compact for compact in read.suggestions):
+        found.append("use_d_bar")
+    return found

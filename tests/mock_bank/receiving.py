@@ -1,0 +1,52 @@
+"""An account owner's side: what it knows of the bank, and the server on which it receives notices."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import httpx
+from starlette.types import Receive, Scope, Send
+
+SECRETS = (
+    "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+    "whsec_ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=",
+)
+KEY = {"authorization": "Bearer a key for tests"}
+BIN, ACCOUNT = "970436", "1234567890"
+
+Pay = Callable[..., Awaitable[httpx.Response]]
+
+
+@dataclass
+class Receiver:
+    """An account owner's server: keeps every request; answers the statuses in `answers`, then 204 for ever."""
+
+    answers: list[int] = field(default_factory=list)
+    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    at: list[float] = field(default_factory=list)
+    url: str = ""
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        self.got.append(({name.decode(): value.decode() for name, value in scope["headers"]}, body))
+        self.at.append(time.monotonic())
+        self._news.set()
+        status = self.answers.pop(0) if self.answers else 204
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def has(self, count: int, within: float = 5) -> None:
+        """Wait until `count` notices have come."""
+        async with asyncio.timeout(within):
+            while len(self.got) < count:
+                self._news.clear()
+                await self._news.wait()
