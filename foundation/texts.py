@@ -52,6 +52,8 @@ def choose_language(wanted: str | None, cookie: str | None, accept: str | None) 
     ranked = []
     for part in (accept or "")[:500].split(","):
         name, _, quality = part.strip().partition(";q=")
+        if not name:
+            continue
         try:
             ranked.append((float(quality or 1), name[:2].lower()))
         except ValueError:

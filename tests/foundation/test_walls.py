@@ -181,8 +181,9 @@ async def test_a_code_is_masked_where_requests_are_logged(
     code = await bought_code(client, adult=1)
     with caplog.at_level("INFO"):
         await client.get(f"/T/{code[:-1]}")
-    assert code[:-1] not in caplog.text
-    assert "/T/AEAQ" in caplog.text
+    ours = " ".join(record.getMessage() for record in caplog.records if record.name.startswith("motcham"))
+    assert code[:-1] not in ours
+    assert "/T/AEAQ" in ours
 
 
 async def test_a_notice_is_not_a_browser_and_needs_no_origin(client: httpx.AsyncClient) -> None:

@@ -1,0 +1,85 @@
+"""What drivers and attendants do at a lot in these tests, through the interfaces they would use."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+import httpx
+from acts import OPERATOR_IDS, Tablet, hidden, notify
+
+from foundation import clock as platform_clock
+from foundation.clock import HANOI
+from foundation.device import attendant
+from foundation.staff import Token
+from foundation.web import Platform
+from payments import shift
+
+OPERATOR_OF = {"VM1": "vanmieu", "DD1": "dongda"}
+CAR, MOTORBIKE = "30A-123.45", "29-B1 123.45"
+
+
+def hanoi(text: str) -> datetime:
+    """`2026-12-01 09:00` on a Hanoi clock."""
+    return datetime.fromisoformat(text).replace(tzinfo=HANOI)
+
+
+async def send_form(client: httpx.AsyncClient, lot: str, **form: str) -> httpx.Response:
+    """Opens the lot's page and sends its form."""
+    page = await client.get(f"/P/{lot}")
+    return await client.post(f"/P/{lot}", data={"key": hidden(page.text, "key")} | form)
+
+
+async def park(
+    client: httpx.AsyncClient, lot: str = "DD1", plate: str | None = CAR, vehicle_class: str | None = None
+) -> str:
+    """A visitor's own entry; the address of the stay's page."""
+    vehicle_class = vehicle_class or {"DD1": "car", "VM1": "motorbike"}[lot]
+    named = {"without": "true"} if plate is None else {"plate": plate}
+    answer = await send_form(client, lot, vehicle_class=vehicle_class, **named)
+    assert answer.status_code == 303, answer.text
+    return answer.headers["location"]
+
+
+async def look(client: httpx.AsyncClient, stay: str, language: str = "en") -> str:
+    """The text of a stay's page."""
+    answer = await client.get(stay, params={"lang": language})
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def amount(page: str, id: str) -> int | None:
+    """The sum in the element of that id, in VND."""
+    found = re.search(rf'id="{id}">([\d,.]+)', page)
+    return int(re.sub(r"\D", "", found[1])) if found else None
+
+
+async def due(client: httpx.AsyncClient, stay: str) -> int | None:
+    return amount(await look(client, stay), "due")
+
+
+async def press_pay(client: httpx.AsyncClient, stay: str) -> str:
+    """Presses the button; the reference of the payment that the driver is sent to."""
+    answer = await client.post(f"/P/stay/{stay.removeprefix('/T/')}/pay")
+    assert answer.status_code == 303, answer.text
+    assert answer.headers["location"].startswith("/pay/"), answer.headers["location"]
+    return answer.headers["location"].removeprefix("/pay/")
+
+
+async def transfer(
+    client: httpx.AsyncClient, reference: str, at: str, amount_vnd: int | None = None, operator: str = "dongda"
+) -> None:
+    """The bank tells us that somebody paid at that time, all that is owed unless said otherwise."""
+    if amount_vnd is None:
+        amount_vnd = (await client.get(f"/api/v1/public/payments/{reference}")).json()["amount_vnd"]
+    answer = await notify(client, text=reference, amount_vnd=amount_vnd, operator=operator, paid_at=hanoi(at))
+    assert answer.status_code == 202, answer.text
+
+
+async def open_shift(here: Platform, tablet: Tablet, *, operator: str, place: int) -> None:
+    """The attendant of a tablet opens a drawer with 100,000 đồng in it."""
+    token = Token.read(tablet.session_token)
+    assert token is not None
+    async with here.database.transaction(OPERATOR_IDS[operator]) as tx:
+        who = await attendant(tx, token)
+        await shift.open_shift(tx, who, place=place, float_vnd=100_000, now=await platform_clock.now(tx))

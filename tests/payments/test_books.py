@@ -1,0 +1,290 @@
+"""The proof of the books: a day with every kind of event balances, and every defect planted into it is found and named."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from trade import SOLD_OUT, Trade, a_day_of_everything
+
+from foundation import texts
+from foundation.database import Database
+from foundation.settings import Settings
+from payments import books
+from payments.books import Proof
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    opened = await Database.open(settings.url("database_app_url"), size=4)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def trade(settings: Settings, database: Database) -> Trade:
+    """Two operators after a full day."""
+    made = await Trade.at(settings, database)
+    await a_day_of_everything(made)
+    await a_day_of_everything(await Trade.at(settings, database, "dongda"))
+    return made
+
+
+async def proof_of_all(admin: asyncpg.Connection) -> Proof:
+    await admin.execute("set jit = off")  # as on our own connections: compiling costs more than a day's books
+    return await books.prove(admin)
+
+
+async def test_a_day_with_every_kind_of_event_balances(admin: asyncpg.Connection, trade: Trade) -> None:
+    proof = await proof_of_all(admin)
+    assert proof.findings == ()
+    assert proof.holds
+    assert [line.invariant for line in proof.lines] == [f"M{n}" for n in range(1, 11)]
+    assert all(line.checked for line in proof.lines), "an invariant looked at nothing"
+    assert {item.rule for line in proof.lines for item in line.open} == {
+        "clearing_open",
+        "drawer_open",
+        "held_open",
+        "receivable_unmatched",
+        "unapplied_open",
+    }
+
+
+async def test_an_empty_platform_balances(admin: asyncpg.Connection) -> None:
+    proof = await proof_of_all(admin)
+    assert proof.findings == ()
+    assert proof.lines[8].open == ()
+
+
+async def test_what_is_open_is_named_with_its_amount(admin: asyncpg.Connection, trade: Trade) -> None:
+    clearing = (await proof_of_all(admin)).lines[8]
+    mine = [(item.rule, item.amount_vnd) for item in clearing.open if item.operator == "vanmieu"]
+    assert ("clearing_open", 30_000) in mine
+    assert ("held_open", 70_000) in mine, "the duplicate"
+    assert ("held_open", 30_000) in mine, "the overpayment"
+    assert ("held_open", 15_000) in mine, "what came before the refusal"
+    assert sorted(amount for rule, amount in mine if rule == "unapplied_open") == [10_000, 20_000, 20_000]
+    assert ("drawer_open", 170_000) in mine
+
+
+# What a vandal with all rights does, and the rule that must name it. Each runs alone and is undone.
+DEFECTS: dict[str, list[tuple[str, str]]] = {
+    "M1": [
+        ("journal_without_transfer", "delete from payments.transfer where journal_id = (select id from payments.journal limit 1)"),
+        ("transfer_without_journal", "delete from payments.journal where id = (select id from payments.journal limit 1)"),
+        (
+            "transfer_unfit",
+            "alter table payments.transfer drop constraint transfer_amount;"
+            "update payments.transfer set amount_vnd = 0 where ctid = (select min(ctid) from payments.transfer)",
+        ),
+        (
+            "transfer_unfit",
+            "alter table payments.transfer drop constraint transfer_two_accounts;"
+            "update payments.transfer set credit = debit where ctid = (select min(ctid) from payments.transfer)",
+        ),
+    ],
+    "M2": [
+        ("account_unknown", "update payments.transfer set debit = 'pocket' where ctid = (select min(ctid) from payments.transfer)"),
+        ("accounts_unequal", "update payments.transfer set credit = 'pocket' where ctid = (select min(ctid) from payments.transfer)"),
+        ("accounts_unequal", "delete from payments.account where code = 'operator_payable'"),
+    ],
+    "M3": [
+        ("balance_differs", "update payments.balance set balance_vnd = balance_vnd + 1"),
+        ("balance_differs", "update payments.balance set balance_vnd = balance_vnd - 1 where balance_vnd > 0"),
+        ("balance_differs", "update payments.transfer set amount_vnd = amount_vnd - 1 where debit like 'cash_drawer:%'"),
+        ("balance_missing", "delete from payments.balance where balance_vnd > 0"),
+        (
+            "balance_unasked",
+            "insert into payments.balance select operator_id, code, 0 from payments.account where code = 'gw_receivable'",
+        ),
+    ],
+    "M4": [
+        ("outcome_differs", "update payments.receipt_outcome set applied_vnd = applied_vnd + 1 where outcome = 'applied'"),
+        ("outcome_differs", "update payments.receipt_outcome set held_vnd = held_vnd - 1 where outcome = 'overpaid'"),
+        ("outcome_differs", "update payments.receipt set amount_vnd = amount_vnd + 1"),
+        ("outcome_without_receipt", "delete from payments.receipt where id in (select receipt_id from payments.receipt_outcome)"),
+        ("received_differs", "update payments.charge set received_vnd = received_vnd + 1 where state = 'partial'"),
+        ("received_differs", "update payments.charge set received_vnd = received_vnd - 1 where state = 'partial'"),
+        ("received_differs", "delete from payments.charge where state = 'paid'"),
+        ("received_differs", "delete from payments.cash_receipt"),
+        ("held_differs", "update payments.held set amount_vnd = amount_vnd - 1"),
+        ("held_differs", "delete from payments.held where reason = 'duplicate'"),
+        ("held_differs", "update payments.held set reason = 'overpaid' where reason = 'unknown_reference'"),
+        ("proxy_differs", "update payments.proxy_transfer set received_vnd = received_vnd - 1 where received_vnd > 0"),
+    ],
+    "M5": [
+        ("trigger_missing", "alter table payments.transfer disable trigger never_changed"),
+        ("trigger_missing", "alter table payments.journal disable trigger never_emptied"),
+        ("trigger_missing", "drop trigger never_changed on payments.receipt"),
+        ("trigger_missing", "alter table payments.line_paid enable replica trigger never_changed"),
+        (
+            "trigger_missing",
+            "create or replace function foundation.never() returns trigger language plpgsql as 'begin return new; end'",
+        ),
+        ("grant_too_wide", "grant update on payments.transfer to motcham_app"),
+        ("grant_too_wide", "grant update (amount_vnd) on payments.transfer to motcham_app"),
+        ("grant_too_wide", "grant delete on payments.journal to public"),
+        ("role_too_strong", "grant motcham_owner to motcham_app"),
+        ("role_too_strong", "alter role motcham_app bypassrls"),
+    ],
+    "M6": [
+        (
+            "event_without_journal",
+            "with gone as (delete from payments.journal where template = 'cash.sold' returning id)"
+            " delete from payments.transfer where journal_id in (select id from gone)",
+        ),
+        (
+            "event_without_journal",
+            "insert into payments.receipt select operator_id, gen_random_uuid(), bank_account, bank_ref || 'x', amount_vnd,"
+            " paid_at, references_found, text_sealed, payer_sealed, source, recorded_at from payments.receipt",
+        ),
+        ("event_without_journal", "update payments.charge set state = 'paid', received_vnd = amount_vnd where state = 'open'"),
+        ("journal_without_event", "delete from payments.cash_receipt"),
+        ("journal_without_event", "update payments.charge set state = 'open', received_vnd = 0 where state = 'paid'"),
+        ("journal_without_event", "update payments.shift set float_vnd = 0"),
+        ("journal_differs", "update payments.transfer set amount_vnd = amount_vnd + 1 where credit = 'operator_payable'"),
+        ("journal_differs", "update payments.transfer set amount_vnd = amount_vnd - 1 where debit = 'gw_receivable'"),
+        ("journal_differs", "update payments.transfer set debit = credit, credit = debit where debit = 'gw_receivable'"),
+        ("journal_differs", "update payments.transfer set flow = null where flow is not null"),
+        ("journal_differs", "update payments.journal set template = 'receipt.held' where template = 'receipt.applied'"),
+        ("receipt_numbers", "update payments.shift set receipts = receipts + 1"),
+        ("receipt_numbers", "delete from payments.cash_receipt where number = 1"),
+        ("lines_differ", "delete from payments.line_paid where line_no = 1"),
+        ("lines_differ", "update payments.charge_line set amount_vnd = amount_vnd + 1"),
+    ],
+    "M7": [
+        ("overdrawn", "update payments.journal set recorded_at = recorded_at - interval '1 day' where template = 'shift.closed'"),
+        ("overdrawn", "update payments.transfer set amount_vnd = amount_vnd * 9 where credit like 'cash_drawer:%'"),
+    ],
+    "M8": [
+        ("recorded_in_future", "update payments.journal set recorded_at = clock_timestamp() + interval '1 minute'"),
+        ("recorded_before_cause", "update payments.journal set recorded_at = '2020-01-01' where template = 'receipt.seen'"),
+        ("recorded_before_cause", "update payments.journal set recorded_at = '2020-01-01' where template = 'service.delivered'"),
+        ("recorded_before_cause", "update payments.journal set recorded_at = '2020-01-01' where template = 'receipt.held'"),
+        ("time_not_ours", "alter table payments.journal alter recorded_at drop default"),
+    ],
+    "M9": [
+        ("clearing_not_zero", "update payments.transfer set amount_vnd = amount_vnd - 1 where credit = 'operator_payable'"),
+        ("clearing_not_zero", "update payments.transfer set amount_vnd = amount_vnd + 1 where credit = 'operator_payable'"),
+        ("clearing_not_zero", "delete from payments.transfer where debit = 'intent_clearing' and credit = 'overpaid_held'"),
+        ("clearing_not_zero", "update payments.charge set received_vnd = received_vnd - 1 where state = 'partial'"),
+        ("held_unexplained", "update payments.held set closed_at = now() where reason = 'duplicate'"),
+        ("held_unexplained", "update payments.transfer set amount_vnd = amount_vnd + 1 where credit = 'overpaid_held'"),
+        ("held_unexplained", "delete from payments.transfer where credit = 'overpaid_held'"),
+        ("unapplied_unexplained", "update payments.held set closed_at = now() where reason = 'ambiguous'"),
+        ("unapplied_unexplained", "delete from payments.transfer where debit = 'unapplied_receipts'"),
+        ("unapplied_unexplained", "delete from payments.receipt_outcome where outcome = 'applied'"),
+        ("receivable_differs", "update payments.receipt set amount_vnd = amount_vnd + 1"),
+        ("receivable_differs", "update payments.receipt set amount_vnd = amount_vnd - 1"),
+        ("drawer_not_empty", "delete from payments.transfer where debit = 'cash_over_short'"),
+        ("drawer_not_empty", "delete from payments.transfer where debit like 'cash_drawer:%' and credit = 'intent_clearing'"),
+        ("drawer_without_shift", "delete from payments.shift"),
+    ],
+    "M10": [
+        (
+            "refused_but_paid",
+            "insert into payments.line_paid select operator_id, charge_id, line_no, 'QR_TRANSFER', 'GATEWAY', now(), now()"
+            f" from payments.charge_line where reference = '{SOLD_OUT}'",
+        ),
+        (
+            "refused_but_booked",
+            "with made as (insert into payments.journal select operator_id, gen_random_uuid(), 'service.delivered', 1, 'charge',"
+            " id::text, 'delivered', now(), now()::date from payments.charge where state = 'refused' returning operator_id, id)"
+            " insert into payments.transfer select operator_id, id, 1, 'intent_clearing', 'operator_payable', 1000 from made",
+        ),
+        (
+            "refused_but_cash",
+            "update payments.cash_receipt k set charge_id = c.id from payments.charge c"
+            " where c.operator_id = k.operator_id and c.state = 'refused'",
+        ),
+        (
+            "posted_twice",
+            "alter table payments.journal drop constraint journal_source_key;"
+            "insert into payments.journal select operator_id, gen_random_uuid(), template, version, source_type, source_id,"
+            " purpose, effective_at, effective_day from payments.journal",
+        ),
+        ("source_not_unique", "alter table payments.journal drop constraint journal_source_key"),
+    ],
+}
+
+
+@pytest.mark.parametrize("invariant", DEFECTS)
+async def test_every_planted_defect_is_found_and_named(admin: asyncpg.Connection, trade: Trade, invariant: str) -> None:
+    # Nothing stops this vandal: no trigger, no foreign key.
+    await admin.execute("set session_replication_role = replica")
+    for rule, plant in DEFECTS[invariant]:
+        vandalism = admin.transaction()
+        await vandalism.start()
+        await admin.execute(plant)
+        proof = await proof_of_all(admin)
+        await vandalism.rollback()
+        found = [finding for finding in proof.findings if (finding.invariant, finding.rule) == (invariant, rule)]
+        assert found, f"{invariant} does not see: {plant}"
+        assert all(finding.account or finding.flow or finding.operator for finding in found), "found, but not named"
+        assert not proof.holds
+    assert (await proof_of_all(admin)).holds
+
+
+def test_every_rule_has_a_planted_defect() -> None:
+    named = {key.removeprefix("finance.books.rule.") for key in texts.catalogue("en") if "finance.books.rule." in key}
+    planted = {rule for defects in DEFECTS.values() for rule, _ in defects}
+    assert named - planted == {"clearing_open", "drawer_open", "held_open", "receivable_unmatched", "unapplied_open"}
+    assert planted <= named
+
+
+async def test_a_surplus_is_named_with_its_amount_and_age(admin: asyncpg.Connection, trade: Trade) -> None:
+    await admin.execute("set session_replication_role = replica")
+    journal = await admin.fetchrow(
+        "update payments.transfer set amount_vnd = amount_vnd + 500 where journal_id ="
+        " (select id from payments.journal where template = 'service.delivered' order by recorded_at limit 1)"
+        " returning flow, (select recorded_at from payments.journal where id = journal_id)"
+    )
+    clearing = next(f for f in (await proof_of_all(admin)).lines[8].findings if f.rule == "clearing_not_zero")
+    assert (clearing.operator, clearing.account, clearing.flow, clearing.amount_vnd) == (
+        "vanmieu",
+        "intent_clearing",
+        str(journal["flow"]),
+        -500,
+    )
+    assert clearing.since is not None
+
+
+async def test_an_operator_proves_his_own_books_and_sees_no_other(
+    admin: asyncpg.Connection, trade: Trade, database: Database
+) -> None:
+    await admin.execute("set session_replication_role = replica")
+    other = await admin.fetchval("select id from foundation.operator where code = 'dongda'")
+    await admin.execute("update payments.balance set balance_vnd = balance_vnd + 1 where operator_id = $1", other)
+    async with database.transaction(trade.operator_id, isolation="repeatable read") as tx:
+        mine = await books.prove(tx.connection, operator_id=trade.operator_id)
+    async with database.transaction(other, isolation="repeatable read") as tx:
+        his = await books.prove(tx.connection, operator_id=other)
+    assert mine.holds
+    assert {item.operator for line in mine.lines for item in line.open} == {"vanmieu"}
+    assert [finding.rule for finding in his.findings] == ["balance_differs"] * 3
+
+
+async def test_the_command_says_a_line_per_invariant_and_fails_for_a_defect(
+    settings: Settings, trade: Trade, admin: asyncpg.Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await asyncio.to_thread(books.report, settings) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines if line.startswith("M")] == [[f"M{n}", "holds"] for n in range(1, 11)]
+    assert lines[-1] == "The books balance."
+
+    await admin.execute("set session_replication_role = replica; update payments.receipt set amount_vnd = amount_vnd + 7")
+    assert await asyncio.to_thread(books.report, settings) == 1
+    said = capsys.readouterr().out
+    assert "M9  BROKEN" in said
+    assert "gw_receivable" in said
+    assert "The books do not balance" in said
+
+
+def test_the_command_says_in_one_sentence_that_it_cannot_look(capsys: pytest.CaptureFixture[str]) -> None:
+    nowhere = Settings(database_keeper_url="postgresql://motcham_keeper:secret@127.0.0.1:1/motcham")  # type: ignore[arg-type]
+    assert books.report(nowhere) == 2
+    said = capsys.readouterr().out
+    assert "does not answer" in said
+    assert "secret" not in said

@@ -1,0 +1,203 @@
+"""A day's trade with money, through the acts of `payments` alone: what other services would do, without their trade."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import payments
+from foundation import clock, device
+from foundation.database import Database, Tx
+from foundation.device import Attendant
+from foundation.errors import Refusal
+from foundation.seal import Sealer
+from foundation.settings import Settings
+from foundation.staff import add_staff
+from foundation.tables import new_id
+from payments import CashSale, ChargeView, Facts, Line, PaidLine, shift
+from payments.application import apply_receipt
+from payments.receipt import Credit, receive
+
+PURPOSE = "test.thing"
+SOLD_OUT = "sold out"
+
+
+class SoldOut(Refusal):
+    """There is none left."""
+
+
+async def deliver(tx: Tx, line: PaidLine) -> None:
+    """The smallest act a service can have: it gives the thing, unless there is none left."""
+    if line.reference == SOLD_OUT:
+        raise SoldOut()
+
+
+@dataclass
+class Trade:
+    """One operator's trade. `now` is the platform's time of every act."""
+
+    database: Database
+    sealer: Sealer
+    operator_id: UUID
+    account: tuple[str, str]
+    now: datetime
+    environment: str = "test"
+    credits: list[str] = field(default_factory=list)
+
+    @classmethod
+    async def at(cls, settings: Settings, database: Database, code: str = "vanmieu") -> Trade:
+        operator_id: UUID = await database.pool.fetchval(
+            "select operator_id from foundation.directory where kind = 'operator' and key = $1", code
+        )
+        async with database.transaction(operator_id) as tx:
+            row = await tx.row("select bin, account from payments.collection_account where operator_id = $1", operator_id)
+            now = await clock.now(tx)
+        assert row is not None
+        payments.when_paid(PURPOSE, deliver)
+        return cls(database, Sealer(settings.root, database), operator_id, (row["bin"], row["account"]), now)
+
+    def line(
+        self,
+        amount_vnd: int,
+        *,
+        reference: str = "thing",
+        service: str = "ticketing",
+        class_: str = "adult",
+        environment: str | None = None,
+        day: datetime | None = None,
+    ) -> Line:
+        facts = Facts(
+            service=service,
+            place=1,
+            ward="00226",
+            class_=class_,
+            service_day=clock.hanoi_day(day or self.now),
+            environment=environment or self.environment,
+        )
+        return Line(PURPOSE, reference, amount_vnd, facts)
+
+    async def owes(self, *lines: Line, holds: timedelta = timedelta(minutes=30)) -> ChargeView:
+        """A visitor chose something and is shown what it costs."""
+        async with self.database.transaction(self.operator_id) as tx:
+            return await payments.charge(tx, lines=list(lines), holds=holds, return_path="/", now=self.now)
+
+    async def transfers(self, text: str, amount_vnd: int, *, bank_ref: str | None = None, apply: bool = True) -> str | None:
+        """Somebody's transfer arrives at the collection account; returns what became of it."""
+        credit = Credit(
+            *self.account, bank_ref or f"FT{secrets.token_hex(6)}", amount_vnd, text, self.now, "NGUYEN VAN THU"
+        )
+        receipt_id, _ = await receive(
+            self.database, self.sealer, self.operator_id, credit, now=self.now, source="notice"
+        )
+        if not apply:
+            return None
+        async with self.database.transaction(self.operator_id) as tx:
+            return await apply_receipt(tx, receipt_id, now=self.now)
+
+    async def pays(self, *lines: Line) -> ChargeView:
+        """Chosen and paid through the bank at once."""
+        owed = await self.owes(*lines)
+        assert await self.transfers(owed.reference, owed.amount_vnd) == "applied"
+        return owed
+
+    async def gives_free(self, *, means: str = "FREE", line: Line | None = None) -> None:
+        facts = (line or self.line(1)).facts
+        async with self.database.transaction(self.operator_id) as tx:
+            await payments.note_free(
+                tx, purpose=PURPOSE, reference=secrets.token_hex(8), means=means, facts=facts, now=self.now  # type: ignore[arg-type]
+            )
+
+    async def attendant(self, login: str | None = None, *, name: str = "Cổng 1") -> Attendant:
+        """Somebody at work at an enrolled tablet of all places of the operator."""
+        login = login or secrets.token_hex(4)
+        async with self.database.transaction(self.operator_id) as tx:
+            staff = await tx.row(
+                "select id, name from foundation.staff where operator_id = $1 and login = $2", self.operator_id, login
+            )
+            staff_id = staff["id"] if staff else new_id()
+            if staff is None:
+                await tx.execute(
+                    "insert into foundation.staff (operator_id, id, login, name, roles, secret_hash, active)"
+                    " values ($1, $2, $3, 'Người trực', '{attendant}', 'never logs in here', true)",
+                    self.operator_id,
+                    staff_id,
+                    login,
+                )
+            places = [
+                row["number"]
+                for row in await tx.rows("select number from foundation.place where operator_id = $1", self.operator_id)
+            ]
+            code = await device.offer_enrolment(tx, operator_code="test", device_name=name, places=places)
+            device_id, _ = await device.enrol(tx, code=code)
+        return Attendant(self.operator_id, device_id, name, tuple(places), staff_id, login, "Người trực")
+
+    async def opens(self, who: Attendant, float_vnd: int = 0) -> shift.OpenShift:
+        async with self.database.transaction(self.operator_id) as tx:
+            return await shift.open_shift(tx, who, place=who.places[0], float_vnd=float_vnd, now=self.now)
+
+    async def sells(self, who: Attendant, *lines: Line, proxy: bool = False) -> CashSale:
+        """Notes change hands."""
+        async with self.database.transaction(self.operator_id) as tx:
+            return await payments.record_cash(
+                tx, who, lines=list(lines), proxy=proxy, return_path="/", now=self.now
+            )
+
+    async def closes(self, who: Attendant, counted_vnd: int) -> shift.ClosedShift:
+        async with self.database.transaction(self.operator_id) as tx:
+            return await shift.close_shift(tx, who, counted_vnd=counted_vnd, now=self.now)
+
+    async def clerk(self, login: str = "sổ", password: str = "mat-khau-thu", roles: tuple[str, ...] = ("finance",)) -> str:
+        """A new member of staff who may log in; returns the login with the operator."""
+        async with self.database.transaction(self.operator_id) as tx:
+            await add_staff(tx, login=login, name=f"Người {login}", roles=list(roles), secret=password)
+            code: str = await tx.value("select code from foundation.operator where id = $1", self.operator_id)
+        return f"{login}@{code}"
+
+
+async def a_day_of_everything(trade: Trade) -> None:
+    """Every kind of event that moves money, at least once."""
+    line = trade.line
+    await trade.pays(line(70_000))
+    await trade.pays(line(70_000), line(5_000, service="parking", class_="motorbike"))
+
+    partly = await trade.owes(line(70_000))
+    assert await trade.transfers(partly.reference, 20_000) == "partly"
+    assert await trade.transfers(partly.reference, 50_000) == "applied"
+    assert await trade.transfers(partly.reference, 70_000) == "duplicate"
+    assert await trade.transfers((await trade.owes(line(70_000))).reference, 100_000) == "overpaid"
+    assert await trade.transfers((await trade.owes(line(70_000))).reference, 30_000) == "partly"  # and stays so
+
+    gone = await trade.owes(line(35_000, reference=SOLD_OUT))
+    assert await trade.transfers(gone.reference, 15_000) == "partly"
+    assert await trade.transfers(gone.reference, 20_000) == "refused"
+    assert await trade.transfers(gone.reference, 20_000) == "refused"
+
+    first, second = await trade.owes(line(10_000)), await trade.owes(line(10_000))
+    assert await trade.transfers(f"{first.reference} {second.reference}", 20_000) == "ambiguous"
+    assert await trade.transfers("cam on", 20_000) == "unknown_reference"
+    await trade.transfers(first.reference, 10_000, apply=False)
+    await trade.gives_free()
+
+    morning = await trade.attendant()
+    await trade.opens(morning, 200_000)
+    await trade.sells(morning, line(70_000))
+    in_time = await trade.sells(morning, line(5_000, service="parking"), proxy=True)
+    too_late = await trade.sells(morning, line(8_000, service="parking"), proxy=True)
+    too_much = await trade.sells(morning, line(12_000, service="parking"), proxy=True)
+    await trade.sells(morning, line(3_000, service="parking"), proxy=True)  # never transferred
+    assert in_time.pay and too_late.pay and too_much.pay
+    assert await trade.transfers(in_time.pay.reference, 5_000) == "proxy"
+    assert await trade.transfers(too_much.pay.reference, 15_000) == "proxy"
+    await trade.closes(morning, 200_000 + 70_000 + 8_000 + 3_000 - 1_000)  # a note is missing
+    assert await trade.transfers(too_late.pay.reference, 8_000) == "proxy"
+    assert await trade.transfers(too_late.pay.reference, 8_000) == "proxy"  # once more by mistake
+
+    evening = await trade.attendant()
+    await trade.opens(evening)
+    await trade.sells(evening, line(70_000))
+    await trade.closes(evening, 70_500)  # a coin too much
+
+    await trade.opens(evening, 100_000)
+    await trade.sells(evening, line(70_000))
