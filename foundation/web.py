@@ -210,7 +210,7 @@ def create_app(
         for router in service.routers:
             app.include_router(router)
         for path, folder in service.static.items():
-            app.mount(path, StaticFiles(directory=folder), name=f"{service.name}:{path}")
+            app.mount(path, StaticFiles(directory=folder, html=True), name=f"{service.name}:{path}")
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     refuse_undeclared(app)
     app.add_exception_handler(Refusal, _refused)
