@@ -37,6 +37,8 @@ async def enter(tx: Tx, kind: Kind, key: str) -> None:
 
 async def whose(database: Database, kind: Kind, key: str) -> UUID | None:
     """The operator a key belongs to, or None."""
+    if "\0" in key:  # keys come from addresses; PostgreSQL's text cannot hold this one
+        return None
     found: UUID | None = await database.pool.fetchval(
         "select operator_id from foundation.directory where kind = $1 and key = $2", kind, key
     )

@@ -1,0 +1,130 @@
+/** Notes in the drawer: for a vehicle, for tickets, and the honest button for cash that the attendant transfers. */
+
+import { act } from "./api.js";
+import { button, el, facts, fill, icon, stepper } from "./dom.js";
+import * as scan from "./scan.js";
+import { keep, placeOf, store } from "./store.js";
+import { attempt, out, picture } from "./vehicle.js";
+import { hide, show } from "./verdict.js";
+import { hour, named, say, vnd } from "./words.js";
+
+/** @type {Record<string, number>} */
+let heads = {};
+
+export function render(screen, go) {
+  scan.listen(null);
+  heads = {};
+  const site = placeOf("ticketing");
+  fill(screen,
+    el("h1", {}, say("cash.title")),
+    !store.shift && noShift(go),
+    site && ticketForm(site),
+    placeOf("parking") && el("section", { class: "card" },
+      el("h2", {}, say("cash.for_vehicle")), el("p", { class: "muted" }, say("cash.for_vehicle_hint")),
+      button("cash-find", say("lot.find"), () => go("lot"), { drawing: "find", kind: "quiet" })));
+}
+
+function noShift(go) {
+  return el("div", { class: "notice warn", "data-test": "no-shift" }, icon("warn"),
+    el("div", {}, el("p", {}, say("cash.no_shift")), button("open-shift", say("shift.open"), () => go("shift"))));
+}
+
+function ticketForm(site) {
+  const sum = () => (site.categories ?? []).reduce((total, one) => total + (heads[one.code] ?? 0) * one.price_vnd, 0);
+  const shown = el("output", { "data-test": "sum" }, vnd(0));
+  const buttons = [];
+  const changed = () => {
+    shown.textContent = vnd(sum());
+    const nothing = !store.shift || Object.values(heads).every((one) => !one);
+    for (const one of buttons) one.disabled = nothing;
+  };
+  const sellWith = (proxy) => () => sell(site, heads, sum(), proxy);
+  buttons.push(
+    button("sell-cash", say("cash.sell"), sellWith(false), { drawing: "money", kind: "tall", disabled: true }),
+    button("sell-proxy", say("cash.proxy"), sellWith(true), { drawing: "phone", kind: "quiet", disabled: true }));
+  return el("section", { class: "card", "data-test": "ticket-form" },
+    el("h2", {}, say("cash.for_tickets")),
+    el("ul", { class: "prices" }, (site.categories ?? []).map((one) => el("li", {},
+      el("div", {}, el("b", {}, named(one)), named(one, "proof") && el("small", {}, named(one, "proof"))),
+      el("span", { class: "price" }, one.price_vnd === 0 ? say("free") : vnd(one.price_vnd)),
+      stepper(`heads-${one.code}`, named(one), {
+        less: say("less"), more: say("more"), changed: (number) => { heads[one.code] = number; changed(); },
+      })))),
+    el("p", { class: "total" }, el("span", {}, say("sum")), shown),
+    el("p", { class: "buttons" }, buttons));
+}
+
+async function sell(site, chosen, amount, proxy) {
+  const body = { place: site.number, heads: Object.fromEntries(Object.entries(chosen).filter(([, number]) => number > 0)), amount_vnd: amount, proxy };
+  const outcome = await attempt(act("/cash/ticket", body));
+  if (outcome) settleTicket(outcome);
+}
+
+/** Cash for a stay; `leaving` is how its driver asked to go, so that paid means gone without another tap. */
+export async function take(stay, amount, proxy, leaving = null) {
+  const doing = act("/cash/stay", { place: placeOf("parking").number, stay_id: stay.id, amount_vnd: amount, proxy });
+  const outcome = await attempt(doing.catch((error) => {
+    // The fee went on while people searched for notes: show what it is now.
+    if (error.code === "amount_changed" && leaving) return { changed: true };
+    throw error;
+  }));
+  if (!outcome) return;
+  if (outcome.changed) return out(leaving);
+  if (leaving && !outcome.pay) {
+    counted();
+    return out(leaving, outcome.receipt_number);
+  }
+  settleStay(outcome, leaving ?? { stay_id: stay.id });
+}
+
+function counted() {
+  if (store.shift) keep({ shift: { ...store.shift, receipts: store.shift.receipts + 1 } });
+}
+
+const receipt = (outcome) => el("div", { class: "inset" }, facts([
+  [say("cash.receipt"), outcome.receipt_number, "receipt"],
+  [say("cash.taken"), vnd(outcome.amount_vnd), "amount"],
+  [say("lot.may_leave_until"), outcome.may_leave_until && hour(outcome.may_leave_until)],
+]));
+
+export function settleStay(outcome, leaving = null) {
+  counted();
+  const leave = leaving && button("leave-now", say("lot.leaves_now"), () => { hide(); out(leaving); }, { drawing: "out" });
+  if (outcome.pay) return transfer(outcome, leave);
+  return show("paid", { lead: vnd(outcome.amount_vnd), body: [receipt(outcome)], actions: [leave] });
+}
+
+export function settleTicket(outcome) {
+  counted();
+  const ticket = [
+    el("div", { class: "handout" }, outcome.code_url && picture(outcome.code_url, say("cash.ticket_picture")),
+      el("div", {}, el("div", { class: "inset" }, el("p", { class: "short", "data-test": "short" }, outcome.short)), receipt(outcome))),
+  ];
+  if (outcome.pay) return transfer(outcome, null, ticket);
+  return show("sold", { lead: vnd(outcome.amount_vnd), body: ticket, close: say("cash.next"), closed: again });
+}
+
+function again() {
+  const screen = document.getElementById("screen");
+  if (screen.dataset.name === "cash") document.dispatchEvent(new Event("again"));
+}
+
+/** What the attendant must now transfer for the guest: reference, account, amount, and the code for the bank's app. */
+function transfer(outcome, leave, more = []) {
+  const { pay } = outcome;
+  show("transfer", {
+    lead: vnd(pay.amount_vnd ?? outcome.amount_vnd),
+    body: [
+      el("p", {}, say("cash.transfer_hint")),
+      el("div", { class: "handout" },
+        el("figure", { class: "qr" }, el("img", { src: `/pay/${pay.reference}/qr.svg`, alt: say("cash.transfer_picture"), width: 300, height: 300 })),
+        el("div", { class: "inset" }, facts([
+          [say("cash.payee"), pay.payee], [say("cash.account"), pay.account], [say("cash.bank"), pay.bin],
+          [say("cash.reference"), pay.reference, "reference"], [say("cash.receipt"), outcome.receipt_number, "receipt"],
+        ]))),
+      ...more,
+    ],
+    actions: [leave],
+    closed: again,
+  });
+}
