@@ -1,7 +1,7 @@
 """`motcham check-migrations`: the migrations and the code say the same, checked on a real database.
 
-`alembic check` compares tables; it does not see functions, policies, triggers, grants, CHECKs nor the WHERE of a partial
-index. So a migrated database is compared, line by line, with one built straight from the tables and files.
+`alembic check` compares tables; it does not see functions, policies, triggers, grants, CHECKs nor the WHERE of a
+partial index. So a migrated database is compared, line by line, with one built straight from the tables and files.
 """
 
 from __future__ import annotations

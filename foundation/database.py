@@ -116,7 +116,8 @@ class Database:
         async with self.pool.acquire() as connection:
             # One round trip for both; a UUID cannot carry anything but hexadecimal digits into the text.
             await connection.execute(
-                f"begin isolation level {isolation}; select set_config('app.operator', '{UUID(str(operator_id))}', true)"
+                f"begin isolation level {isolation};"
+                f" select set_config('app.operator', '{UUID(str(operator_id))}', true)"
             )
             tx = Tx(connection, operator_id)
             try:

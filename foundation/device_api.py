@@ -115,6 +115,7 @@ async def _facts(request: Request, tx: Tx, who: Attendant | None, places: Sequen
             said = await service.tablet(tx, who, places, now)
             facts["places"] += said.pop("places", [])
             facts |= said
+    facts["places"].sort(key=lambda place: place["number"])
     return facts
 
 

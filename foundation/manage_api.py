@@ -1,4 +1,4 @@
-"""What a manager does for his own operator by program: enrol and revoke tablets; and, in demo and test, move the clock."""
+"""What a manager does for his own operator by program: enrol and revoke tablets; in a demo, move the clock."""
 
 from __future__ import annotations
 

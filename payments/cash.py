@@ -157,7 +157,8 @@ async def record_cash(
     if number is None:  # closed by another request while we waited for its row
         raise shift.NoShift()
     await tx.execute(
-        "insert into payments.cash_receipt (operator_id, shift_id, number, id, charge_id, amount_vnd, proxy, staff_id, at)"
+        "insert into payments.cash_receipt (operator_id, shift_id, number, id, charge_id, amount_vnd, proxy, staff_id,"
+        " at)"
         " values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         tx.operator_id,
         drawer_of.id,

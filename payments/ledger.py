@@ -181,7 +181,8 @@ async def open_drawer(tx: Tx, shift_id: UUID) -> str:
     """The drawer of a shift: an asset that cannot be overdrawn. Returns its account code."""
     code = f"cash_drawer:{shift_id}"
     await tx.execute(
-        "with opened as (insert into payments.account (operator_id, code, kind, authorising) values ($1, $2, 'A', true))"
+        "with opened as"
+        " (insert into payments.account (operator_id, code, kind, authorising) values ($1, $2, 'A', true))"
         " insert into payments.balance (operator_id, account, balance_vnd) values ($1, $2, 0)",
         tx.operator_id,
         code,

@@ -112,7 +112,8 @@ async def open_shift(tx: Tx, who: Attendant, *, place: int, float_vnd: int, now:
         "select from foundation.place where operator_id = $1 and number = $2 for update", tx.operator_id, place
     )
     number: int = await tx.value(
-        "insert into payments.shift (operator_id, id, place, number, device_id, staff_id, opened_at, float_vnd, receipts)"
+        "insert into payments.shift"
+        " (operator_id, id, place, number, device_id, staff_id, opened_at, float_vnd, receipts)"
         " select $1, $2, $3, coalesce(max(number), 0) + 1, $4, $5, $6, $7, 0 from payments.shift"
         " where operator_id = $1 and place = $3 returning number",
         tx.operator_id,

@@ -128,7 +128,7 @@ async def sell_for_cash(
     """Sells today's entrance at the gate for notes; free groups get their ticket without a sale."""
     day = clock.hanoi_day(now)
     if quote(site, day=day, heads=heads).total_vnd != amount_vnd:
-        raise AmountChanged(due_vnd=quote(site, day=day, heads=heads).total_vnd)
+        raise payments.AmountChanged(due_vnd=quote(site, day=day, heads=heads).total_vnd)
     order, sold = await _write(tx, site, day=day, heads=heads, now=now)
     if not sold.total_vnd:
         await _note_free(tx, site, order, environment, now)
@@ -141,10 +141,6 @@ async def sell_for_cash(
         tx, who, lines=[_line(site, order, environment)], proxy=proxy, return_path=path, now=now
     )
     return order, sale
-
-
-class AmountChanged(Refusal):
-    """The price is {due_vnd} đồng now; please check and confirm again."""
 
 
 async def paid(tx: Tx, line: PaidLine) -> None:

@@ -116,7 +116,8 @@ async def open_site(
     await directory.enter(tx, "place", str(place.number))
     await directory.enter(tx, "place_code", place.code)
     await tx.execute(
-        "insert into ticketing.site (operator_id, place, slug, opens_minute, closes_minute) values ($1, $2, $3, $4, $5)",
+        "insert into ticketing.site (operator_id, place, slug, opens_minute, closes_minute)"
+        " values ($1, $2, $3, $4, $5)",
         tx.operator_id,
         place.number,
         slug,
@@ -125,7 +126,8 @@ async def open_site(
     )
     for offer in offers:
         await tx.execute(
-            "insert into ticketing.offer (operator_id, place, product, valid_from, valid_to, price_vnd, name_vi, name_en)"
+            "insert into ticketing.offer"
+            " (operator_id, place, product, valid_from, valid_to, price_vnd, name_vi, name_en)"
             " values ($1, $2, $3, $4, $5, $6, $7, $8)",
             tx.operator_id,
             place.number,
@@ -146,7 +148,8 @@ async def site_by_code(tx: Tx, code: str) -> SiteView:
 async def sites_at(tx: Tx, places: Sequence[int]) -> list[SiteView]:
     """The sites among these places of the operator, by number."""
     rows = await tx.rows(
-        "select p.code from foundation.place p join ticketing.site s on s.operator_id = p.operator_id and s.place = p.number"
+        "select p.code from foundation.place p"
+        " join ticketing.site s on s.operator_id = p.operator_id and s.place = p.number"
         " where p.operator_id = $1 and p.number = any($2) order by p.number",
         tx.operator_id,
         list(places),

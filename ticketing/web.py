@@ -1,4 +1,4 @@
-"""The pages and interfaces of ticketing: choose heads at `/S/<site>`, pay, show one code for the group, sell at the gate."""
+"""The pages and interfaces of ticketing: choose heads at `/S/<site>`, pay, show one code for a group, sell for cash."""
 
 from __future__ import annotations
 

@@ -82,7 +82,9 @@ def test_templates_use_only_keys_that_exist() -> None:
         (None, None, "en;q=nonsense", "vi"),
     ],
 )
-def test_the_reader_decides_the_language(wanted: str | None, cookie: str | None, accept: str | None, chosen: str) -> None:
+def test_the_reader_decides_the_language(
+    wanted: str | None, cookie: str | None, accept: str | None, chosen: str
+) -> None:
     assert choose_language(wanted, cookie, accept) == chosen
 
 

@@ -86,7 +86,12 @@ async def test_wrong_place_wrong_day_revoked_and_unknown_are_told_apart(
     await clock.move_to("2030-03-02 10:00")
     late = await tablet.scan(code)
     assert (late["verdict"], late["day"]) == ("wrong_day", "2030-03-01")
-    for nonsense in ("hello", "HTTPS://EVIL.EXAMPLE/T/" + "A" * 48, "X" * 200, code[:-1] + ("A" if code[-1] != "A" else "B")):
+    for nonsense in (
+        "hello",
+        "HTTPS://EVIL.EXAMPLE/T/" + "A" * 48,
+        "X" * 200,
+        code[:-1] + ("A" if code[-1] != "A" else "B"),
+    ):
         assert (await tablet.scan(nonsense))["verdict"] == "unknown", nonsense
 
 

@@ -1,4 +1,4 @@
-"""Buying an entrance at `/S/<site>`: choose, pay, get one code for the group; without JavaScript, without an account."""
+"""Buying an entrance at `/S/<site>`: choose, pay, one code for the group; no JavaScript, no account."""
 
 from __future__ import annotations
 
