@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from foundation.settings import Settings
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 def compose() -> None:
     """Says what happens when a line is paid, and who can explain what a line was."""
     import parking.stay
-
     import payments
     import ticketing.order
 
@@ -80,7 +80,6 @@ def assemble(settings: Settings) -> FastAPI:
     """The app of the services named in `settings.services`."""
     import parking.web
     import payments.web
-
     import ticketing.web
     from foundation import device_api, manage_api
     from foundation.web import Service, create_app
@@ -187,8 +186,19 @@ def _migrate(_: list[str]) -> int:
     from foundation.migrate import MigrationRefused, migrate
 
     settings = Settings()
+    given = {
+        "app": settings.database_app_url,
+        "city": settings.database_city_url,
+        "keeper": settings.database_keeper_url,
+        "bank": settings.bank_database_url,
+    }
+    passwords = {role: urlsplit(url.get_secret_value()).password or "" for role, url in given.items() if url}
     try:
-        asyncio.run(migrate(settings.url("database_url"), root=settings.root, environment=settings.environment))
+        asyncio.run(
+            migrate(
+                settings.url("database_url"), root=settings.root, environment=settings.environment, passwords=passwords
+            )
+        )
     except (MigrationRefused, ValueError) as error:
         print(f"motcham: {error}", file=sys.stderr)
         return 1

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import IntEnum
 from functools import lru_cache
-from hashlib import sha256
 from random import Random
 from typing import Self
 
@@ -309,7 +308,7 @@ class CodeKeys:
 
     def _mac(self, body: bytes) -> bytes:
         key = self._cached_key(body[1], body[2:5], body[5:7])
-        return hmac.digest(key, body, sha256)[:_MAC_BYTES]
+        return hmac.digest(key, body, "sha256")[:_MAC_BYTES]
 
     def _derived_key(self, generation: int, place: bytes, day: bytes) -> bytes:
         # The environment is the only part without a fixed length, so it stands last.
@@ -348,7 +347,12 @@ def read(text: str) -> str:
 def draw_short(random: Random) -> str:
     """A new short code: nine symbols drawn from `random` (use `SystemRandom`) and a check symbol, without grouping."""
     while True:
-        short = with_checks("".join(random.choices(ALPHABET, k=_SHORT_SYMBOLS - 1)), 1)
+        # One draw for all: each one of `SystemRandom` is a call of the kernel.
+        number, symbols = random.randrange(len(ALPHABET) ** (_SHORT_SYMBOLS - 1)), ""
+        for _ in range(_SHORT_SYMBOLS - 1):
+            number, value = divmod(number, len(ALPHABET))
+            symbols += ALPHABET[value]
+        short = with_checks(symbols, 1)
         if short is not None:
             return short
 

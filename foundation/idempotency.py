@@ -37,6 +37,7 @@ class KeyUsedForAnother(Refusal):
     """This Idempotency-Key was already used for a different request; take a new key."""
 
     status = 422
+    constraint = "action_pkey"  # a tablet's id that a hot act has used cannot be another act's
 
 
 class StillRunning(Refusal):

@@ -8,7 +8,9 @@ can be compared with one built straight from the tables and files.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
@@ -58,10 +60,20 @@ def load_tables() -> None:
                 importlib.import_module(".".join(relative.with_suffix("").parts))
 
 
-async def migrate(admin_url: str, *, root: bytes, environment: str, files: bool = True) -> None:
-    """Roles, histories, files, in one go; safe to run again. Raises MigrationRefused."""
+async def migrate(
+    admin_url: str,
+    *,
+    root: bytes,
+    environment: str,
+    files: bool = True,
+    passwords: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Roles, histories, files, in one go; safe to run again. Raises MigrationRefused.
+
+    `passwords` of roles (app, city, keeper, bank) that somebody else chose; the others derive from the root key.
+    """
     load_tables()
-    await _roles(admin_url, root)
+    await _roles(admin_url, root, passwords)
     await _as_owner(admin_url, _upgrade)
     if files:
         await apply_files(admin_url, environment)
@@ -112,7 +124,7 @@ async def _as_owner(admin_url: str, act: object) -> None:
         await engine.dispose()
 
 
-async def _roles(admin_url: str, root: bytes) -> None:
+async def _roles(admin_url: str, root: bytes, passwords: Mapping[str, str] = MappingProxyType({})) -> None:
     connection = await _connect(admin_url)
     try:
         # Roles belong to the whole server: two databases being made at once must not trip over each other.
@@ -121,10 +133,11 @@ async def _roles(admin_url: str, root: bytes) -> None:
         if OWNER not in present:
             await connection.execute(f"create role {OWNER} nologin")
         for role in ROLES:
-            name, password = f"motcham_{role}", role_password(root, role)
+            name, password = f"motcham_{role}", passwords.get(role) or role_password(root, role)
             bypass = "bypassrls" if role == "keeper" else "nobypassrls"
             verb = "alter" if name in present else "create"
-            await connection.execute(f"{verb} role {name} login {bypass} nosuperuser password '{password}'")
+            quoted = await connection.fetchval("select quote_literal($1)", password)
+            await connection.execute(f"{verb} role {name} login {bypass} nosuperuser password {quoted}")
         await connection.execute(f"grant {OWNER} to current_user")
         database = await connection.fetchval("select current_database()")
         # The mock bank keeps to a schema of its own, which it makes itself.

@@ -7,7 +7,6 @@ Layout of a sealed value: 2 bytes month (since 2020-01), 12 bytes nonce, ciphert
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 from datetime import date, datetime
@@ -101,7 +100,7 @@ class Sealer:
         key = self._tags.get(operator_id)
         if key is None:
             key = self._tags[operator_id] = _derive(self._root, b"motcham seal: tags " + operator_id.bytes)
-        return hmac.digest(key, text.encode(), hashlib.sha256)[:16]
+        return hmac.digest(key, text.encode(), "sha256")[:16]
 
 
 def _derive(root: bytes, info: bytes) -> bytes:

@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     database_app_url: SecretStr | None = Field(None, description="role motcham_app: what web and worker use")
     database_city_url: SecretStr | None = Field(None, description="role motcham_city: reads rollups only")
     database_keeper_url: SecretStr | None = Field(None, description="role motcham_keeper: read-only proofs, backup")
+    bank_database_url: SecretStr | None = Field(
+        None, description="the mock bank's role; `migrate` gives it its password"
+    )
     database_pool: int = Field(8, ge=1, le=100, description="connections per process")
     redis_url: SecretStr | None = Field(None, description="wake-ups, rate limits, caches; may be absent")
     root_key: SecretStr = Field(

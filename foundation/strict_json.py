@@ -26,8 +26,10 @@ def parse(body: bytes) -> Any:
     """The value of a JSON text. Raises BadPayload naming what is wrong, never echoing the input."""
     if body.count(b"[") + body.count(b"{") > 10_000 or _depth(body) > DEPTH_MAX:
         raise BadPayload(reason="nested too deeply")
+    if b"\\u0000" in body:  # PostgreSQL's text cannot hold it, and nobody types it
+        raise BadPayload(reason="a NUL character")
     try:
-        return json.loads(body, object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_integer)
+        return _decoder.decode(body.decode())
     except BadPayload:
         raise
     except (ValueError, RecursionError) as error:
@@ -86,6 +88,9 @@ def _integer(digits: str) -> int:
     if len(digits) > 19:
         raise BadPayload(reason="a number has too many digits")
     return int(digits)
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_integer)
 
 
 def _depth(body: bytes) -> int:

@@ -23,6 +23,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse,
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foundation import code as codes
@@ -75,7 +76,10 @@ class Platform:
     city: Database | None = None
 
 
-def platform(request: Request) -> Platform:
+# What `Depends` asks for is async throughout: a plain function would be sent to a thread and back at every request.
+
+
+async def platform(request: Request) -> Platform:
     """The platform of this request, for `Depends`."""
     found: Platform = request.app.state.platform
     return found
@@ -85,13 +89,17 @@ Here = Annotated[Platform, Depends(platform)]
 
 
 def language(request: Request) -> str:
-    """The reader's language, for `Depends`."""
+    """The reader's language."""
     return texts.choose_language(
         request.query_params.get("lang"), request.cookies.get("lang"), request.headers.get("accept-language")
     )
 
 
-Language = Annotated[str, Depends(language)]
+async def _language(request: Request) -> str:
+    return language(request)
+
+
+Language = Annotated[str, Depends(_language)]
 
 
 def permit(permission: str) -> Callable[[Endpoint], Endpoint]:
@@ -102,6 +110,15 @@ def permit(permission: str) -> Callable[[Endpoint], Endpoint]:
         return endpoint
 
     return declare
+
+
+def hot(endpoint: Endpoint) -> Endpoint:
+    """Marks a hot act of a tablet: `endpoint(request, here, token)` reads its body itself and answers a Response.
+
+    Such a route is reached by the short way (`_short_ways`).
+    """
+    endpoint.hot = True  # type: ignore[attr-defined]
+    return endpoint
 
 
 def session_cookie(settings: Settings) -> str:
@@ -128,7 +145,7 @@ async def staff(request: Request, here: Here) -> OnDuty:
 Clerk = Annotated[OnDuty, Depends(staff)]
 
 
-def bearer(request: Request) -> Token:
+async def bearer(request: Request) -> Token:
     """The token of an `Authorization: Bearer` header. Raises LoginNeeded."""
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     token = Token.read(value) if scheme.lower() == "bearer" else None
@@ -213,6 +230,7 @@ def create_app(
             app.mount(path, StaticFiles(directory=folder, html=True), name=f"{service.name}:{path}")
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     refuse_undeclared(app)
+    app.router.routes[:0] = _short_ways(app)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _http)
@@ -244,6 +262,26 @@ def all_routes(router: Any) -> list[APIRoute]:
         elif hasattr(route, "original_router"):
             found.extend(all_routes(route.original_router))
     return found
+
+
+def _short_ways(app: FastAPI) -> list[Route]:
+    """The hot acts once more, as plain routes that are asked first.
+
+    FastAPI's search for the route and its dependencies cost as much as the whole act. The declared route stays behind
+    for the description of the interfaces and for `refuse_undeclared`; what it asks for is what is handed over here.
+    """
+    return [
+        Route(route.path, _straight(route.endpoint), methods=list(route.methods))
+        for route in all_routes(app.router)
+        if hasattr(route.endpoint, "hot")
+    ]
+
+
+def _straight(act: Callable[..., Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    async def straight(request: Request) -> Response:
+        return await act(request, await platform(request), await bearer(request))
+
+    return straight
 
 
 def _dependants(dependant: Any) -> list[Any]:
@@ -403,7 +441,7 @@ async def choose_language(request: Request, code: str, back: str = "/") -> Respo
     local = back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/"
     answer = RedirectResponse(local, 303)
     if code in texts.languages():
-        answer.set_cookie("lang", code, max_age=31_536_000, samesite="lax", secure=platform(request).settings.secure)
+        answer.set_cookie("lang", code, max_age=31_536_000, samesite="lax", secure=request.app.state.settings.secure)
     return answer
 
 

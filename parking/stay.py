@@ -30,16 +30,15 @@ from foundation import code, idempotency
 from foundation.clock import hanoi, hanoi_day
 from foundation.code import CodeForged, CodeKeys, CodeUnreadable, Kind, ShortCodeMistyped, TicketCode
 from foundation.database import Database, Tx
-from foundation.device import ActionIn, Attendant, DeviceRevoked, PlaceNotYours
+from foundation.device import ActionIn, Attendant, refused
 from foundation.errors import NotFound, Refusal
-from foundation.idempotency import KeyUsedForAnother
 from foundation.operator import NoSuchPlace
 from foundation.seal import Erased, Sealer
-from foundation.staff import LoginExpired, Token
+from foundation.staff import Token
 from foundation.tables import instant, keys, new_id, octets, owner_key
 from parking import plate as plates
 from parking import tariff
-from parking.lot import LotView, NotParkedHere, lots_at, rule_of
+from parking.lot import LotFull, LotView, NotParkedHere, lots_at, rule_of
 from parking.plate import Plate, VehicleClass
 from parking.tariff import Fee
 from payments import ChargeView, Explanation, Facts, Line, PaidLine
@@ -256,14 +255,6 @@ class Departure:
 
 # --- in and out, at a tablet -----------------------------------------------------------------------------------------
 
-_REFUSALS: dict[str, type[Refusal]] = {
-    "login_expired": LoginExpired,
-    "device_revoked": DeviceRevoked,
-    "place_not_yours": PlaceNotYours,
-    "key_used_for_another": KeyUsedForAnother,
-    "not_parked_here": NotParkedHere,
-    "draw_again": TryOnceMore,
-}
 _ENTER = "select * from parking.enter($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
 _LEAVE = "select * from parking.leave($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 _LEAVE_FOR = "select * from parking.leave($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
@@ -288,7 +279,7 @@ async def enter(
     if row["refusal"] == "draw_again":
         row = await _once(attempt)
     if row["refusal"] is not None:
-        raise _REFUSALS[row["refusal"]]()
+        raise _refusal(row["refusal"])
     return json.loads(row["outcome"])["verdict"], StayView.of(row)
 
 
@@ -310,7 +301,7 @@ async def leave(
 
     row = await _once(decide)
     if row["refusal"] is not None:
-        raise _REFUSALS[row["refusal"]]()
+        raise _refusal(row["refusal"])
     return Departure(json.loads(row["outcome"]), None if row["id"] is None else StayView.of(row))
 
 
@@ -326,6 +317,13 @@ async def _leave_for_fee(
             facts = _facts(lot, stay, environment, at)
             await payments.note_free(tx, purpose=PURPOSE, reference=str(stay.id), means="FREE", facts=facts, now=at)
         return row
+
+
+def _refusal(named: str) -> Refusal:
+    """The refusal that `parking.enter` or `parking.leave` names."""
+    if named == "not_parked_here":
+        return NotParkedHere()
+    return TryOnceMore() if named == "draw_again" else refused(named)
 
 
 async def _once(act: Callable[[], Awaitable[Any]]) -> Any:
@@ -408,12 +406,13 @@ async def begin(
         raise TryOnceMore()
     stay = await find(tx, id=began)
     await idempotency.store(tx, **named, answer={"stay_id": str(began)})
-    if began == drawn:
-        await tx.execute(
-            "update parking.lot set occupied = occupied + 1 where operator_id = $1 and place = $2",
-            tx.operator_id,
-            lot.place.number,
-        )
+    if began == drawn and not await tx.value(
+        "update parking.lot set occupied = occupied + 1 where operator_id = $1 and place = $2 and occupied < capacity"
+        " returning true",
+        tx.operator_id,
+        lot.place.number,
+    ):
+        raise LotFull()
     return stay
 
 

@@ -102,7 +102,7 @@ begin
     end if;
     return query
         select null::text, outcome, p_now, v_stay.id, v_stay.place, v_stay.vehicle_class, v_stay.tariff, t.rule,
-               v_stay.entered_at, v_stay.serial, v_stay.short, v_stay.plate_sealed, v_stay.settled_vnd,
+               v_stay.entered_at, v_stay.serial, v_stay.short::text, v_stay.plate_sealed, v_stay.settled_vnd,
                v_stay.may_leave_until, v_stay.left_at, v_stay.charge_id
         from parking.tariff_row t
         where t.operator_id = p_operator and t.place = v_stay.place and t.number = v_stay.tariff;
@@ -211,7 +211,7 @@ begin
     end if;
     return query
         select null::text, outcome, p_now, v_stay.id, v_stay.place, v_stay.vehicle_class, v_stay.tariff, t.rule,
-               v_stay.entered_at, v_stay.serial, v_stay.short, v_stay.plate_sealed, v_stay.settled_vnd,
+               v_stay.entered_at, v_stay.serial, v_stay.short::text, v_stay.plate_sealed, v_stay.settled_vnd,
                v_stay.may_leave_until, v_stay.left_at, v_stay.charge_id
         from parking.tariff_row t
         where t.operator_id = p_operator and t.place = v_stay.place and t.number = v_stay.tariff;

@@ -22,7 +22,7 @@ from foundation.errors import Refusal
 from foundation.operator import NoSuchPlace, operator_name
 from foundation.settings import Settings
 from foundation.strict_json import StrictRoute
-from foundation.web import PUBLIC, Bearer, Here, Language, Platform, Service, behind, permit
+from foundation.web import PUBLIC, Bearer, Here, Platform, Service, behind, permit
 from parking import plate as plates
 from parking import stay, words
 from parking.lot import LotView, lot_by_code, lots_at, occupancy, rule_of
@@ -61,7 +61,7 @@ async def begin(
     request: Request,
     here: Here,
     lot_code: str,
-    key: Annotated[str, Form(min_length=8, max_length=100)],
+    key: Annotated[str, Form(pattern="^[A-Za-z0-9_-]{8,100}$")],
     vehicle_class: Annotated[str, Form(max_length=20)] = "",
     plate: Annotated[str, Form(max_length=plates.TYPED_MAX)] = "",
     without: Annotated[bool, Form(description="a vehicle without a plate")] = False,
@@ -98,16 +98,17 @@ async def begin(
 
 @routes.get("/P/{lot_code}/sign", include_in_schema=False)
 @permit(PUBLIC)
-async def sign_page(request: Request, here: Here, language: Language, lot_code: str, size: str = "A4") -> Response:
+async def sign_page(request: Request, here: Here, lot_code: str, size: str = "A4") -> Response:
     """The sign to print for the lot: a code that opens our page, and cannot be paid by itself."""
     async with here.database.transaction(await _whose(here, lot_code)) as tx:
         lot = await lot_by_code(tx, lot_code.upper())
-        owner = await operator_name(tx, language)
+        owner, payee = await _owner(tx), await payments.payee(tx)
     return pages.render(
         request,
         "parking/sign.html",
         lot=lot,
         owner=owner,
+        payee=payee,
         size="a5" if size.upper() == "A5" else "a4",
         url=f"{here.settings.public_url}/P/{lot.place.code}",
     )
@@ -161,7 +162,7 @@ async def stay_page(request: Request, here: Platform, operator_id: UUID, found: 
     async with here.database.transaction(operator_id) as tx:
         shown = await stay.find(tx, serial=found.serial)
         lot = (await lots_at(tx, [shown.place]))[0]
-        owner = {language: await operator_name(tx, language) for language in ("vi", "en")}
+        owner = await _owner(tx)
         asked = None if shown.charge_id is None else await payments.find(tx, id=shown.charge_id)
         now = await clock.now(tx)
     compact = await stay.plate_of(here.sealer, shown)
@@ -342,6 +343,10 @@ async def _whose(here: Platform, lot_code: str) -> UUID:
     return operator_id
 
 
+async def _owner(tx: Tx) -> dict[str, str]:
+    return {language: await operator_name(tx, language) for language in ("vi", "en")}
+
+
 async def _month(here: Platform) -> int:
     # Real time: how long plates are kept is about people, and asking the database would be a second call of a hot act.
     return await here.sealer.ready(datetime.now(UTC))
@@ -358,7 +363,7 @@ async def _lot_page(
 ) -> Response:
     async with here.database.transaction(operator_id) as tx:
         lot = await lot_by_code(tx, lot_code.upper())
-        owner = {language: await operator_name(tx, language) for language in ("vi", "en")}
+        owner = await _owner(tx)
         today = clock.hanoi_day(await clock.now(tx))
     return pages.render(
         request,

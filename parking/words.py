@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from foundation.money import format_vnd
 from foundation.texts import text
@@ -14,6 +15,7 @@ def tariff_rows(language: str, rule: Rule) -> list[tuple[str, int]]:
     return list(_bands(language, rule) if isinstance(rule, HourBands) else _turns(language, rule))
 
 
+@lru_cache(maxsize=512)
 def tariff_sentence(language: str, rule: Rule) -> str:
     """All prices of a rule in one line."""
     return "; ".join(f"{when}: {format_vnd(price_vnd, language)}" for when, price_vnd in tariff_rows(language, rule))

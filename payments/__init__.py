@@ -9,6 +9,7 @@
 from payments.cash import AmountChanged, CashSale, PayOrder, pay_json, record_cash
 from payments.explain import Explanation, explained_by
 from payments.payment import ChargeView, Facts, Line, NoSuchCharge, PaidLine, charge, find, note_free, when_paid
+from payments.receipt import payee
 
 __all__ = [
     "AmountChanged",
@@ -25,6 +26,7 @@ __all__ = [
     "find",
     "note_free",
     "pay_json",
+    "payee",
     "record_cash",
     "when_paid",
 ]

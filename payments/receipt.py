@@ -173,6 +173,12 @@ async def receive(
     return row["receipt_id"], row["fresh"]
 
 
+async def payee(tx: Tx) -> str:
+    """Whom a payer's bank will name: the owner of the operator's collection account."""
+    owner: str = (await collection_account(tx))["owner_name"]
+    return owner
+
+
 async def collection_account(tx: Tx) -> Any:
     """The operator's collection account: bin, account, owner_name. (One for now; a second is a row.)"""
     row = await tx.row(

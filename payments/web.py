@@ -1,12 +1,18 @@
-"""The pages and interfaces of payments: the bank's notices, the payment page, finance, the city."""
+"""The pages and interfaces of payments: the bank's notices, the payment page, shifts, finance, the city."""
 
 from __future__ import annotations
 
 from foundation.settings import Settings
 from foundation.web import Service
-from payments import notice, pay_page
+from payments import device_api, notice, pay_page
+from payments.city import routes as city
+from payments.finance import routes as finance
 
 
 def service(settings: Settings) -> Service:
     """Payments as the app sees it."""
-    return Service("payments", [notice.routes, pay_page.routes])
+    return Service(
+        "payments",
+        [notice.routes, pay_page.routes, device_api.routes, finance.routes, city.routes],
+        tablet=device_api.tablet_facts,
+    )

@@ -142,8 +142,13 @@ class Tablet:
 
 
 async def enrolled(
-    client: httpx.AsyncClient, here: Platform, *, operator: str = "vanmieu", places: list[int] | None = None,
-    login: str = "01", name: str = "Cổng 1",
+    client: httpx.AsyncClient,
+    here: Platform,
+    *,
+    operator: str = "vanmieu",
+    places: list[int] | None = None,
+    login: str = "01",
+    name: str = "Cổng 1",
 ) -> Tablet:
     """A new tablet of an operator at its places, with an attendant logged in, through the real way in."""
     places = places or {"vanmieu": [1, 2], "thanglong": [3], "dongda": [4]}[operator]

@@ -14,11 +14,11 @@ import asyncpg
 import httpx
 import hypothesis
 import pytest
+from acts import BANK_SECRET
 from fastapi import FastAPI
 
 import demo
 import main
-from acts import BANK_SECRET
 from foundation.embedded import EmbeddedPostgres
 from foundation.migrate import migrate, role_url
 from foundation.settings import Settings
@@ -134,7 +134,9 @@ class Clock:
 
     async def move_to(self, instant: str) -> None:
         """`2026-11-21 09:00` on a Hanoi clock."""
-        await self.admin.execute("select foundation.set_clock(($1::timestamp) at time zone 'Asia/Ho_Chi_Minh', 1)", _naive(instant))
+        await self.admin.execute(
+            "select foundation.set_clock(($1::timestamp) at time zone 'Asia/Ho_Chi_Minh', 1)", _naive(instant)
+        )
 
 
 def _naive(instant: str) -> object:

@@ -52,7 +52,9 @@ class Trade:
             "select operator_id from foundation.directory where kind = 'operator' and key = $1", code
         )
         async with database.transaction(operator_id) as tx:
-            row = await tx.row("select bin, account from payments.collection_account where operator_id = $1", operator_id)
+            row = await tx.row(
+                "select bin, account from payments.collection_account where operator_id = $1", operator_id
+            )
             now = await clock.now(tx)
         assert row is not None
         payments.when_paid(PURPOSE, deliver)
@@ -83,7 +85,9 @@ class Trade:
         async with self.database.transaction(self.operator_id) as tx:
             return await payments.charge(tx, lines=list(lines), holds=holds, return_path="/", now=self.now)
 
-    async def transfers(self, text: str, amount_vnd: int, *, bank_ref: str | None = None, apply: bool = True) -> str | None:
+    async def transfers(
+        self, text: str, amount_vnd: int, *, bank_ref: str | None = None, apply: bool = True
+    ) -> str | None:
         """Somebody's transfer arrives at the collection account; returns what became of it."""
         credit = Credit(
             *self.account, bank_ref or f"FT{secrets.token_hex(6)}", amount_vnd, text, self.now, "NGUYEN VAN THU"
@@ -106,7 +110,12 @@ class Trade:
         facts = (line or self.line(1)).facts
         async with self.database.transaction(self.operator_id) as tx:
             await payments.note_free(
-                tx, purpose=PURPOSE, reference=secrets.token_hex(8), means=means, facts=facts, now=self.now  # type: ignore[arg-type]
+                tx,
+                purpose=PURPOSE,
+                reference=secrets.token_hex(8),
+                means=means,
+                facts=facts,
+                now=self.now,  # type: ignore[arg-type]
             )
 
     async def attendant(self, login: str | None = None, *, name: str = "Cổng 1") -> Attendant:
@@ -140,15 +149,15 @@ class Trade:
     async def sells(self, who: Attendant, *lines: Line, proxy: bool = False) -> CashSale:
         """Notes change hands."""
         async with self.database.transaction(self.operator_id) as tx:
-            return await payments.record_cash(
-                tx, who, lines=list(lines), proxy=proxy, return_path="/", now=self.now
-            )
+            return await payments.record_cash(tx, who, lines=list(lines), proxy=proxy, return_path="/", now=self.now)
 
     async def closes(self, who: Attendant, counted_vnd: int) -> shift.ClosedShift:
         async with self.database.transaction(self.operator_id) as tx:
             return await shift.close_shift(tx, who, counted_vnd=counted_vnd, now=self.now)
 
-    async def clerk(self, login: str = "sổ", password: str = "mat-khau-thu", roles: tuple[str, ...] = ("finance",)) -> str:
+    async def clerk(
+        self, login: str = "sổ", password: str = "mat-khau-thu", roles: tuple[str, ...] = ("finance",)
+    ) -> str:
         """A new member of staff who may log in; returns the login with the operator."""
         async with self.database.transaction(self.operator_id) as tx:
             await add_staff(tx, login=login, name=f"Người {login}", roles=list(roles), secret=password)

@@ -14,21 +14,11 @@ from pydantic import Field
 
 from foundation import code, strict_json
 from foundation.code import CodeForged, CodeUnreadable, Kind, ShortCodeMistyped
-from foundation.device import ActionIn, DeviceRevoked, PlaceNotYours, action_hash
-from foundation.errors import Refusal
-from foundation.idempotency import KeyUsedForAnother
-from foundation.staff import LoginExpired
+from foundation.device import ActionIn, action_hash, refused
 from foundation.texts import text
-from foundation.web import Bearer, Here, Platform, permit
+from foundation.web import Bearer, Here, Platform, hot, permit
 
 routes = APIRouter(prefix="/api/v1/device", tags=["device"])
-
-REFUSALS: dict[str, type[Refusal]] = {
-    "login_expired": LoginExpired,
-    "device_revoked": DeviceRevoked,
-    "place_not_yours": PlaceNotYours,
-    "key_used_for_another": KeyUsedForAnother,
-}
 
 
 class ScanIn(ActionIn):
@@ -44,6 +34,7 @@ class ScanIn(ActionIn):
     openapi_extra={"requestBody": {"content": {"application/json": {"schema": ScanIn.model_json_schema()}}}},
 )
 @permit("device")
+@hot
 async def scan(request: Request, here: Here, token: Bearer) -> Response:
     """Admits, or says why not. Repeating the same body returns the first outcome."""
     asked = strict_json.read(ScanIn, await request.body())
@@ -65,21 +56,21 @@ async def scan(request: Request, here: Here, token: Bearer) -> Response:
         )
     )
     if "refusal" in outcome:
-        raise REFUSALS[outcome["refusal"]]()
+        raise refused(outcome["refusal"])
     return Response(json.dumps(_worded(outcome)), media_type="application/json")
 
 
 def _read(here: Platform, asked: ScanIn) -> tuple[bytes | None, str | None, str | None]:
     """(serial, short form, verdict that the code alone decides): a typed short form has no signature to check."""
-    if sum(character.isalnum() for character in asked.code) <= 12:
+    try:
+        found = here.codes.verify(asked.code)
+    except CodeForged:
+        return None, None, "unknown"
+    except CodeUnreadable:
         try:
             return None, code.read_short(asked.code), None
         except ShortCodeMistyped:
             return None, None, "unknown"
-    try:
-        found = here.codes.verify(code.read(asked.code))
-    except (CodeForged, CodeUnreadable):
-        return None, None, "unknown"
     if found.kind is not Kind.TICKET:
         return None, None, "unknown"
     if found.place != asked.place:

@@ -1,5 +1,6 @@
--- A gate scan: one call, in autocommit, so the call is the transaction. It finds out who scans, looks up the action's
--- first outcome before any rule, decides, admits and logs. The code's signature was checked before it is called.
+-- A gate scan: one call, in autocommit, so the call is the transaction. It finds out who scans, decides, logs and admits.
+-- The log is what makes it happen once: an action that stands there already changes nothing, its first outcome is the
+-- answer whatever the rules say now. The code's signature was checked before it is called.
 --
 -- p_serial or p_short names the ticket; p_place and p_day stand in the code (null for a typed short form).
 create or replace function ticketing.scan(
@@ -35,15 +36,6 @@ begin
         where operator_id = p_operator and short = p_short for update;
     end if;
 
-    select * into v_first from foundation.action
-    where operator_id = p_operator and device_id = v_duty.device_id and id = p_action;
-    if found then
-        if v_first.kind <> 'gate.scan' or v_first.body_hash <> p_body_hash then
-            return jsonb_build_object('refusal', 'key_used_for_another');
-        end if;
-        return v_first.outcome;
-    end if;
-
     if p_foreign is not null then
         v_verdict := p_foreign; -- the code itself already says no: another place, forged, unreadable
     elsif v_ticket.serial is null then
@@ -65,13 +57,14 @@ begin
 
     v_outcome := jsonb_build_object('verdict', v_verdict);
     if v_ticket.serial is not null then
-        v_outcome := v_outcome || jsonb_build_object(
+        v_outcome := jsonb_build_object(
+            'verdict', v_verdict,
             'short', v_ticket.short, 'order_id', v_ticket.order_id, 'place', v_ticket.place, 'day', v_ticket.valid_day,
             'heads', v_ticket.heads, 'admitted_now', v_admit, 'admitted_total', v_ticket.admitted + v_admit,
             'first_used_at', coalesce(v_ticket.first_used_at, case when v_admit > 0 then p_now end),
             'last_used_at', v_ticket.last_used_at,
-            'last_used_where', (select name from foundation.device
-                                where operator_id = p_operator and id = v_ticket.last_device_id),
+            'last_used_where', case when v_ticket.last_device_id is not null then
+                (select name from foundation.device where operator_id = p_operator and id = v_ticket.last_device_id) end,
             'lines', (select lines from ticketing."order" where operator_id = p_operator and id = v_ticket.order_id));
     end if;
 
@@ -81,7 +74,6 @@ begin
             p_occurred_at, p_now)
     on conflict do nothing;
     if not found then
-        -- The same action came twice at once and was not about one ticket row: the first one's outcome stands.
         select * into v_first from foundation.action
         where operator_id = p_operator and device_id = v_duty.device_id and id = p_action;
         if v_first.body_hash is distinct from p_body_hash then

@@ -45,7 +45,7 @@ async def site_page(request: Request, here: Here, site_code: str) -> Response:
 @routes.post("/S/{site_code}", include_in_schema=False)
 @permit(PUBLIC)
 async def order_page(
-    request: Request, here: Here, site_code: str, key: Annotated[str, Form(min_length=8, max_length=100)]
+    request: Request, here: Here, site_code: str, key: Annotated[str, Form(pattern=r"^[\w-]{8,100}$")]
 ) -> Response:
     """Orders. The form's hidden key makes the second click the same order."""
     sent = dict((await request.form()).items())
@@ -78,11 +78,13 @@ async def sign_page(request: Request, here: Here, language: Language, site_code:
     async with here.database.transaction(await _whose(here, site_code)) as tx:
         site = await site_by_code(tx, site_code.upper())
         owner = await operator_name(tx, language)
+        payee = await payments.payee(tx)
     return pages.render(
         request,
         "ticketing/sign.html",
         site=site,
         owner=owner,
+        payee=payee,
         size="a5" if size.upper() == "A5" else "a4",
         url=f"{here.settings.public_url}/S/{site.place.code}",
     )

@@ -67,6 +67,9 @@ class RunningPlatform:
             "PUBLIC_URL": self.url,
             "BANK_PUBLIC_URL": self.bank_url,
             "PYTHONUNBUFFERED": "1",
+            # A dozen processes are started here; only the first one compiles.
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": str(self.data_dir.parent / "compiled"),
         }
 
     def command(self, *arguments: str, timeout_s: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -129,9 +132,7 @@ class RunningPlatform:
 
     def enrolment_code(self, operator: str) -> str:
         """The one-time code of an operator that the terminal showed."""
-        return next(
-            word for line in self.said for word in line.split() if word.startswith(f"{operator.upper()}-")
-        )
+        return next(word for line in self.said for word in line.split() if word.startswith(f"{operator.upper()}-"))
 
     def secret(self, name: str) -> str:
         found: str = json.loads((self.data_dir / "secrets.json").read_text())[name]

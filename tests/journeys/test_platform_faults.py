@@ -10,15 +10,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
-from journeys.conftest import RunningPlatform, children, free_port, wait_gone
 
 import story
+from tests.journeys.conftest import RunningPlatform, children, free_port, wait_gone
 
 pytestmark = pytest.mark.xdist_group("journeys")
 COLLECTION = {"bin": "970436", "account": "1023456789012"}  # of Văn Miếu in the demo city
@@ -174,7 +175,7 @@ def test_what_was_acknowledged_survives_kill_9_of_anything(fragile: RunningPlatf
             os.kill(pid, signal.SIGKILL)
         if victim in ("worker", "bank", "web"):
             wait_gone([pids[victim]])
-            until(lambda victim=victim, pids=pids: fragile.pids().get(victim) not in (None, pids[victim]))
+            until(partial(started_again, fragile, victim, pids[victim]))
             until(lambda: answers(f"{fragile.url}/readyz") and answers(f"{fragile.bank_url}/healthz"))
         else:
             if victim == "postgres":
@@ -218,7 +219,7 @@ def nothing_is_doubled(platform: RunningPlatform, lives: list[Life]) -> None:
     booked: list[dict[str, Any]] = []
     cursor: str | None = None
     while True:
-        params = {**COLLECTION, "limit": 500} | ({"after": cursor} if cursor else {})
+        params = {**COLLECTION, "limit": "500"} | ({"after": cursor} if cursor else {})
         page = httpx.get(f"{platform.bank_url}/api/v1/transactions", params=params, headers=key).json()
         booked += page["items"]
         cursor = page["next_cursor"]
@@ -226,6 +227,10 @@ def nothing_is_doubled(platform: RunningPlatform, lives: list[Life]) -> None:
             break
     assert len(booked) == len(lives)
     assert len({life.reference for life in lives}) == len(lives)
+
+
+def started_again(platform: RunningPlatform, name: str, pid_before: int) -> bool:
+    return platform.pids().get(name) not in (None, pid_before)
 
 
 def answers(url: str) -> bool:

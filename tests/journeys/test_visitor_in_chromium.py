@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from journeys.conftest import RunningPlatform
-from journeys.screens import DESK, PHONE, Watched, decoded, looked_at, pages_of, shot
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 import story
+from tests.journeys.conftest import RunningPlatform
+from tests.journeys.screens import DESK, PHONE, Watched, decoded, looked_at, pages_of, shot
 
 pytestmark = [pytest.mark.xdist_group("journeys"), pytest.mark.browser]
 TICKET = re.compile(r"/T/[A-Z2-7]{48}$")

@@ -134,7 +134,7 @@ async def receiver() -> AsyncIterator[Receiver]:
     receiver = Receiver()
     server = _Server(uvicorn.Config(receiver, port=0, lifespan="off", log_level="error", access_log=False))
     task = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn offers nothing else to wait for
+    while not server.started:
         await asyncio.sleep(0.005)
     receiver.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/hooks"
     yield receiver

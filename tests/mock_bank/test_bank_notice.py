@@ -175,7 +175,7 @@ async def test_a_bank_killed_in_the_middle_loses_no_notice(
             await connection.close()
             bank = await started(api)
             async with asyncio.timeout(20):
-                while len({json.loads(body)["data"]["bank_ref"] for _, body in receiver.got[5:]}) < 5:  # noqa: ASYNC110 - 500s come first, repeats may follow
+                while len({json.loads(body)["data"]["bank_ref"] for _, body in receiver.got[5:]}) < 5:
                     await asyncio.sleep(0.05)
         finally:
             bank.terminate()

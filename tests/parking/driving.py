@@ -26,7 +26,7 @@ def hanoi(text: str) -> datetime:
 
 async def send_form(client: httpx.AsyncClient, lot: str, **form: str) -> httpx.Response:
     """Opens the lot's page and sends its form."""
-    page = await client.get(f"/P/{lot}")
+    page = await client.get(f"/P/{lot}", params={"lang": "en"})
     return await client.post(f"/P/{lot}", data={"key": hidden(page.text, "key")} | form)
 
 

@@ -214,7 +214,8 @@ async def test_money_for_a_stay_that_has_left_is_held_for_its_payer(
     await tablet.does("cash/stay", place=4, stay_id=stay_id, amount_vnd=25_000, proxy=False)
     assert (await tablet.does("vehicles/out", place=4, stay_id=stay_id))["verdict"] == "left"
     await transfer(client, reference, "2026-12-01 09:01")
-    assert tuple(await admin.fetchrow("select reason, amount_vnd from payments.held")) == ("refused", 25_000)
+    held = await admin.fetch("select reason, amount_vnd from payments.held")
+    assert [tuple(row) for row in held] == [("refused", 25_000)]
     assert await admin.fetchval("select settled_vnd from parking.stay") == 25_000
 
 
@@ -228,7 +229,8 @@ async def test_money_for_a_stay_that_somebody_paid_meanwhile_is_held_for_its_pay
     second = await press_pay(client, stay)
     for reference in (second, first):
         await transfer(client, reference, "2026-12-01 09:21")
-    assert tuple(await admin.fetchrow("select reason, amount_vnd from payments.held")) == ("refused", 25_000)
+    held = await admin.fetch("select reason, amount_vnd from payments.held")
+    assert [tuple(row) for row in held] == [("refused", 25_000)]
     assert await admin.fetchval("select settled_vnd from parking.stay") == 25_000
 
 
@@ -278,7 +280,8 @@ async def test_the_facts_of_a_charge_say_what_the_statistics_need(
     stay = await park(client, "VM1", None, "bicycle")
     await press_pay(client, stay)
     row = await admin.fetchrow(
-        'select purpose, amount_vnd, service, place, ward, "class", service_day::text, environment from payments.charge_line'
+        'select purpose, amount_vnd, service, place, ward, "class", service_day::text, environment'
+        " from payments.charge_line"
     )
     assert row is not None
     assert tuple(row) == ("parking.stay", 5_000, "parking", 2, "00226", "bicycle", "2026-12-01", "test")

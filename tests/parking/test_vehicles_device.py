@@ -296,7 +296,7 @@ async def test_an_amount_that_is_no_whole_number_of_dong_is_refused(
     await open_shift(here, tablet, operator="dongda", place=4)
     stay = (await comes_in(tablet))["stay"]
     body = json.dumps(tablet.action(place=4, stay_id=stay["id"], amount_vnd="AMOUNT"))
-    raw = body.replace('"AMOUNT"', amount if amount in ("NaN", "1e3") else json.dumps(amount))  # type: ignore[arg-type]
+    raw = body.replace('"AMOUNT"', amount if amount in ("NaN", "1e3") else json.dumps(amount))
     answer = await client.post(
         "/api/v1/device/cash/stay",
         content=raw,

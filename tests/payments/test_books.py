@@ -72,8 +72,14 @@ async def test_what_is_open_is_named_with_its_amount(admin: asyncpg.Connection, 
 # What a vandal with all rights does, and the rule that must name it. Each runs alone and is undone.
 DEFECTS: dict[str, list[tuple[str, str]]] = {
     "M1": [
-        ("journal_without_transfer", "delete from payments.transfer where journal_id = (select id from payments.journal limit 1)"),
-        ("transfer_without_journal", "delete from payments.journal where id = (select id from payments.journal limit 1)"),
+        (
+            "journal_without_transfer",
+            "delete from payments.transfer where journal_id = (select id from payments.journal limit 1)",
+        ),
+        (
+            "transfer_without_journal",
+            "delete from payments.journal where id = (select id from payments.journal limit 1)",
+        ),
         (
             "transfer_unfit",
             "alter table payments.transfer drop constraint transfer_amount;"
@@ -86,14 +92,23 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ),
     ],
     "M2": [
-        ("account_unknown", "update payments.transfer set debit = 'pocket' where ctid = (select min(ctid) from payments.transfer)"),
-        ("accounts_unequal", "update payments.transfer set credit = 'pocket' where ctid = (select min(ctid) from payments.transfer)"),
+        (
+            "account_unknown",
+            "update payments.transfer set debit = 'pocket' where ctid = (select min(ctid) from payments.transfer)",
+        ),
+        (
+            "accounts_unequal",
+            "update payments.transfer set credit = 'pocket' where ctid = (select min(ctid) from payments.transfer)",
+        ),
         ("accounts_unequal", "delete from payments.account where code = 'operator_payable'"),
     ],
     "M3": [
         ("balance_differs", "update payments.balance set balance_vnd = balance_vnd + 1"),
         ("balance_differs", "update payments.balance set balance_vnd = balance_vnd - 1 where balance_vnd > 0"),
-        ("balance_differs", "update payments.transfer set amount_vnd = amount_vnd - 1 where debit like 'cash_drawer:%'"),
+        (
+            "balance_differs",
+            "update payments.transfer set amount_vnd = amount_vnd - 1 where debit like 'cash_drawer:%'",
+        ),
         ("balance_missing", "delete from payments.balance where balance_vnd > 0"),
         (
             "balance_unasked",
@@ -101,10 +116,16 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ),
     ],
     "M4": [
-        ("outcome_differs", "update payments.receipt_outcome set applied_vnd = applied_vnd + 1 where outcome = 'applied'"),
+        (
+            "outcome_differs",
+            "update payments.receipt_outcome set applied_vnd = applied_vnd + 1 where outcome = 'applied'",
+        ),
         ("outcome_differs", "update payments.receipt_outcome set held_vnd = held_vnd - 1 where outcome = 'overpaid'"),
         ("outcome_differs", "update payments.receipt set amount_vnd = amount_vnd + 1"),
-        ("outcome_without_receipt", "delete from payments.receipt where id in (select receipt_id from payments.receipt_outcome)"),
+        (
+            "outcome_without_receipt",
+            "delete from payments.receipt where id in (select receipt_id from payments.receipt_outcome)",
+        ),
         ("received_differs", "update payments.charge set received_vnd = received_vnd + 1 where state = 'partial'"),
         ("received_differs", "update payments.charge set received_vnd = received_vnd - 1 where state = 'partial'"),
         ("received_differs", "delete from payments.charge where state = 'paid'"),
@@ -140,13 +161,22 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
             "insert into payments.receipt select operator_id, gen_random_uuid(), bank_account, bank_ref || 'x', amount_vnd,"
             " paid_at, references_found, text_sealed, payer_sealed, source, recorded_at from payments.receipt",
         ),
-        ("event_without_journal", "update payments.charge set state = 'paid', received_vnd = amount_vnd where state = 'open'"),
+        (
+            "event_without_journal",
+            "update payments.charge set state = 'paid', received_vnd = amount_vnd where state = 'open'",
+        ),
         ("journal_without_event", "delete from payments.cash_receipt"),
         ("journal_without_event", "update payments.charge set state = 'open', received_vnd = 0 where state = 'paid'"),
         ("journal_without_event", "update payments.shift set float_vnd = 0"),
-        ("journal_differs", "update payments.transfer set amount_vnd = amount_vnd + 1 where credit = 'operator_payable'"),
+        (
+            "journal_differs",
+            "update payments.transfer set amount_vnd = amount_vnd + 1 where credit = 'operator_payable'",
+        ),
         ("journal_differs", "update payments.transfer set amount_vnd = amount_vnd - 1 where debit = 'gw_receivable'"),
-        ("journal_differs", "update payments.transfer set debit = credit, credit = debit where debit = 'gw_receivable'"),
+        (
+            "journal_differs",
+            "update payments.transfer set debit = credit, credit = debit where debit = 'gw_receivable'",
+        ),
         ("journal_differs", "update payments.transfer set flow = null where flow is not null"),
         ("journal_differs", "update payments.journal set template = 'receipt.held' where template = 'receipt.applied'"),
         ("receipt_numbers", "update payments.shift set receipts = receipts + 1"),
@@ -155,20 +185,41 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ("lines_differ", "update payments.charge_line set amount_vnd = amount_vnd + 1"),
     ],
     "M7": [
-        ("overdrawn", "update payments.journal set recorded_at = recorded_at - interval '1 day' where template = 'shift.closed'"),
+        (
+            "overdrawn",
+            "update payments.journal set recorded_at = recorded_at - interval '1 day' where template = 'shift.closed'",
+        ),
         ("overdrawn", "update payments.transfer set amount_vnd = amount_vnd * 9 where credit like 'cash_drawer:%'"),
     ],
     "M8": [
         ("recorded_in_future", "update payments.journal set recorded_at = clock_timestamp() + interval '1 minute'"),
-        ("recorded_before_cause", "update payments.journal set recorded_at = '2020-01-01' where template = 'receipt.seen'"),
-        ("recorded_before_cause", "update payments.journal set recorded_at = '2020-01-01' where template = 'service.delivered'"),
-        ("recorded_before_cause", "update payments.journal set recorded_at = '2020-01-01' where template = 'receipt.held'"),
+        (
+            "recorded_before_cause",
+            "update payments.journal set recorded_at = '2020-01-01' where template = 'receipt.seen'",
+        ),
+        (
+            "recorded_before_cause",
+            "update payments.journal set recorded_at = '2020-01-01' where template = 'service.delivered'",
+        ),
+        (
+            "recorded_before_cause",
+            "update payments.journal set recorded_at = '2020-01-01' where template = 'receipt.held'",
+        ),
         ("time_not_ours", "alter table payments.journal alter recorded_at drop default"),
     ],
     "M9": [
-        ("clearing_not_zero", "update payments.transfer set amount_vnd = amount_vnd - 1 where credit = 'operator_payable'"),
-        ("clearing_not_zero", "update payments.transfer set amount_vnd = amount_vnd + 1 where credit = 'operator_payable'"),
-        ("clearing_not_zero", "delete from payments.transfer where debit = 'intent_clearing' and credit = 'overpaid_held'"),
+        (
+            "clearing_not_zero",
+            "update payments.transfer set amount_vnd = amount_vnd - 1 where credit = 'operator_payable'",
+        ),
+        (
+            "clearing_not_zero",
+            "update payments.transfer set amount_vnd = amount_vnd + 1 where credit = 'operator_payable'",
+        ),
+        (
+            "clearing_not_zero",
+            "delete from payments.transfer where debit = 'intent_clearing' and credit = 'overpaid_held'",
+        ),
         ("clearing_not_zero", "update payments.charge set received_vnd = received_vnd - 1 where state = 'partial'"),
         ("held_unexplained", "update payments.held set closed_at = now() where reason = 'duplicate'"),
         ("held_unexplained", "update payments.transfer set amount_vnd = amount_vnd + 1 where credit = 'overpaid_held'"),
@@ -179,7 +230,10 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ("receivable_differs", "update payments.receipt set amount_vnd = amount_vnd + 1"),
         ("receivable_differs", "update payments.receipt set amount_vnd = amount_vnd - 1"),
         ("drawer_not_empty", "delete from payments.transfer where debit = 'cash_over_short'"),
-        ("drawer_not_empty", "delete from payments.transfer where debit like 'cash_drawer:%' and credit = 'intent_clearing'"),
+        (
+            "drawer_not_empty",
+            "delete from payments.transfer where debit like 'cash_drawer:%' and credit = 'intent_clearing'",
+        ),
         ("drawer_without_shift", "delete from payments.shift"),
     ],
     "M10": [
@@ -274,7 +328,9 @@ async def test_the_command_says_a_line_per_invariant_and_fails_for_a_defect(
     assert [line.split()[:2] for line in lines if line.startswith("M")] == [[f"M{n}", "holds"] for n in range(1, 11)]
     assert lines[-1] == "The books balance."
 
-    await admin.execute("set session_replication_role = replica; update payments.receipt set amount_vnd = amount_vnd + 7")
+    await admin.execute(
+        "set session_replication_role = replica; update payments.receipt set amount_vnd = amount_vnd + 7"
+    )
     assert await asyncio.to_thread(books.report, settings) == 1
     said = capsys.readouterr().out
     assert "M9  BROKEN" in said

@@ -158,7 +158,7 @@ def upgrade() -> None:
     sa.Column('device_id', sa.Uuid(), nullable=False),
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('kind', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-    sa.Column('counter', sa.Integer(), nullable=False),
+    sa.Column('counter', sa.BigInteger(), nullable=False),
     sa.Column('body_hash', sa.LargeBinary(), nullable=False),
     sa.Column('outcome', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
     sa.Column('staff_id', sa.Uuid(), nullable=False),

@@ -1,0 +1,174 @@
+"""The routes of finance: an operator's day as a page, as JSON and as files. A clerk sees his own operator only."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date, datetime
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from foundation import clock, pages, texts
+from foundation.operator import operator_name
+from foundation.web import Clerk, Here, Language, permit
+from payments.finance import login
+from payments.finance.day import Day, Listing, day_of, lines_of, transfers_of
+from payments.finance.spreadsheet import csv_answer, csv_file
+
+routes = APIRouter(tags=["finance"])
+routes.include_router(login.routes)
+
+ONE_INSTANT = "repeatable read"
+"""All figures of a page are of one instant, or books that balance would look as if they did not."""
+
+
+@routes.get("/finance/", include_in_schema=False)
+@permit("finance:read")
+async def day_page(
+    request: Request, here: Here, person: Clerk, language: Language, day: date | None = None
+) -> Response:
+    """The day: what was paid and how, what waits, and the proof that the books balance."""
+    async with here.database.transaction(person.operator_id, isolation=ONE_INSTANT) as tx:
+        now = await clock.now(tx)
+        shown = await day_of(tx, day or clock.hanoi_day(now), now=now)
+        name = await operator_name(tx, language)
+    return pages.render(
+        request,
+        "finance/day.html",
+        shown=shown,
+        person=person,
+        operator_name=name,
+        today=clock.hanoi_day(now),
+        word=lambda area, code: word(language, area, code),
+        age=lambda since: age(language, now, since),
+        real_age=lambda since: age(language, shown.proof.at, since),
+    )
+
+
+@routes.get("/api/v1/finance/day")
+@permit("finance:read")
+async def day_json(here: Here, person: Clerk, day: date | None = None) -> dict[str, Any]:
+    """The same day for programs: amounts in VND, instants in UTC, `proof` with one entry per invariant M1-M10."""
+    async with here.database.transaction(person.operator_id, isolation=ONE_INSTANT) as tx:
+        now = await clock.now(tx)
+        return _as_json(await day_of(tx, day or clock.hanoi_day(now), now=now))
+
+
+@routes.get("/finance/day.csv", include_in_schema=False)
+@permit("finance:read")
+async def day_csv(here: Here, person: Clerk, language: Language, day: date | None = None) -> Response:
+    """Every line paid on the day; the last row is the sum that the page shows."""
+    async with here.database.transaction(person.operator_id, isolation=ONE_INSTANT) as tx:
+        day = day or clock.hanoi_day(await clock.now(tx))
+        lines = await lines_of(tx, day)
+    columns = ("paid_at", "reference", "service", "place", "class", "means", "channel", "what", "amount")
+    rows = [
+        (
+            row["paid_at"],
+            row["reference"],
+            word(language, "service", row["service"]),
+            row["name_vi" if language == "vi" else "name_en"] or str(row["place"]),
+            row["class"],
+            word(language, "means", row["means"]),
+            word(language, "channel", row["channel"]),
+            said.text(language) if said else row["purpose"],
+            row["amount_vnd"],
+        )
+        for row, said in lines
+    ]
+    total = (texts.text(language, "finance.csv.total"), len(rows), *[None] * 6, sum(row[-1] for row in rows))
+    return csv_answer(csv_file(_headings(language, columns), [*rows, total]), f"motcham-{day.isoformat()}.csv")
+
+
+@routes.get("/finance/transfers.csv", include_in_schema=False)
+@permit("finance:read")
+async def transfers_csv(here: Here, person: Clerk, language: Language, day: date | None = None) -> Response:
+    """Every transfer of the ledger that took effect on the day; the last row is count and sum."""
+    async with here.database.transaction(person.operator_id, isolation=ONE_INSTANT) as tx:
+        day = day or clock.hanoi_day(await clock.now(tx))
+        transfers = await transfers_of(tx, day)
+    columns = ("recorded_at", "effective_at", "template", "source", "journal", "debit", "credit", "amount")
+    rows = [
+        (
+            row["recorded_at"],
+            row["effective_at"],
+            row["template"],
+            f"{row['source_type']} {row['source_id']}",
+            f"{row['journal_id']}/{row['leg']}",
+            row["debit"],
+            row["credit"],
+            row["amount_vnd"],
+        )
+        for row in transfers
+    ]
+    total = (texts.text(language, "finance.csv.total"), len(rows), *[None] * 5, sum(row[-1] for row in rows))
+    return csv_answer(
+        csv_file(_headings(language, columns), [*rows, total]), f"motcham-transfers-{day.isoformat()}.csv"
+    )
+
+
+def word(language: str, area: str, code: str) -> str:
+    """The word for a code of a service, a means, a channel, a reason; the code itself where nobody gave it a word."""
+    return texts.catalogue(language).get(f"finance.{area}.{code}", code)
+
+
+def age(language: str, now: datetime, since: datetime) -> str:
+    """`3 min`, `2 h`, `4 days`."""
+    minutes = max(int((now - since).total_seconds()) // 60, 0)
+    if minutes < 60:
+        return texts.text(language, "finance.age.minutes", n=minutes)
+    if minutes < 48 * 60:
+        return texts.text(language, "finance.age.hours", n=minutes // 60)
+    return texts.text(language, "finance.age.days", n=minutes // (24 * 60))
+
+
+def _headings(language: str, columns: tuple[str, ...]) -> list[str]:
+    return [texts.text(language, f"finance.csv.{column}") for column in columns]
+
+
+def _as_json(shown: Day) -> dict[str, Any]:
+    return {
+        "day": shown.day,
+        "now": shown.now,
+        "lines": shown.lines,
+        "sum_vnd": shown.sum_vnd,
+        "proxy_vnd": shown.proxy_vnd,
+        "groups": [asdict(group) for group in shown.groups],
+        "free": [{"service": g.service, "means": g.means, "lines": g.lines} for g in shown.free],
+        "waiting": _listing_json(shown.waiting),
+        "held": _listing_json(shown.held),
+        "unapplied": _listing_json(shown.unapplied),
+        "proxies": _listing_json(shown.proxies),
+        "parked": [dict(row) for row in shown.parked],
+        "shifts": [dict(row) for row in shown.shifts],
+        "balanced": shown.proof.holds,
+        "proof": [
+            {
+                "invariant": line.invariant,
+                "holds": line.holds,
+                "checked": line.checked,
+                "sum_vnd": line.sum_vnd,
+                "findings": [asdict(finding) for finding in line.findings],
+                "open": [asdict(item) for item in line.open],
+            }
+            for line in shown.proof.lines
+        ],
+    }
+
+
+def _listing_json(listing: Listing) -> dict[str, Any]:
+    return {
+        "count": listing.count,
+        "sum_vnd": listing.sum_vnd,
+        "items": [
+            {
+                "reference": item.reference,
+                "what_vi": [said.vi for said in item.what],
+                "what_en": [said.en for said in item.what],
+                "amount_vnd": item.amount_vnd,
+                "since": item.since,
+                **item.facts,
+            }
+            for item in listing.items
+        ],
+    }
