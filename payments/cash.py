@@ -128,7 +128,9 @@ async def record_cash(
 
     `proxy`: the attendant keeps the notes and transfers the amount himself. Raises NoShift, and what the acts refuse.
     """
-    drawer_of = await shift.must_be_open(tx, who)
+    # Shift before drawer, in the order of closing: otherwise a sale and a close at once wait for each other for ever.
+    # Only this tablet waits.
+    drawer_of = await shift.must_be_open(tx, who, lock=True)
     owed = await payment.charge(tx, lines=lines, holds=timedelta(0), return_path=return_path, now=now)
     await ledger.post(
         tx,
@@ -148,14 +150,11 @@ async def record_cash(
         now=now,
         via=Source("cash", str(owed.id), "sold"),
     )
-    number: int | None = await tx.value(
-        "update payments.shift set receipts = receipts + 1 where operator_id = $1 and id = $2 and closed_at is null"
-        " returning receipts",
+    number: int = await tx.value(
+        "update payments.shift set receipts = receipts + 1 where operator_id = $1 and id = $2 returning receipts",
         tx.operator_id,
         drawer_of.id,
     )
-    if number is None:  # closed by another request while we waited for its row
-        raise shift.NoShift()
     await tx.execute(
         "insert into payments.cash_receipt (operator_id, shift_id, number, id, charge_id, amount_vnd, proxy, staff_id,"
         " at)"

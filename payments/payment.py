@@ -6,6 +6,7 @@ Payments does not understand what it takes money for: a line carries the name of
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -34,7 +35,10 @@ _draw = SystemRandom()
 
 
 class Charge(SQLModel, table=True):
-    """An amount owed under one reference; frozen once shown. `received_vnd` is what was applied to it."""
+    """An amount owed under one reference; frozen once shown. `received_vnd` is what was applied to it.
+
+    The reference stands in bank texts and screenshots, so it opens nothing: what was bought is reached through `token`.
+    """
 
     __tablename__ = "charge"
     __table_args__ = (
@@ -49,6 +53,7 @@ class Charge(SQLModel, table=True):
     operator_id: UUID = owner_key()
     id: UUID = Field(primary_key=True)
     reference: str
+    token: str
     amount_vnd: int = Field(sa_type=BigInteger)
     received_vnd: int = Field(default=0, sa_type=BigInteger)
     state: str = "open"
@@ -187,6 +192,7 @@ class ChargeView:
 
     id: UUID
     reference: str
+    token: str
     amount_vnd: int
     received_vnd: int
     state: State
@@ -198,6 +204,11 @@ class ChargeView:
     @property
     def remaining_vnd(self) -> int:
         return self.amount_vnd - self.received_vnd
+
+    @property
+    def page_path(self) -> str:
+        """The payer's own address: from there, and from nowhere else, the way leads back to what was bought."""
+        return f"/pay/{self.reference}/{self.token}"
 
     @property
     def channel(self) -> str:
@@ -249,13 +260,16 @@ async def charge(
     if not lines or min(line.amount_vnd for line in lines) < 1 or amount_vnd > CHARGE_MAX_VND:
         raise AmountOutOfRange()
     drawn = reference.draw(_draw)
-    made = ChargeView(new_id(), drawn, amount_vnd, 0, "open", return_path, now, now + holds, None)
+    made = ChargeView(
+        new_id(), drawn, secrets.token_urlsafe(16), amount_vnd, 0, "open", return_path, now, now + holds, None
+    )
     await tx.execute(
-        "insert into payments.charge (operator_id, id, reference, amount_vnd, received_vnd, state, return_path,"
-        " created_at, holds_until) values ($1, $2, $3, $4, 0, 'open', $5, $6, $7)",
+        "insert into payments.charge (operator_id, id, reference, token, amount_vnd, received_vnd, state, return_path,"
+        " created_at, holds_until) values ($1, $2, $3, $4, $5, 0, 'open', $6, $7, $8)",
         tx.operator_id,
         made.id,
         drawn,
+        made.token,
         amount_vnd,
         return_path,
         now,
@@ -295,7 +309,7 @@ async def note_free(
 async def find(tx: Tx, *, id: UUID | None = None, reference: str | None = None, lock: bool = False) -> ChargeView:
     """A charge of this operator, by id or reference. Raises NoSuchCharge."""
     row = await tx.row(
-        "select id, reference, amount_vnd, received_vnd, state, return_path, created_at, holds_until, paid_at"
+        "select id, reference, token, amount_vnd, received_vnd, state, return_path, created_at, holds_until, paid_at"
         " from payments.charge where operator_id = $1 and (id = $2 or reference = $3)"
         + (" for update" if lock else ""),
         tx.operator_id,

@@ -15,11 +15,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from foundation.embedded import EmbeddedPostgres
 from foundation.migrate import role_url
 
 HOUSE = Path(__file__).resolve().parents[2]
@@ -140,8 +140,10 @@ class RunningPlatform:
 
     def keeper_url(self) -> str:
         """The database as its keeper reads it: the proof of the books runs beside the platform."""
-        admin_url = EmbeddedPostgres(self.data_dir / "postgres").url
-        return role_url(admin_url, bytes.fromhex(self.secret("ROOT_KEY")), "keeper")
+        command = Path(f"/proc/{self.pids()['postgres']}/cmdline").read_text().split("\0")
+        folder = next(word.partition("=")[2] for word in command if word.startswith("unix_socket_directories="))
+        root = bytes.fromhex(self.secret("ROOT_KEY"))
+        return role_url(f"postgresql://postgres@/postgres?host={quote(folder)}", root, "keeper")
 
     def logs(self) -> str:
         """The end of every log, for the message of a test that failed."""
@@ -170,6 +172,11 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def descendants(pid: int) -> list[int]:
+    """The processes that `pid` started, and those that they started."""
+    return [one for child in children(pid) for one in (child, *descendants(child))]
+
+
 def command_line(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
@@ -189,8 +196,8 @@ def wait_gone(pids: list[int], seconds: float = 20) -> None:
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPlatform]:
     """One platform for all journeys; each makes its own visitors, vehicles and tablets."""
     made = RunningPlatform(tmp_path_factory.mktemp("platform"))
-    made.start()
     try:
+        made.start()
         yield made
     finally:
         made.clean()

@@ -1,0 +1,115 @@
+"""`motcham story` on a real platform: it passes, it passes again, and it fails where something is wrong."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import pytest
+
+import story
+from tests.journeys.conftest import RunningPlatform, free_port
+
+pytestmark = [pytest.mark.xdist_group("journeys"), pytest.mark.timeout(300)]
+
+
+def test_the_story_plays_and_plays_again_hours_later(platform: RunningPlatform) -> None:
+    began = time.monotonic()
+    first = platform.command("story", timeout_s=120)
+    took = time.monotonic() - began
+    assert first.returncode == 0, first.stdout + first.stderr + platform.logs()
+    assert took < 60, "a story takes less than a minute"
+    for scene in (
+        "Heritage",
+        "gate of Văn Miếu",
+        "motorbike lot",
+        "car park",
+        "Cash",
+        "lost tablet",
+        "Finance",
+        "city",
+    ):
+        assert scene in first.stdout
+    assert "M1 to M10" in first.stdout
+
+    again = platform.command("story", "--clock", timeout_s=180)
+    assert again.returncode == 0, again.stdout + again.stderr + platform.logs()
+    assert "Eight hours of a car" in again.stdout
+    assert "300,000 VND" in again.stdout
+
+
+@contextmanager
+def falsified(address: str, true: bytes, false: bytes) -> Iterator[str]:
+    """The same platform behind a proxy that changes what it says."""
+
+    class Liar(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            kept = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
+            answer = httpx.request(self.command, address + self.path, headers=kept, content=body, trust_env=False)
+            said = answer.content.replace(true, false)
+            self.send_response(answer.status_code)
+            for name, value in answer.headers.multi_items():
+                if name not in ("content-length", "transfer-encoding", "content-encoding", "connection"):
+                    self.send_header(name, value)
+            self.send_header("content-length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        do_GET = do_POST = answer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Liar)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_the_story_fails_at_the_first_thing_that_is_wrong(platform: RunningPlatform) -> None:
+    with falsified(platform.url, b'"price_vnd":70000', b'"price_vnd":71000') as address:
+        done = platform.command("story", "--url", address)
+    assert done.returncode == 1
+    assert done.stderr.strip() == ("✗ The price of an adult at Văn Miếu: expected 70,000 VND, but got 71,000 VND."), (
+        done.stdout + done.stderr
+    )
+
+
+def test_the_story_fails_without_its_bank(platform: RunningPlatform) -> None:
+    away = f"http://localhost:{free_port()}"
+    done = platform.command("story", "--bank", away)
+    assert done.returncode == 1
+    assert away in done.stderr
+    assert "does not" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_story_fails_without_its_platform() -> None:
+    away = f"http://localhost:{free_port()}"
+    assert story.play(["--url", away, "--bank", away]) == 1
+
+
+def test_a_page_is_read_as_a_browser_without_javascript_reads_it() -> None:
+    page = story.Page(
+        "http://x/S/A",
+        '<h1 id="a">1 <b>2</b>\n 3</h1><form method="post" action="/go"><input type="hidden" name="key" value="k">'
+        '<input type="checkbox" name="off" value="1"><input type="radio" name="r" value="1" checked>'
+        '<select name="day"><option value="1">a<option value="2" selected>b</select><button name="act">ok</button></form>'
+        '<p id="sum">1.234.000&nbsp;₫</p><div data-live="/events"></div>',
+    )
+    assert page.text("a") == "1 2 3"
+    assert page.amount_vnd("sum") == 1_234_000
+    assert page.live == "/events"
+    form = page.form("key", "day")
+    assert (form.action, form.method) == ("/go", "post")
+    assert form.values == {"key": "k", "r": "1", "day": "2"}
+    with pytest.raises(story.NotAsExpected, match="should have a form"):
+        page.form("nothing")
