@@ -3,7 +3,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 # Our own packages: whatever folder says it is one.
-PACKAGES = $(patsubst %/__init__.py,%,$(wildcard */__init__.py)) $(wildcard main.py)
+PACKAGES = $(patsubst %/__init__.py,%,$(wildcard */__init__.py)) $(wildcard main.py run.py demo.py story.py)
 
 # PORT, BANK_PORT, TLS, DATABASE_URL and REDIS_URL reach the programs as they are given: `make run TLS=1 PORT=9000`.
 

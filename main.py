@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,6 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from pydantic import SecretStr
 
 from foundation.settings import Settings
 
@@ -72,8 +75,12 @@ async def running(settings: Settings) -> AsyncIterator[Platform]:
 
 def app() -> FastAPI:
     """The web process's ASGI app, from the environment (uvicorn's factory)."""
-    settings = Settings()
-    return assemble(settings)
+    # A worker of uvicorn outlives a killed parent and keeps the port; Linux can end it with its parent.
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    return assemble(Settings())
 
 
 def assemble(settings: Settings) -> FastAPI:
@@ -135,6 +142,10 @@ def _web(_: list[str]) -> int:
         workers=settings.workers if settings.workers > 1 else None,
         access_log=False,
         server_header=False,
+        # Whose address it is decides about limits: a header is believed from a named proxy only.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies or None,
+        limit_concurrency=2_000,
         log_level="info",
         timeout_graceful_shutdown=5,
         ssl_certfile=str(settings.tls_certificate) if settings.tls_certificate else None,
@@ -163,12 +174,18 @@ async def _work(settings: Settings) -> None:
         async def poll() -> None:
             await notice.poll(here.database, here.sealer, gateway)
 
+        async def run_out() -> None:
+            await cashless_share.recount_lapsed(here.database)
+
         listener = asyncio.create_task(_pass_on(here, woken))
         try:
             await worker.work(
                 here.database,
                 {application.APPLY: notice.apply_due, "payments.rollup": cashless_share.recount},
-                (worker.Periodic("polling the bank", settings.poll_seconds, poll),),
+                (
+                    worker.Periodic("polling the bank", settings.poll_seconds, poll),
+                    worker.Periodic("charges that ran out", 20, run_out),
+                ),
                 woken,
                 stop,
             )
@@ -242,7 +259,11 @@ def _story(rest: list[str]) -> int:
 def _books(_: list[str]) -> int:
     from payments import books
 
-    return books.report(Settings())
+    settings = Settings()
+    kept = settings.data_dir / "keeper.url"  # where `run` leaves it for whoever may read that folder
+    if settings.database_keeper_url is None and kept.exists():
+        settings = settings.model_copy(update={"database_keeper_url": SecretStr(kept.read_text())})
+    return books.report(settings)
 
 
 COMMANDS = {

@@ -50,8 +50,9 @@ def run(arguments: list[str]) -> int:
             bind = "0.0.0.0" if certificate_file else settings.bind  # noqa: S104 - phones in the local network
             for port, name in ((settings.port, "PORT"), (settings.bank_port, "BANK_PORT")):
                 free_port_or_refuse(port, setting=name, host=bind)
-            admin_url = _database(settings, stack)
-            redis_url = _redis(settings, stack)
+            servers: list[EmbeddedPostgres | EmbeddedValkey] = []
+            admin_url = _database(settings, stack, servers)
+            redis_url = _redis(settings, stack, servers)
             root = bytes.fromhex(own["ROOT_KEY"])
             scheme = "https" if certificate_file else "http"
             environment = {
@@ -64,7 +65,6 @@ def run(arguments: list[str]) -> int:
                 "BANK_PUBLIC_URL": f"http://{host}:{settings.bank_port}",
                 "DATABASE_APP_URL": role_url(admin_url, root, "app"),
                 "DATABASE_CITY_URL": role_url(admin_url, root, "city"),
-                "DATABASE_KEEPER_URL": role_url(admin_url, root, "keeper"),
                 "WORKERS": str(settings.workers if redis_url else 1),
                 "DATA_DIR": str(settings.data_dir.resolve()),
             }
@@ -84,6 +84,7 @@ def run(arguments: list[str]) -> int:
             }
             print("Preparing the database …", flush=True)
             asyncio.run(migrate(admin_url, root=root, environment=settings.environment))
+            _keep(settings.data_dir / "keeper.url", role_url(admin_url, root, "keeper"))
             inner = Settings(**{name.lower(): value for name, value in environment.items()})  # type: ignore[arg-type]
             asyncio.run(demo.build(inner))
             supervisor = stack.enter_context(Supervisor(settings.data_dir))
@@ -97,7 +98,7 @@ def run(arguments: list[str]) -> int:
             )
             asyncio.run(_open_collection_accounts(inner, f"{scheme}://127.0.0.1:{settings.port}"))
             asyncio.run(_say(inner, time.monotonic() - began))
-            supervisor.run()
+            _watch(supervisor, servers)
     except (CannotRun, MigrationRefused, DatabaseUnreachable, BankSilent, ValueError) as error:
         print(f"motcham: {error}", file=sys.stderr)
         return 1
@@ -130,32 +131,50 @@ def _secrets(data_dir: Path) -> dict[str, str]:
             "BANK_API_KEY": secrets.token_urlsafe(24),
             "BANK_WEBHOOK_SECRET": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
         }
-        fresh = file.with_suffix(".new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as out:
-            json.dump(drawn, out)
-            out.flush()
-            os.fsync(out.fileno())
-        fresh.replace(file)  # a half-written file is never taken for a good one
+        _keep(file, json.dumps(drawn))
     kept: dict[str, str] = json.loads(file.read_text())
     return {name: os.environ.get(name) or value for name, value in kept.items()}
 
 
-def _database(settings: Settings, stack: ExitStack) -> str:
+def _keep(file: Path, text: str) -> None:
+    """Writes a file that only its owner reads; a half-written one is never taken for a good one."""
+    fresh = file.with_suffix(".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    fresh.replace(file)
+
+
+def _database(settings: Settings, stack: ExitStack, servers: list[EmbeddedPostgres | EmbeddedValkey]) -> str:
     if settings.database_url is not None:
         return settings.database_url.get_secret_value()
     print("Starting PostgreSQL …", flush=True)
     server = EmbeddedPostgres(settings.data_dir / "postgres", settings={"max_connections": "120"})
     stack.enter_context(server)
+    servers.append(server)
     return server.url
 
 
-def _redis(settings: Settings, stack: ExitStack) -> str | None:
+def _watch(supervisor: Supervisor, servers: list[EmbeddedPostgres | EmbeddedValkey]) -> None:
+    """Until a signal: programs that end are started again, and so is a server that was killed."""
+    while True:
+        supervisor.look()
+        for server in servers:
+            if not server.alive:
+                print(f"{server.kind} has ended; starting it again …", flush=True)
+                server.start()
+        time.sleep(0.2)
+
+
+def _redis(settings: Settings, stack: ExitStack, servers: list[EmbeddedPostgres | EmbeddedValkey]) -> str | None:
     if settings.redis_url is not None:
         return settings.redis_url.get_secret_value()
     try:
         server = EmbeddedValkey(settings.data_dir / "valkey")
         stack.enter_context(server)
+        servers.append(server)
         return server.url
     except NoEmbeddedValkey:
         print("No Valkey for this machine: one web worker, limits in memory.", flush=True)

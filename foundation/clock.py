@@ -7,7 +7,9 @@ Only `recorded_at`, leases and signature windows use real time.
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Annotated
 
+from pydantic import AfterValidator, AwareDatetime
 from sqlmodel import CheckConstraint, Field, SQLModel
 
 from foundation.database import Tx
@@ -16,6 +18,23 @@ from foundation.tables import instant
 
 # Việt Nam has had no daylight saving since 1975, so a fixed offset is exact and cheaper than a zone lookup.
 HANOI = timezone(timedelta(hours=7), "Asia/Ho_Chi_Minh")
+
+
+def _in_our_century(at: datetime) -> datetime:
+    if not 2000 <= at.year <= 2100:
+        raise ValueError("must lie between 2000 and 2100")
+    return at
+
+
+def _day_in_our_century(day: date) -> date:
+    if not 2000 <= day.year <= 2100:
+        raise ValueError("must lie between 2000 and 2100")
+    return day
+
+
+# What comes in from outside; times of other centuries are mistakes, and arithmetic on them overflows.
+Instant = Annotated[AwareDatetime, AfterValidator(_in_our_century)]
+Day = Annotated[date, AfterValidator(_day_in_our_century)]
 
 
 class Clock(SQLModel, table=True):
@@ -27,6 +46,12 @@ class Clock(SQLModel, table=True):
     base_at: datetime = instant()
     set_at: datetime = instant()
     rate: float = Field(default=1.0)
+
+
+class ClockTooFar(Refusal):
+    """The clock can be moved by at most two years at a time."""
+
+    status = 422
 
 
 class ClockGoesForward(Refusal):
@@ -60,5 +85,7 @@ async def set_clock(tx: Tx, *, at: datetime, rate: float) -> datetime:
     """Moves the platform's clock (demo and test only: the database refuses in production). Returns the new time."""
     if at < await now(tx) - timedelta(seconds=1):
         raise ClockGoesForward()
+    if at > await now(tx) + timedelta(days=731):
+        raise ClockTooFar()
     await tx.execute("select foundation.set_clock($1, $2)", at, rate)
     return await now(tx)

@@ -24,6 +24,14 @@ NOBODY = UUID(int=0)
 """The operator of acts that belong to none (choosing a way in, reading the directory)."""
 
 
+LAST = (
+    "insert into foundation.due (operator_id, kind, id, due_at, version, attempts)"
+    " values ($1, $2, $3, clock_timestamp() + interval '200 milliseconds', 1, 0)"
+    " on conflict (operator_id, kind, id) do update set version = foundation.due.version + 1, attempts = 0,"
+    " parked_at = null, due_at = least(foundation.due.due_at, excluded.due_at)"
+)
+
+
 class DatabaseUnreachable(Exception):
     """The database does not answer; the message is one plain sentence for whoever started the process."""
 
@@ -35,6 +43,8 @@ class Tx:
         self.connection = connection
         self.operator_id = operator_id
         self.wakes: list[str] = []
+        self.last: list[tuple[str, str]] = []
+        """Due work (kind, id) that is written just before the commit, in order: rows that many transactions touch."""
 
     async def rows(self, query: str, *args: object) -> list[Any]:
         return list(await self.connection.fetch(query, *args))
@@ -57,13 +67,14 @@ class Tx:
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """Work inside rolls back alone if it raises; its wakes are forgotten with it."""
-        kept = len(self.wakes)
+        wakes, last = len(self.wakes), len(self.last)
         await self.connection.execute("savepoint act")
         try:
             yield
         except BaseException:
             await self.connection.execute("rollback to savepoint act; release savepoint act")
-            del self.wakes[kept:]
+            del self.wakes[wakes:]
+            del self.last[last:]
             raise
         await self.connection.execute("release savepoint act")
 
@@ -122,6 +133,8 @@ class Database:
             tx = Tx(connection, operator_id)
             try:
                 yield tx
+                if tx.last:
+                    await connection.executemany(LAST, [(operator_id, *row) for row in sorted(set(tx.last))])
                 await connection.execute("commit")
             except BaseException:
                 if not connection.is_closed():

@@ -14,13 +14,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ARRAY, BigInteger, Integer
 from sqlmodel import CheckConstraint, ForeignKeyConstraint, SQLModel
 from sqlmodel import Field as Column
 
 from foundation import idempotency
 from foundation.check_symbols import ALPHABET
+from foundation.clock import Instant
 from foundation.database import Tx
 from foundation.errors import NotFound, Refusal
 from foundation.idempotency import KeyUsedForAnother
@@ -67,7 +68,7 @@ class Action(SQLModel, table=True):
             keys("device_id"), ["foundation.device.operator_id", "foundation.device.id"], name="action_device_fkey"
         ),
         CheckConstraint("counter >= 0", name="counter"),
-        {"schema": "foundation"},
+        {"schema": "foundation", "comment": "insert-only: what was done at a tablet"},
     )
     operator_id: UUID = owner_key()
     device_id: UUID = Column(primary_key=True)
@@ -112,7 +113,7 @@ class ActionIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     id: UUID = Field(strict=False, description="made by the device, once per action")
     counter: int = Field(ge=0, le=2**53 - 1, description="contiguous per device")
-    at: AwareDatetime = Field(strict=False, description="the device's clock when it happened")
+    at: Instant = Field(strict=False, description="the device's clock when it happened")
 
 
 @dataclass(frozen=True, slots=True)

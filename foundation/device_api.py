@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from foundation import clock, device, directory, staff
 from foundation.database import Tx
 from foundation.device import Attendant, EnrolmentRefused
+from foundation.limits import address_of
 from foundation.staff import PERMISSIONS, WrongLogin
 from foundation.strict_json import StrictRoute
 from foundation.web import PUBLIC, Bearer, Here, permit
@@ -38,7 +39,7 @@ class LoginIn(BaseModel):
 @permit(PUBLIC)
 async def enrol(request: Request, here: Here, sent: EnrolIn) -> dict[str, Any]:
     """Makes a tablet ours. The answer's token is shown once."""
-    await here.limits.spend("10/minute", "enrol", _address(request))
+    await here.limits.spend("10/minute", "enrol", address_of(request))
     operator_id = await directory.whose(here.database, "operator", sent.code.split("-")[0].strip().lower())
     if operator_id is None:
         raise EnrolmentRefused()
@@ -117,7 +118,3 @@ async def _facts(request: Request, tx: Tx, who: Attendant | None, places: Sequen
             facts |= said
     facts["places"].sort(key=lambda place: place["number"])
     return facts
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client else "unknown"

@@ -35,7 +35,7 @@ begin
     foreach s in array array['foundation', 'payments', 'parking', 'ticketing'] loop
         execute format('revoke all on all tables in schema %I from public, motcham_app, motcham_city, motcham_keeper', s);
         execute format('grant usage on schema %I to motcham_app, motcham_keeper', s);
-        execute format('grant select, insert, update on all tables in schema %I to motcham_app', s);
+        execute format('grant select, insert on all tables in schema %I to motcham_app', s);
         execute format('grant select on all tables in schema %I to motcham_keeper', s);
         execute format('revoke execute on all functions in schema %I from public', s);
         execute format('grant execute on all functions in schema %I to motcham_app, motcham_keeper', s);
@@ -44,8 +44,10 @@ begin
         end if;
     end loop;
 end $$;
-grant delete on foundation.due, foundation.wake to motcham_app;
-revoke insert, update on foundation.installation, foundation.clock from motcham_app;
+revoke insert on foundation.installation, foundation.clock from motcham_app;
+-- Proofs need no secrets: the keeper sees that there are people and sessions, not what would open them.
+revoke select on foundation.staff, foundation.session, foundation.device, foundation.enrolment, foundation.month_key
+    from motcham_keeper;
 
 -- 3. Insert-only tables: neither the app nor the owner changes or removes a row; TRUNCATE is refused as well.
 do $$

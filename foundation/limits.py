@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from ipaddress import ip_network
 
+from fastapi import Request
 from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
@@ -11,6 +13,17 @@ from limits.aio.strategies import MovingWindowRateLimiter
 from foundation.errors import Refusal
 
 log = logging.getLogger("motcham.limits")
+
+
+def address_of(request: Request) -> str:
+    """Who is counted: the client's address, an IPv6 network as one, since every phone has a whole /64."""
+    host = request.client.host if request.client else "unknown"
+    if ":" not in host:
+        return host
+    try:
+        return str(ip_network(f"{host}/64", strict=False))
+    except ValueError:
+        return host
 
 
 class TooManyTries(Refusal):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from foundation import clock, device
+from foundation.clock import Instant
 from foundation.errors import NotFound
 from foundation.strict_json import StrictRoute
 from foundation.web import Clerk, Here, permit
@@ -22,14 +23,14 @@ class EnrolmentIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
     device_name: str = Field(min_length=1, max_length=60)
-    places: list[int] = Field(min_length=1, max_length=20)
+    places: list[Annotated[int, Field(ge=1, le=0xFFFFFF)]] = Field(min_length=1, max_length=20)
 
 
 class ClockIn(BaseModel):
     """The platform's new time (never earlier than now) and how fast it runs from there."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    at: AwareDatetime = Field(strict=False)
+    at: Instant = Field(strict=False)
     rate: float = Field(1.0, gt=0, le=10_000, strict=False)
 
 

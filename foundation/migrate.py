@@ -162,9 +162,10 @@ async def apply_files(admin_url: str, environment: str) -> None:
             if there != environment:
                 raise MigrationRefused(f"This database belongs to the environment {there}, not {environment}.")
             files = [file for service in SERVICES for file in sorted((HOUSE / service).rglob("*.sql"))]
-            # The guards come last: they look at every table there is.
+            # The guards come after all others, since they look at every table there is; then the exceptions to them.
+            last = {"guards.sql": 1, "grants.sql": 2}
             for file in sorted(
-                files, key=lambda f: (f.name == "guards.sql", SERVICES.index(f.relative_to(HOUSE).parts[0]))
+                files, key=lambda f: (last.get(f.name, 0), SERVICES.index(f.relative_to(HOUSE).parts[0]), f)
             ):
                 try:
                     await connection.execute(file.read_text("utf-8"))

@@ -102,17 +102,21 @@ async def still_held(tx: Tx, held: Claim) -> bool:
 
 
 async def done(tx: Tx, held: Claim) -> None:
-    """Removes the row, unless its cause came again meanwhile: then it is due again at once."""
+    """Removes the row, unless its cause came again meanwhile: then it is due again at once.
+
+    Two statements, because the second must see what was committed while the first waited for the row.
+    """
+    row = (held.operator_id, held.kind, held.id, held.token)
     await tx.execute(
-        "with gone as (delete from foundation.due where operator_id = $1 and kind = $2 and id = $3"
-        "  and lease_token = $4 and version = $5 returning 1)"
-        " update foundation.due set lease_until = null, lease_token = null, due_at = clock_timestamp()"
-        " where operator_id = $1 and kind = $2 and id = $3 and lease_token = $4 and version <> $5",
-        held.operator_id,
-        held.kind,
-        held.id,
-        held.token,
+        "delete from foundation.due where operator_id = $1 and kind = $2 and id = $3 and lease_token = $4"
+        " and version = $5",
+        *row,
         held.version,
+    )
+    await tx.execute(
+        "update foundation.due set lease_until = null, lease_token = null, due_at = clock_timestamp()"
+        " where operator_id = $1 and kind = $2 and id = $3 and lease_token = $4",
+        *row,
     )
 
 
@@ -133,11 +137,22 @@ async def failed(database: Database, held: Claim, error: str) -> None:
     )
 
 
-async def drop(tx: Tx, kind: str, id: str) -> None:
-    """The work was done elsewhere (straight after its cause): nothing is due any more, unless a worker holds it."""
+def enqueue_last(tx: Tx, kind: str, id: str) -> None:
+    """Makes something due at the end of this transaction, for rows that many transactions touch.
+
+    Taken in the middle, such a row would make all of an operator's payments wait for each other, or for ever.
+    """
+    tx.last.append((kind, id))
+    tx.wake("due")
+
+
+async def park(tx: Tx, kind: str, id: str, why: str) -> None:
+    """Puts something before a person that no worker can do."""
     await tx.execute(
-        "delete from foundation.due where operator_id = $1 and kind = $2 and id = $3 and lease_token is null",
+        "insert into foundation.due (operator_id, kind, id, due_at, version, attempts, parked_at, last_error)"
+        " values ($1, $2, $3, clock_timestamp(), 1, 0, clock_timestamp(), left($4, 500)) on conflict do nothing",
         tx.operator_id,
         kind,
         id,
+        why,
     )

@@ -26,6 +26,7 @@ class Settings(BaseSettings):
     public_url: str = Field("http://localhost:8000", description="scheme and host that the codes and signs carry")
     port: int = Field(8000, ge=1, le=65535, description="port of the web")
     bind: str = Field("127.0.0.1", description="address the web listens on")
+    trusted_proxies: str = Field("", description="addresses of proxies whose X-Forwarded-For is believed")
     workers: int = Field(2, ge=1, le=64, description="web worker processes; more than one needs Redis")
     database_url: SecretStr | None = Field(None, description="administrator's URL: migrations and the demo city only")
     database_app_url: SecretStr | None = Field(None, description="role motcham_app: what web and worker use")

@@ -29,7 +29,10 @@ def parse(body: bytes) -> Any:
     if b"\\u0000" in body:  # PostgreSQL's text cannot hold it, and nobody types it
         raise BadPayload(reason="a NUL character")
     try:
-        return _decoder.decode(body.decode())
+        value = _decoder.decode(body.decode())
+        if b"\\ud" in body or b"\\uD" in body:
+            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no character
+        return value
     except BadPayload:
         raise
     except (ValueError, RecursionError) as error:

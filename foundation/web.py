@@ -32,6 +32,7 @@ from foundation.code import CodeKeys, Kind, TicketCode
 from foundation.database import Database, Tx
 from foundation.device import Attendant
 from foundation.errors import BadPayload, Forbidden, LoginNeeded, NotFound, Refusal, refusal_of_constraint
+from foundation.idempotency import StillRunning
 from foundation.limits import Limits
 from foundation.live import Live
 from foundation.seal import Sealer
@@ -218,6 +219,8 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=True,
+        # A path may hold a code, and whoever has a code may use it: none goes into the framework's traces.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         responses={"default": {"description": "A refusal (RFC 9457)", "content": {"application/problem+json": {}}}},
     )
     app.state.settings = settings
@@ -271,7 +274,7 @@ def _short_ways(app: FastAPI) -> list[Route]:
     for the description of the interfaces and for `refuse_undeclared`; what it asks for is what is handed over here.
     """
     return [
-        Route(route.path, _straight(route.endpoint), methods=list(route.methods))
+        Route(route.path, _straight(route.endpoint), methods=route.methods)
         for route in all_routes(app.router)
         if hasattr(route.endpoint, "hot")
     ]
@@ -315,6 +318,9 @@ class Guard:
             return
         headers = dict(scope["headers"])
         refusal = self._refusal(scope["method"], headers)
+        if b"%00" in scope["query_string"] or not scope["path"].isprintable():
+            refusal = refusal or BadPayload(reason="a character nobody types")
+        is_form = headers.get(b"content-type", b"").startswith(b"application/x-www-form-urlencoded")
         if refusal is not None:
             request = Request(scope)
             await (await _refused(request, refusal))(scope, receive, self._sender(scope, send))
@@ -328,6 +334,8 @@ class Guard:
                 taken += len(message.get("body", b""))
                 if taken > BODY_MAX_BYTES:
                     raise TooLarge()
+                if is_form and (b"%00" in message["body"] or b"\x00" in message["body"]):
+                    raise BadPayload(reason="a character nobody types")
             return message
 
         await self.app(scope, bounded, self._sender(scope, send))
@@ -364,9 +372,8 @@ class Guard:
 
 
 def mask(path: str) -> str:
-    """A path fit for a log: what follows `/T/` is a bearer secret."""
-    head, sep, rest = path.partition("/T/")
-    return f"{head}{sep}{rest[:4]}…" if sep and rest else path
+    """A path fit for a log: long segments are codes and tokens, that is bearer secrets."""
+    return "/".join(part if len(part) < 20 else f"{part[:4]}…" for part in path.split("/"))
 
 
 def problem(request: Request, refusal: Refusal) -> Response:
@@ -399,6 +406,9 @@ async def _unreadable(request: Request, error: Exception) -> Response:
 
 async def _database(request: Request, error: Exception) -> Response:
     """A violated constraint that has a name among our refusals is that refusal; anything else is a defect."""
+    if isinstance(error, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)):
+        # Two requests wanted the same rows; nothing was written by this one, and it may be sent again as it is.
+        return await _refused(request, StillRunning())
     refusal = refusal_of_constraint(getattr(error, "constraint_name", None))
     return await (_refused(request, refusal) if refusal else _broken(request, error))
 

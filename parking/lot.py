@@ -28,7 +28,7 @@ from parking.tariff import Rule, rule_from_json
 
 
 class Lot(SQLModel, table=True):
-    """A place where vehicles stand. `occupied` counts the open stays; it is the row that everybody there waits for."""
+    """A place where vehicles stand. `occupied` counts the open stays that take a space; the row that all wait for."""
 
     __tablename__ = "lot"
     __table_args__ = (

@@ -111,6 +111,8 @@ def normalise(text: str) -> str:
     Đ and never becomes D. All other letters and accents stay as they are, so that a Cyrillic А is not taken for a
     Latin A, and the plate is unknown.
     """
+    if text.isascii():
+        return "".join(filter(str.isalnum, text)).upper()
     # Dropping a zero-width character can bring a letter and its accent together, so one pass is not always enough.
     while (folded := _fold(text)) != text:
         text = folded

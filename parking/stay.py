@@ -9,18 +9,16 @@ per plate and class" and for search. A code is made from the row whenever it is 
 
 from __future__ import annotations
 
-import json
+import hmac
 import os
-from collections.abc import Awaitable, Callable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import SystemRandom
 from typing import Any, Literal, Self
 from uuid import UUID
 
-import asyncpg
-from pydantic import Field as Said
-from pydantic import model_validator
 from sqlalchemy import BigInteger, SmallInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, Index, SQLModel, UniqueConstraint
 from sqlmodel import text as sql
@@ -28,17 +26,15 @@ from sqlmodel import text as sql
 import payments
 from foundation import code, idempotency
 from foundation.clock import hanoi, hanoi_day
-from foundation.code import CodeForged, CodeKeys, CodeUnreadable, Kind, ShortCodeMistyped, TicketCode
-from foundation.database import Database, Tx
-from foundation.device import ActionIn, Attendant, refused
+from foundation.code import CodeKeys, TicketCode
+from foundation.database import Tx
 from foundation.errors import NotFound, Refusal
 from foundation.operator import NoSuchPlace
 from foundation.seal import Erased, Sealer
-from foundation.staff import Token
 from foundation.tables import instant, keys, new_id, octets, owner_key
 from parking import plate as plates
 from parking import tariff
-from parking.lot import LotFull, LotView, NotParkedHere, lots_at, rule_of
+from parking.lot import LotView, lots_at, rule_of
 from parking.plate import Plate, VehicleClass
 from parking.tariff import Fee
 from payments import ChargeView, Explanation, Facts, Line, PaidLine
@@ -47,12 +43,16 @@ PURPOSE = "parking.stay"
 HOLDS = timedelta(minutes=10)
 """How long an amount that was shown for payment is good."""
 
-_draw = SystemRandom()
+draw = SystemRandom()
 _PLATE = "stay.plate"
 
 
 class Stay(SQLModel, table=True):
-    """`settled_vnd`: the tariff is settled through this amount. `serial` stands in the codes, `short` is typed."""
+    """`settled_vnd`: the tariff is settled through this amount. `serial` stands in the codes, `short` is typed.
+
+    `counted`: it takes a space of the lot. What a visitor says from wherever he is takes none until it is paid or an
+    attendant enters the vehicle. `charge_id`: the payment that is asked for and not yet complete.
+    """
 
     __tablename__ = "stay"
     __table_args__ = (
@@ -68,6 +68,12 @@ class Stay(SQLModel, table=True):
             *keys("place", "vehicle_class", "plate_tag"),
             unique=True,
             postgresql_where=sql("left_at is null and plate_tag is not null"),
+        ),
+        Index(
+            "stay_visitor_idx",
+            *keys("place", "plate_tag"),
+            unique=True,
+            postgresql_where=sql("left_at is null and plate_tag is not null and entered_by = 'visitor'"),
         ),
         Index("stay_tail_idx", *keys("place", "tail_tag"), postgresql_where=sql("left_at is null")),
         CheckConstraint("(plate_sealed is null) = (plate_tag is null)", name="plate"),
@@ -92,6 +98,7 @@ class Stay(SQLModel, table=True):
     entered_at: datetime = instant()
     entered_by: str
     entered_device_id: UUID | None = None
+    counted: bool = Field(default=True, sa_column_kwargs={"server_default": sql("true")})
     settled_vnd: int = Field(default=0, sa_type=BigInteger)
     may_leave_until: datetime | None = instant(default=None)
     left_at: datetime | None = instant(default=None)
@@ -111,39 +118,12 @@ class NothingDue(Refusal):
     """Nothing is due for this stay at the moment."""
 
 
+class StandsAsAnother(Refusal):
+    """This plate already stands here as another kind of vehicle; please ask the attendant."""
+
+
 class TryOnceMore(Refusal):
     """That did not work out this time; please try once more."""
-
-
-class VehicleIn(ActionIn):
-    """A vehicle comes in; `plate` in any spelling, null for a vehicle without one."""
-
-    place: int = Said(ge=1, le=0xFFFFFF)
-    vehicle_class: Literal["bicycle", "motorbike", "car"]
-    plate: str | None = Said(None, max_length=plates.TYPED_MAX, examples=["29-B1 123.45"])
-
-
-class VehicleOut(ActionIn):
-    """A vehicle wants to leave, named by `code` (what a scanner read, or the short form) or by `stay_id`."""
-
-    place: int = Said(ge=1, le=0xFFFFFF)
-    code: str | None = Said(None, min_length=1, max_length=400)
-    stay_id: UUID | None = Said(None, strict=False)
-
-    @model_validator(mode="after")
-    def _one_name(self) -> Self:
-        if (self.code is None) == (self.stay_id is None):
-            raise ValueError("exactly one of code and stay_id")
-        return self
-
-
-class CashStayIn(ActionIn):
-    """Notes for a stay; `amount_vnd` is what the tablet showed. `proxy`: the attendant makes the transfer himself."""
-
-    place: int = Said(ge=1, le=0xFFFFFF)
-    stay_id: UUID = Said(strict=False)
-    amount_vnd: int = Said(ge=1, le=499_999_999)
-    proxy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +145,7 @@ class StayView:
     tariff: int
     rule: str
     entered_at: datetime
+    entered_by: str
     serial: bytes
     short: str
     plate_sealed: bytes | None
@@ -177,6 +158,11 @@ class StayView:
     def of(cls, row: Any) -> Self:
         facts = {name: row[name] for name in _FACTS}
         return cls(**(facts | {"vehicle_class": VehicleClass(row["vehicle_class"])}))
+
+    @property
+    def begun_by(self) -> Literal["visitor", "attendant"]:
+        """Who said that it came: nobody of ours has looked at what a visitor typed."""
+        return "visitor" if self.entered_by == "visitor" else "attendant"
 
     @property
     def spoken(self) -> str:
@@ -244,125 +230,9 @@ class SealedPlate:
     tag: bytes | None = None
     tail_tag: bytes | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Departure:
-    """What became of a vehicle's wish to leave: `outcome` as first stored, and the stay if there is one here."""
-
-    outcome: dict[str, Any]
-    stay: StayView | None
-
-
-# --- in and out, at a tablet -----------------------------------------------------------------------------------------
-
-_ENTER = "select * from parking.enter($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-_LEAVE = "select * from parking.leave($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
-_LEAVE_FOR = "select * from parking.leave($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
-
-
-async def enter(
-    database: Database, sealer: Sealer, token: Token, sent: VehicleIn, *, month: int
-) -> tuple[str, StayView]:
-    """A vehicle comes in at a tablet (a hot act): (`in` or `already_in`, its stay).
-
-    `month` is what the plate is sealed under. Raises what a tablet is refused, NotParkedHere, LotFull, PlateEmpty,
-    PlateTooLong.
-    """
-    read = None if sent.plate is None else plates.read(sent.plate)
-    sealed = seal_plate(sealer, token.operator_id, read, month=month)
-    said = (*_action(sealer, token, sent, "parking.in"), sent.place, VehicleClass.of(sent.vehicle_class).value)
-
-    async def attempt() -> Any:
-        return await database.hot(_ENTER, *said, new_id(), os.urandom(10), code.draw_short(_draw), *_columns(sealed))
-
-    row = await _once(attempt)
-    if row["refusal"] == "draw_again":
-        row = await _once(attempt)
-    if row["refusal"] is not None:
-        raise _refusal(row["refusal"])
-    return json.loads(row["outcome"])["verdict"], StayView.of(row)
-
-
-async def leave(
-    database: Database, sealer: Sealer, keys: CodeKeys, token: Token, sent: VehicleOut, *, environment: str
-) -> Departure:
-    """A vehicle wants to leave at a tablet (a hot act): the verdict, and the stay. Raises what a tablet is refused.
-
-    Whoever paid and is in time leaves with one call. Otherwise the fee decides, which is counted here; the second call
-    looks again at what was settled.
-    """
-    said = (*_action(sealer, token, sent, "parking.out"), sent.place, *_named(keys, sent))
-
-    async def decide() -> Any:
-        row = await database.hot(_LEAVE, *said)
-        if row["refusal"] is None and row["outcome"] is None:
-            row = await _leave_for_fee(database, token.operator_id, said, StayView.of(row), row["at"], environment)
-        return row
-
-    row = await _once(decide)
-    if row["refusal"] is not None:
-        raise _refusal(row["refusal"])
-    return Departure(json.loads(row["outcome"]), None if row["id"] is None else StayView.of(row))
-
-
-async def _leave_for_fee(
-    database: Database, operator_id: UUID, said: tuple[object, ...], stay: StayView, at: datetime, environment: str
-) -> Any:
-    fee_vnd = stay.fee(at).amount_vnd
-    async with database.transaction(operator_id) as tx:
-        row = await tx.row(_LEAVE_FOR, *said, fee_vnd, at)
-        assert row is not None
-        if row["outcome"] is not None and not fee_vnd and not row["settled_vnd"] and row["left_at"] == at:
-            lot = await _lot(tx, stay.place)
-            facts = _facts(lot, stay, environment, at)
-            await payments.note_free(tx, purpose=PURPOSE, reference=str(stay.id), means="FREE", facts=facts, now=at)
-        return row
-
-
-def _refusal(named: str) -> Refusal:
-    """The refusal that `parking.enter` or `parking.leave` names."""
-    if named == "not_parked_here":
-        return NotParkedHere()
-    return TryOnceMore() if named == "draw_again" else refused(named)
-
-
-async def _once(act: Callable[[], Awaitable[Any]]) -> Any:
-    """Runs a hot act. If the same action came twice at once, it runs again: the first outcome is there now."""
-    try:
-        return await act()
-    except asyncpg.UniqueViolationError as error:
-        if error.constraint_name != "action_pkey":
-            raise
-        return await act()
-
-
-def _action(sealer: Sealer, token: Token, sent: ActionIn, kind: str) -> tuple[object, ...]:
-    # A keyed digest: a plain one would let whoever reads the log try all plates.
-    digest = sealer.tag(token.operator_id, f"{kind} {sent.model_dump_json()}")
-    return token.operator_id, token.hash, sent.id, sent.counter, digest, sent.at
-
-
-def _named(keys: CodeKeys, sent: VehicleOut) -> tuple[UUID | None, bytes | None, int | None, str | None]:
-    """(stay id, serial, place of the code, short form); nothing at all for what is no code of a stay."""
-    if sent.code is None:
-        return sent.stay_id, None, None, None
-    try:
-        return None, *read_code(keys, sent.code)
-    except (CodeForged, CodeUnreadable, ShortCodeMistyped):
-        return None, None, None, None
-
-
-def read_code(keys: CodeKeys, scanned: str) -> tuple[bytes | None, int | None, str | None]:
-    """(serial, its place, None) of a scanned code of a stay, or (None, None, short form) of a typed one.
-
-    Raises CodeForged, CodeUnreadable, ShortCodeMistyped.
-    """
-    if sum(character.isalnum() for character in scanned) <= 12:
-        return None, None, code.read_short(scanned)
-    found = keys.verify(scanned)
-    if found.kind not in (Kind.STAY, Kind.LEAVE):
-        raise CodeUnreadable()
-    return found.serial, found.place, None
+    @property
+    def columns(self) -> tuple[bytes | None, bytes | None, bytes | None]:
+        return self.sealed, self.tag, self.tail_tag
 
 
 # --- the visitor's own act -------------------------------------------------------------------------------------------
@@ -378,18 +248,19 @@ async def begin(
     month: int,
     key: str,
     now: datetime,
-) -> StayView:
-    """The open stay of that plate and class at this lot, or a new one that begins now.
+) -> tuple[StayView, bool]:
+    """The open stay of that plate and class at this lot, or a new one from now on; and whether this form began it.
 
-    `key` is the form's: sent twice, it is one stay also for a vehicle without a plate. Raises NotParkedHere, LotFull,
-    KeyUsedForAnother, StillRunning.
+    Only whoever began a stay may see its code: a plate is known to anybody who sees the vehicle. `key` is the form's:
+    sent twice, it is one stay also for a vehicle without a plate. A new stay takes no space yet, so that nobody fills a
+    lot from his sofa. Raises NotParkedHere, StandsAsAnother, KeyUsedForAnother, StillRunning.
     """
     named = {"principal": "visitor", "route": PURPOSE, "key": key}
     asked = f"{lot.place.number} {vehicle_class} {plate.compact if plate else ''}"
     known = await idempotency.stored(tx, **named, digest=sealer.tag(tx.operator_id, asked))
     if known is not None:
-        return await find(tx, id=UUID(known["stay_id"]))
-    drawn = new_id()
+        return await find(tx, id=UUID(known["stay_id"])), known["own"]
+    drawn, sealed = new_id(), seal_plate(sealer, tx.operator_id, plate, month=month)
     began: UUID | None = await tx.value(
         "select id from parking.begin_stay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'visitor', null, $11)",
         tx.operator_id,
@@ -398,56 +269,68 @@ async def begin(
         vehicle_class.value,
         lot.tariff_on(hanoi_day(now), vehicle_class).number,
         os.urandom(10),
-        code.draw_short(_draw),
-        *_columns(seal_plate(sealer, tx.operator_id, plate, month=month)),
+        code.draw_short(draw),
+        *sealed.columns,
         now,
     )
+    if began in (drawn, None) and await _stands_as_another(tx, lot.place.number, vehicle_class, sealed.tag):
+        raise StandsAsAnother()
     if began is None:
         raise TryOnceMore()
-    stay = await find(tx, id=began)
-    await idempotency.store(tx, **named, answer={"stay_id": str(began)})
-    if began == drawn and not await tx.value(
-        "update parking.lot set occupied = occupied + 1 where operator_id = $1 and place = $2 and occupied < capacity"
-        " returning true",
+    own = began == drawn
+    await idempotency.store(tx, **named, answer={"stay_id": str(began), "own": own})
+    return await find(tx, id=began), own
+
+
+async def _stands_as_another(tx: Tx, place: int, vehicle_class: VehicleClass, plate_tag: bytes | None) -> bool:
+    # For the attendant, who sees it, one plate may be two vehicles; a visitor could choose the cheaper one.
+    found: bool = await tx.value(
+        "select exists (select from parking.stay where operator_id = $1 and place = $2 and vehicle_class <> $3"
+        " and plate_tag = $4 and left_at is null)",
         tx.operator_id,
-        lot.place.number,
-    ):
-        raise LotFull()
-    return stay
+        place,
+        vehicle_class.value,
+        plate_tag,
+    )
+    return found
 
 
-async def open_stay_of(
-    tx: Tx, sealer: Sealer, *, place: int, plate: Plate, vehicle_class: VehicleClass
-) -> StayView | None:
-    """The open stay of exactly that plate and class at a place."""
-    row = await tx.row(
-        _SELECT + " and s.place = $2 and s.vehicle_class = $3 and s.plate_tag = $4 and s.left_at is null",
+async def stands(tx: Tx, sealer: Sealer, *, place: int, plate: Plate, vehicle_class: VehicleClass) -> bool:
+    """Whether a vehicle of exactly that plate and class stands at a place."""
+    found: bool = await tx.value(
+        "select exists (select from parking.stay where operator_id = $1 and place = $2 and vehicle_class = $3"
+        " and plate_tag = $4 and left_at is null)",
         tx.operator_id,
         place,
         vehicle_class.value,
         sealer.tag(tx.operator_id, plate.compact),
     )
-    return None if row is None else StayView.of(row)
+    return found
 
 
-async def search_open(tx: Tx, sealer: Sealer, *, place: int, plate: Plate) -> list[StayView]:
-    """The open stays at a place whose plate is this one, or one it was perhaps meant to be, or ends in these four."""
-    rows = await tx.rows(
-        _SELECT + " and s.place = $2 and s.left_at is null and s.vehicle_class = any($3)"
-        " and (s.plate_tag = any($4) or s.tail_tag = $5) order by s.entered_at desc limit 20",
-        tx.operator_id,
-        place,
-        [each.value for each in VehicleClass],
-        [sealer.tag(tx.operator_id, compact) for compact in (plate.compact, *plate.suggestions)],
-        _tail_tag(sealer, tx.operator_id, plate.compact) if len(plate.compact) == 4 else None,
-    )
-    return [StayView.of(row) for row in rows]
+def public_name(sealer: Sealer, operator_id: UUID, stay_id: UUID) -> str:
+    """The name of a stay's page for whoever knows its plate: it says and takes what is due, and opens nothing."""
+    return f"{stay_id.hex}-{sealer.tag(operator_id, f'view {stay_id.hex}').hex()}"
 
 
-async def ask_payment(tx: Tx, stay_id: UUID, *, keys: CodeKeys, environment: str, now: datetime) -> ChargeView | None:
+async def find_public(tx: Tx, sealer: Sealer, *, place: int, name: str) -> StayView:
+    """The stay at that place behind a name that `public_name` made. Raises NoSuchStay."""
+    if re.fullmatch("[0-9a-f]{32}-[0-9a-f]{32}", name) is None:
+        raise NoSuchStay()
+    stay_id = UUID(name[:32])
+    if not hmac.compare_digest(name, public_name(sealer, tx.operator_id, stay_id)):
+        raise NoSuchStay()
+    stay = await find(tx, id=stay_id)
+    if stay.place != place:
+        raise NoSuchStay()
+    return stay
+
+
+async def ask_payment(tx: Tx, stay_id: UUID, *, return_path: str, environment: str, now: datetime) -> ChargeView | None:
     """A charge over what is due now, good for ten minutes; None if nothing is due. Raises NoSuchStay, StayOver.
 
-    While a charge of the same amount holds, or has been paid in part, it is the one: two clicks are one charge.
+    While a charge of the same amount holds, or has been paid in part, it is the one: two clicks are one charge. It
+    leads back to the page that asked first, which is then perhaps not `return_path`.
     """
     stay = await find(tx, id=stay_id, lock=True)
     if stay.left_at is not None:
@@ -462,9 +345,9 @@ async def ask_payment(tx: Tx, stay_id: UUID, *, keys: CodeKeys, environment: str
         return before
     owed = await payments.charge(
         tx,
-        lines=[_line(await _lot(tx, stay.place), stay, due_vnd, environment, now)],
+        lines=[line_of(await lot_of(tx, stay), stay, due_vnd, environment, now)],
         holds=HOLDS,
-        return_path=f"/T/{stay.signed(keys)}",
+        return_path=return_path,
         now=now,
     )
     await tx.execute(
@@ -473,58 +356,26 @@ async def ask_payment(tx: Tx, stay_id: UUID, *, keys: CodeKeys, environment: str
     return owed
 
 
-async def take_cash(
-    tx: Tx, who: Attendant, sent: CashStayIn, *, keys: CodeKeys, environment: str, now: datetime
-) -> dict[str, Any]:
-    """Takes notes for what is due, into the attendant's open shift; returns the answer for the tablet.
-
-    Raises PlaceNotYours, NoSuchStay, StayOver, NothingDue, AmountChanged, NoShift.
-    """
-    who.must_work_at(sent.place)
-    stay = await find(tx, id=sent.stay_id, lock=True)
-    if stay.place != sent.place:
-        raise NoSuchStay()
-    if stay.left_at is not None:
-        raise StayOver()
-    due_vnd = stay.owing(now).due_vnd
-    if not due_vnd:
-        raise NothingDue()
-    if due_vnd != sent.amount_vnd:
-        raise payments.AmountChanged(due_vnd=due_vnd)
-    line = _line(await _lot(tx, stay.place), stay, due_vnd, environment, now)
-    sale = await payments.record_cash(
-        tx, who, lines=[line], proxy=sent.proxy, return_path=f"/T/{stay.signed(keys)}", now=now
-    )
-    settled = await find(tx, id=stay.id)
-    assert settled.may_leave_until is not None
-    return {
-        "receipt_number": sale.receipt_number,
-        "amount_vnd": sale.amount_vnd,
-        "proxy": sale.proxy,
-        "pay": payments.pay_json(sale.pay) if sale.pay else None,
-        "may_leave_until": settled.may_leave_until.isoformat(),
-    }
-
-
 async def paid(tx: Tx, line: PaidLine) -> None:
     """Money for a stay was applied: its tariff is settled further, and it may leave for the lot's grace time.
 
     The time counts from the bank's time of payment. A payment after its amount stopped holding opens the way out only
-    if it covers the fee of its own time; the rest is due at the exit. Raises StayOver and NothingDue (somebody else
-    paid meanwhile): then the money goes back.
+    if it covers the fee of its own time; the rest is due at the exit. Raises StayOver, and NothingDue if the tariff was
+    settled meanwhile so that this would be more than the fee (two people paid): then the money goes back.
     """
     stay = await find(tx, id=UUID(line.reference), lock=True)
     if stay.left_at is not None:
         raise StayOver()
-    # A bank's clock may be some seconds off; nobody pays before entering or after we have heard of it.
-    at = min(max(line.paid_at, stay.entered_at), line.now)
+    # A bank's clock may be some seconds off; nobody pays before he came and was asked, or after we have heard of it.
+    at = min(max(line.paid_at, stay.entered_at, line.charged_at), line.now)
     fee_vnd = stay.fee(at).amount_vnd
-    if fee_vnd <= stay.settled_vnd:
-        raise NothingDue()
     settled_vnd = stay.settled_vnd + line.amount_vnd
+    if settled_vnd > fee_vnd:
+        raise NothingDue()
     in_time = line.paid_at <= line.holds_until or settled_vnd >= fee_vnd
     await tx.execute(
-        "update parking.stay s set settled_vnd = $3, may_leave_until = case when $4 then"
+        "update parking.stay s set settled_vnd = $3, charge_id = nullif(s.charge_id, $6),"
+        "   may_leave_until = case when $4 then"
         "   greatest(s.may_leave_until, $5::timestamptz + l.grace_minutes * interval '1 minute')"
         "   else s.may_leave_until end"
         " from parking.lot l"
@@ -534,7 +385,9 @@ async def paid(tx: Tx, line: PaidLine) -> None:
         settled_vnd,
         in_time,
         at,
+        line.charge_id,
     )
+    await tx.execute("select parking.count_in($1, $2)", tx.operator_id, stay.id)
 
 
 async def describe(tx: Tx, references: Sequence[str]) -> dict[str, Explanation]:
@@ -562,9 +415,9 @@ async def describe(tx: Tx, references: Sequence[str]) -> dict[str, Explanation]:
 
 # --- finding and plates ----------------------------------------------------------------------------------------------
 
-_SELECT = (
-    "select s.id, s.place, s.vehicle_class, s.tariff, t.rule, s.entered_at, s.serial, s.short, s.plate_sealed,"
-    " s.settled_vnd, s.may_leave_until, s.left_at, s.charge_id"
+SELECT = (
+    "select s.id, s.place, s.vehicle_class, s.tariff, t.rule, s.entered_at, s.entered_by, s.serial, s.short,"
+    " s.plate_sealed, s.settled_vnd, s.may_leave_until, s.left_at, s.charge_id"
     " from parking.stay s join parking.tariff_row t"
     " on t.operator_id = s.operator_id and t.place = s.place and t.number = s.tariff"
     " where s.operator_id = $1"
@@ -576,7 +429,7 @@ async def find(
 ) -> StayView:
     """A stay of this operator by one of its names. Raises NoSuchStay."""
     row = await tx.row(
-        _SELECT + " and (s.id = $2 or s.serial = $3 or s.short = $4)" + (" for update of s" if lock else ""),
+        SELECT + " and (s.id = $2 or s.serial = $3 or s.short = $4)" + (" for update of s" if lock else ""),
         tx.operator_id,
         id,
         serial,
@@ -594,7 +447,7 @@ def seal_plate(sealer: Sealer, operator_id: UUID, plate: Plate | None, *, month:
     return SealedPlate(
         sealer.seal(plate.compact, month=month, context=_PLATE),
         sealer.tag(operator_id, plate.compact),
-        _tail_tag(sealer, operator_id, plates.tail(plate.compact)),
+        tail_tag_of(sealer, operator_id, plates.tail(plate.compact)),
     )
 
 
@@ -613,23 +466,22 @@ def hint(compact: str) -> str:
     return "•••" + (compact[-3:] if len(compact) > 5 else "")
 
 
-def _tail_tag(sealer: Sealer, operator_id: UUID, tail: str) -> bytes:
+def tail_tag_of(sealer: Sealer, operator_id: UUID, tail: str) -> bytes:
+    """The keyed tag of the last four characters of a plate."""
     # Told apart from whole plates, which may be as short as a tail.
     return sealer.tag(operator_id, "tail " + tail)
 
 
-def _columns(plate: SealedPlate) -> tuple[bytes | None, bytes | None, bytes | None]:
-    return plate.sealed, plate.tag, plate.tail_tag
-
-
-async def _lot(tx: Tx, place: int) -> LotView:
-    found = await lots_at(tx, [place])
+async def lot_of(tx: Tx, stay: StayView) -> LotView:
+    """The lot where a stay is."""
+    found = await lots_at(tx, [stay.place])
     if not found:
-        raise NoSuchPlace(place=str(place))
+        raise NoSuchPlace(place=str(stay.place))
     return found[0]
 
 
-def _facts(lot: LotView, stay: StayView, environment: str, now: datetime) -> Facts:
+def facts_of(lot: LotView, stay: StayView, environment: str, now: datetime) -> Facts:
+    """What the statistics are made of."""
     return Facts(
         service="parking",
         place=stay.place,
@@ -640,5 +492,6 @@ def _facts(lot: LotView, stay: StayView, environment: str, now: datetime) -> Fac
     )
 
 
-def _line(lot: LotView, stay: StayView, amount_vnd: int, environment: str, now: datetime) -> Line:
-    return Line(PURPOSE, str(stay.id), amount_vnd, _facts(lot, stay, environment, now))
+def line_of(lot: LotView, stay: StayView, amount_vnd: int, environment: str, now: datetime) -> Line:
+    """A stay as a line of a charge."""
+    return Line(PURPOSE, str(stay.id), amount_vnd, facts_of(lot, stay, environment, now))

@@ -6,12 +6,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel
 
 import payments
 from foundation import clock, code, directory, pages, strict_json
@@ -22,17 +22,21 @@ from foundation.errors import Refusal
 from foundation.operator import NoSuchPlace, operator_name
 from foundation.settings import Settings
 from foundation.strict_json import StrictRoute
-from foundation.web import PUBLIC, Bearer, Here, Platform, Service, behind, permit
+from foundation.web import PUBLIC, Bearer, Here, Platform, Service, behind, hot, permit
 from parking import plate as plates
-from parking import stay, words
+from parking import stay, vehicle, words
 from parking.lot import LotView, lot_by_code, lots_at, occupancy, rule_of
 from parking.plate import Plate, VehicleClass
-from parking.stay import CashStayIn, NoSuchStay, StayView, VehicleIn, VehicleOut
+from parking.stay import NoSuchStay, StayView
+from parking.vehicle import CashStayIn, FindIn, VehicleIn, VehicleOut
+from payments import ChargeView
 
 routes = APIRouter(tags=["public"], route_class=StrictRoute)
 device_routes = APIRouter(prefix="/api/v1/device", tags=["device"], route_class=StrictRoute)
 BEGINS_PER_ADDRESS = "30/10minutes"
-"""A visitor's own entries from one address: generous for a family behind one router, too few to fill a lot."""
+"""A visitor's forms from one address: generous for a family behind one router, too few to try plates."""
+BEGINS_PER_PLATE = "20/10minutes"
+"""Forms about one plate at one lot, from wherever they come."""
 
 
 def service(settings: Settings) -> Service:
@@ -67,30 +71,34 @@ async def begin(
     without: Annotated[bool, Form(description="a vehicle without a plate")] = False,
     as_typed: Annotated[bool, Form(description="yes, the plate is as typed")] = False,
 ) -> Response:
-    """Goes to the open stay of that plate and class, or begins one. The form's hidden key makes two clicks one stay."""
+    """Goes to the open stay of that plate and class, or begins one. The form's hidden key makes two clicks one stay.
+
+    Whoever began the stay with this form goes to its code; whoever merely knows the plate, to a page to pay on.
+    """
     operator_id = await _whose(here, lot_code)
     typed = {"plate": plate, "vehicle_class": vehicle_class, "without": without}
     try:
+        await here.limits.spend(BEGINS_PER_ADDRESS, "parking.begin", request.client.host if request.client else "")
         kind = VehicleClass.of(vehicle_class)
         read = None if without else plates.read(plate)
+        if read is not None:
+            tag = here.sealer.tag(operator_id, f"{lot_code.upper()} {read.compact}").hex()
+            await here.limits.spend(BEGINS_PER_PLATE, "parking.begin.plate", tag)
         month = await _month(here)
         async with here.database.transaction(operator_id) as tx:
             lot = await lot_by_code(tx, lot_code.upper())
-            if read is not None:
-                standing = await stay.open_stay_of(
-                    tx, here.sealer, place=lot.place.number, plate=read, vehicle_class=kind
-                )
-                if standing is not None:
-                    return RedirectResponse(f"/T/{standing.signed(here.codes)}", 303)
-        if read is not None and not read.readings and read.suggestions and not as_typed:
-            return _meant_page(request, lot, read, kind, key)
-        await here.limits.spend(BEGINS_PER_ADDRESS, "parking.begin", request.client.host if request.client else "")
-        async with here.database.transaction(operator_id) as tx:
+            if (
+                read is not None
+                and (not read.readings and read.suggestions and not as_typed)
+                and not await stay.stands(tx, here.sealer, place=lot.place.number, plate=read, vehicle_class=kind)
+            ):
+                # Asks, never guesses: the plate as typed may be somebody else's.
+                return _meant_page(request, lot, read, kind, key)
             now = await clock.now(tx)
-            began = await stay.begin(
+            shown, own = await stay.begin(
                 tx, here.sealer, lot, vehicle_class=kind, plate=read, month=month, key=key, now=now
             )
-        return RedirectResponse(f"/T/{began.signed(here.codes)}", 303)
+        return RedirectResponse(_own_path(here, shown) if own else _public_path(here, operator_id, lot, shown), 303)
     except Refusal as refusal:
         # What was typed stays; the sentence stands above the form.
         return await _lot_page(request, here, operator_id, lot_code, typed=typed, refusal=refusal)
@@ -161,35 +169,17 @@ async def stay_page(request: Request, here: Platform, operator_id: UUID, found: 
     """The stay behind `/T/<code>`: what it costs, how that was counted, the way to pay, the way out."""
     async with here.database.transaction(operator_id) as tx:
         shown = await stay.find(tx, serial=found.serial)
-        lot = (await lots_at(tx, [shown.place]))[0]
-        owner = await _owner(tx)
-        asked = None if shown.charge_id is None else await payments.find(tx, id=shown.charge_id)
-        now = await clock.now(tx)
+        facts = await _facts(tx, shown)
     compact = await stay.plate_of(here.sealer, shown)
-    owing = shown.owing(now)
-    if shown.left_at is not None:
-        state = "left"
-    elif shown.may_leave(now):
-        state = "may_leave"
-    else:
-        state = "due" if owing.due_vnd else "nothing_due"
-    signed = shown.signed_leave(here.codes) if state == "may_leave" else shown.signed(here.codes)
+    signed = shown.signed_leave(here.codes) if facts["state"] == "may_leave" else shown.signed(here.codes)
     return pages.render(
         request,
         "parking/stay.html",
-        stay=shown,
-        lot=lot,
-        owner=owner,
-        tariff=next(tariff for tariff in lot.tariffs if tariff.number == shown.tariff),
-        state=state,
-        owing=owing,
-        fee_rows=lambda language: words.fee_rows(language, owing.fee),
+        **facts,
         plate=None if compact is None else stay.hint(compact),
-        asked=asked if asked is not None and asked.state in ("open", "partial") and state == "due" else None,
         signed=signed,
         own=shown.signed(here.codes),
         url=code.as_url(here.settings.public_url, signed),
-        now=now,
     )
 
 
@@ -202,10 +192,73 @@ async def pay(here: Here, signed: str) -> Response:
         raise NoSuchStay()
     async with here.database.transaction(operator_id) as tx:
         shown = await stay.find(tx, serial=found.serial)
-        owed = await stay.ask_payment(
-            tx, shown.id, keys=here.codes, environment=here.settings.environment, now=await clock.now(tx)
-        )
-    return RedirectResponse(f"/pay/{owed.reference}" if owed else f"/T/{shown.signed(here.codes)}", 303)
+        return await _ask(here, tx, shown, _own_path(here, shown))
+
+
+@routes.get("/P/{lot_code}/stay/{name}", include_in_schema=False)
+@permit(PUBLIC)
+async def public_page(request: Request, here: Here, lot_code: str, name: str) -> Response:
+    """The stay for whoever knows its plate: what it costs, and the way to pay. Nothing here opens the way out."""
+    async with here.database.transaction(await _whose(here, lot_code)) as tx:
+        lot = await lot_by_code(tx, lot_code.upper())
+        shown = await stay.find_public(tx, here.sealer, place=lot.place.number, name=name)
+        facts = await _facts(tx, shown)
+    return pages.render(request, "parking/found.html", **facts, page=f"/P/{lot.place.code}/stay/{name}")
+
+
+@routes.post("/P/{lot_code}/stay/{name}/pay", include_in_schema=False)
+@permit(PUBLIC)
+async def pay_public(here: Here, lot_code: str, name: str) -> Response:
+    """Anybody may pay for a vehicle: asks for what is due now and goes to its payment page."""
+    operator_id = await _whose(here, lot_code)
+    async with here.database.transaction(operator_id) as tx:
+        lot = await lot_by_code(tx, lot_code.upper())
+        shown = await stay.find_public(tx, here.sealer, place=lot.place.number, name=name)
+        return await _ask(here, tx, shown, _public_path(here, operator_id, lot, shown))
+
+
+async def _ask(here: Platform, tx: Tx, shown: StayView, page: str) -> Response:
+    owed = await stay.ask_payment(
+        tx, shown.id, return_path=page, environment=here.settings.environment, now=await clock.now(tx)
+    )
+    return RedirectResponse(page if owed is None else _pay_path(owed, page), 303)
+
+
+def _pay_path(owed: ChargeView, page: str) -> str:
+    # The payer's own page leads to whoever asked first, perhaps to a code that is not this visitor's.
+    return owed.page_path if owed.return_path == page else f"/pay/{owed.reference}"
+
+
+def _own_path(here: Platform, shown: StayView) -> str:
+    return f"/T/{shown.signed(here.codes)}"
+
+
+def _public_path(here: Platform, operator_id: UUID, lot: LotView, shown: StayView) -> str:
+    return f"/P/{lot.place.code}/stay/{stay.public_name(here.sealer, operator_id, shown.id)}"
+
+
+async def _facts(tx: Tx, shown: StayView) -> dict[str, Any]:
+    """What both pages of a stay say."""
+    lot, now = await stay.lot_of(tx, shown), await clock.now(tx)
+    owing = shown.owing(now)
+    if shown.left_at is not None:
+        state = "left"
+    elif shown.may_leave(now):
+        state = "may_leave"
+    else:
+        state = "due" if owing.due_vnd else "nothing_due"
+    asked = await payments.find(tx, id=shown.charge_id) if shown.charge_id is not None and state == "due" else None
+    return {
+        "stay": shown,
+        "lot": lot,
+        "owner": await _owner(tx),
+        "tariff": next(tariff for tariff in lot.tariffs if tariff.number == shown.tariff),
+        "state": state,
+        "owing": owing,
+        "fee_rows": lambda language: words.fee_rows(language, owing.fee),
+        "asked": asked if asked is not None and asked.state in ("open", "partial") else None,
+        "now": now,
+    }
 
 
 # --- a tablet at a lot -----------------------------------------------------------------------------------------------
@@ -218,11 +271,12 @@ def _body(shape: type[BaseModel]) -> dict[str, Any]:
 
 @device_routes.post("/vehicles/in", openapi_extra=_body(VehicleIn))
 @permit("device")
+@hot
 async def vehicle_in(request: Request, here: Here, token: Bearer) -> Response:
     """A vehicle comes in. An open stay of its plate and class is answered as `already_in`. 409 lot_full."""
     sent = strict_json.read(VehicleIn, await request.body())
-    verdict, began = await stay.enter(here.database, here.sealer, token, sent, month=await _month(here))
     read = None if sent.plate is None else plates.read(sent.plate)
+    verdict, began = await vehicle.enter(here.database, here.sealer, token, sent, plate=read, month=await _month(here))
     answer = {
         "verdict": verdict,
         "stay": _stay_json(here, began, None if read is None else read.compact),
@@ -233,10 +287,11 @@ async def vehicle_in(request: Request, here: Here, token: Bearer) -> Response:
 
 @device_routes.post("/vehicles/out", openapi_extra=_body(VehicleOut))
 @permit("device")
+@hot
 async def vehicle_out(request: Request, here: Here, token: Bearer) -> Response:
     """A vehicle wants to leave: left, unpaid (what is due), already_left, wrong_place, unknown."""
     sent = strict_json.read(VehicleOut, await request.body())
-    departure = await stay.leave(
+    departure = await vehicle.leave(
         here.database, here.sealer, here.codes, token, sent, environment=here.settings.environment
     )
     outcome, gone = departure.outcome, departure.stay
@@ -251,29 +306,13 @@ async def vehicle_out(request: Request, here: Here, token: Bearer) -> Response:
     return Response(json.dumps(answer, ensure_ascii=False), media_type="application/json")
 
 
-class FindIn(BaseModel):
-    """Which vehicle is looked for: by plate in any spelling (or its last four), by code, or by its short form."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    place: int = Field(ge=1, le=0xFFFFFF)
-    plate: str | None = Field(None, max_length=plates.TYPED_MAX)
-    code: str | None = Field(None, min_length=1, max_length=400)
-    short: str | None = Field(None, min_length=1, max_length=40)
-
-    @model_validator(mode="after")
-    def _one_name(self) -> Self:
-        if sum(name is not None for name in (self.plate, self.code, self.short)) != 1:
-            raise ValueError("exactly one of plate, code and short")
-        return self
-
-
 @device_routes.post("/vehicles/find")
 @permit("device")
 async def find_vehicles(here: Here, token: Bearer, sent: FindIn) -> dict[str, Any]:
     """The vehicles that stand at this place under that name, with what each owes now. Reads only."""
     async with here.database.transaction(token.operator_id) as tx:
         (await attendant(tx, token)).must_work_at(sent.place)
-        standing = await _standing(here, tx, sent)
+        standing = await vehicle.find_standing(tx, here.sealer, here.codes, sent)
         now = await clock.now(tx)
     stays = []
     for one in standing:
@@ -286,17 +325,6 @@ async def find_vehicles(here: Here, token: Bearer, sent: FindIn) -> dict[str, An
     return {"stays": stays}
 
 
-async def _standing(here: Platform, tx: Tx, sent: FindIn) -> list[StayView]:
-    if sent.plate is not None:
-        return await stay.search_open(tx, here.sealer, place=sent.place, plate=plates.read(sent.plate))
-    serial, _, short = stay.read_code(here.codes, sent.code or sent.short or "")
-    try:
-        found = await stay.find(tx, serial=serial, short=short)
-    except NoSuchStay:
-        return []
-    return [found] if found.place == sent.place and found.left_at is None else []
-
-
 @device_routes.post("/cash/stay")
 @permit("device")
 async def cash_stay(here: Here, token: Bearer, sent: CashStayIn) -> dict[str, Any]:
@@ -306,7 +334,7 @@ async def cash_stay(here: Here, token: Bearer, sent: CashStayIn) -> dict[str, An
         answer = await first_outcome(tx, who, sent, "cash.stay")
         if answer is None:
             now = await clock.now(tx)
-            answer = await stay.take_cash(
+            answer = await vehicle.take_cash(
                 tx, who, sent, keys=here.codes, environment=here.settings.environment, now=now
             )
             await record_action(tx, who, sent, "cash.stay", answer, now=now)
@@ -380,7 +408,6 @@ async def _lot_page(
 
 
 def _meant_page(request: Request, lot: LotView, read: Plate, kind: VehicleClass, key: str) -> Response:
-    """Asks, never guesses: the plate as typed may be somebody else's."""
     return pages.render(
         request,
         "parking/meant.html",
@@ -401,6 +428,7 @@ def _stay_json(here: Platform, shown: StayView, compact: str | None) -> dict[str
         "plate": None if compact is None else plates.display(compact, shown.vehicle_class),
         "vehicle_class": shown.vehicle_class.word,
         "entered_at": shown.entered_at.isoformat(),
+        "begun_by": shown.begun_by,
         "tariff_vi": words.tariff_sentence("vi", rule),
         "tariff_en": words.tariff_sentence("en", rule),
     }

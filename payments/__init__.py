@@ -8,7 +8,18 @@
 
 from payments.cash import AmountChanged, CashSale, PayOrder, pay_json, record_cash
 from payments.explain import Explanation, explained_by
-from payments.payment import ChargeView, Facts, Line, NoSuchCharge, PaidLine, charge, find, note_free, when_paid
+from payments.payment import (
+    ChargeView,
+    Facts,
+    Line,
+    NoSuchCharge,
+    PaidLine,
+    charge,
+    find,
+    note_free,
+    release,
+    when_paid,
+)
 from payments.receipt import payee
 
 __all__ = [
@@ -28,5 +39,6 @@ __all__ = [
     "pay_json",
     "payee",
     "record_cash",
+    "release",
     "when_paid",
 ]

@@ -15,7 +15,7 @@ from foundation.database import Tx
 from foundation.errors import Refusal
 from payments import cash, ledger
 from payments.ledger import Source
-from payments.payment import ChargeView, State, find, remember, settle, touch_statistics
+from payments.payment import ChargeView, State, close_unsupplied, find, remember, settle
 
 APPLY = "payments.apply"
 
@@ -105,36 +105,9 @@ async def _apply_to(tx: Tx, receipt: Any, owed: ChargeView, now: datetime) -> tu
                 await settle(tx, owed, means="QR_TRANSFER", channel="GATEWAY", paid_at=paid_at, now=now, via=source)
     except Refusal:
         # The service cannot give it any more: this money, and what came before for it, waits for its refund.
-        await _refuse(tx, owed, id, paid_at, now)
+        await close_unsupplied(tx, owed, cause="receipt", receipt_id=id, at=paid_at, now=now)
         return "refused", 0
     return outcome, applied_vnd
-
-
-async def _refuse(tx: Tx, owed: ChargeView, receipt_id: UUID, paid_at: datetime, now: datetime) -> None:
-    if owed.received_vnd:
-        await ledger.post(
-            tx,
-            "charge.released",
-            source=Source("charge", str(owed.id), "released"),
-            amount_vnd=owed.received_vnd,
-            effective_at=paid_at,
-            flow=owed.id,
-        )
-        await tx.execute(
-            "insert into payments.held (operator_id, receipt_id, reason, amount_vnd, charge_id, opened_at)"
-            " select operator_id, receipt_id, 'refused', applied_vnd, charge_id, $3 from payments.receipt_outcome"
-            " where operator_id = $1 and charge_id = $2 and applied_vnd > 0",
-            tx.operator_id,
-            owed.id,
-            now,
-        )
-    await tx.execute(
-        "update payments.charge set state = 'refused', received_vnd = 0 where operator_id = $1 and id = $2",
-        tx.operator_id,
-        owed.id,
-    )
-    await remember(tx, owed.id, "refused", "receipt", receipt_id, now)
-    await touch_statistics(tx, owed.id)
 
 
 async def _meant(tx: Tx, references_found: list[str]) -> ChargeView | cash.ProxyTransfer | str:
@@ -144,7 +117,7 @@ async def _meant(tx: Tx, references_found: list[str]) -> ChargeView | cash.Proxy
         tx.operator_id,
         references_found,
     )
-    transfers = await cash.proxy_transfers(tx, references_found)
+    transfers = await cash.proxy_transfers(tx, references_found, lock=True)
     if not charges and not transfers:
         return "unknown_reference"
     if len(charges) + len(transfers) > 1:

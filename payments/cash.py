@@ -173,13 +173,13 @@ async def record_cash(
     return CashSale(number, owed.amount_vnd, proxy, owed.id, pay)
 
 
-async def proxy_transfers(tx: Tx, references: list[str]) -> list[ProxyTransfer]:
-    """The attendants' transfers among these references, locked."""
+async def proxy_transfers(tx: Tx, references: list[str], *, lock: bool) -> list[ProxyTransfer]:
+    """The attendants' transfers among these references."""
     rows = await tx.rows(
         "select t.reference, t.shift_id, t.amount_vnd, t.received_vnd, s.closed_at is not null as shift_closed"
         " from payments.proxy_transfer t"
         " join payments.shift s on s.operator_id = t.operator_id and s.id = t.shift_id"
-        " where t.operator_id = $1 and t.reference = any($2) for update of t, s",
+        " where t.operator_id = $1 and t.reference = any($2)" + (" for update of t, s" if lock else ""),
         tx.operator_id,
         references,
     )

@@ -6,6 +6,8 @@ the bank for its list as well, so the platform converges with every notice lost.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from datetime import datetime
 from uuid import UUID
@@ -15,6 +17,7 @@ from fastapi.responses import JSONResponse
 
 from foundation import clock, directory, outbox, strict_json
 from foundation.database import Database
+from foundation.errors import Refusal
 from foundation.seal import Sealer
 from foundation.web import Here, permit
 from payments.application import apply_receipt
@@ -74,40 +77,76 @@ async def apply_due(database: Database, held: outbox.Claim) -> None:
 
 
 async def poll(database: Database, sealer: Sealer, gateway: bank.Bank) -> int:
-    """Asks the bank for what was booked since the last cursor, account by account. Returns how many were new."""
+    """Asks the bank for what was booked since the last cursor, account by account. Returns how many were new.
+
+    What one account's list holds never stops the others, and an item that cannot be read never stops its list: it is
+    kept sealed in the inbox and parked as due work, so that finance sees it.
+    """
     new = 0
     for row in await database.pool.fetch("select key, operator_id from foundation.directory where kind = 'account'"):
-        bin, _, account = row["key"].partition("/")
-        operator_id = row["operator_id"]
-        while True:
-            async with database.transaction(operator_id) as tx:
-                now = await clock.now(tx)
-                cursor = await tx.value(
-                    "select poll_cursor from payments.collection_account"
-                    " where operator_id = $1 and bin = $2 and account = $3",
-                    operator_id,
-                    bin,
-                    account,
-                )
-            items, after = await gateway.transactions(bin=bin, account=account, after=cursor)
-            for item in items:
-                credit = item.credit()
-                if credit is not None:
-                    receipt_id, fresh = await receive(database, sealer, operator_id, credit, now=now, source="poll")
-                    if fresh:
-                        new += 1
-                        await apply_now(database, operator_id, receipt_id)
-            # Only now: a cursor that ran ahead of its receipts would lose them.
-            async with database.transaction(operator_id) as tx:
-                await tx.execute(
-                    "update payments.collection_account set poll_cursor = $4, polled_at = $5"
-                    " where operator_id = $1 and bin = $2 and account = $3",
-                    operator_id,
-                    bin,
-                    account,
-                    after,
-                    now,
-                )
-            if not items or after == cursor:
-                break
+        try:
+            new += await _poll_account(database, sealer, gateway, row["operator_id"], row["key"])
+        except Exception as error:
+            log.warning("the list of account %s…: %r", row["key"][:10], error)
     return new
+
+
+async def _poll_account(
+    database: Database, sealer: Sealer, gateway: bank.Bank, operator_id: UUID, account_key: str
+) -> int:
+    new = 0
+    bin, _, account = account_key.partition("/")
+    while True:
+        async with database.transaction(operator_id) as tx:
+            now = await clock.now(tx)
+            cursor = await tx.value(
+                "select poll_cursor from payments.collection_account"
+                " where operator_id = $1 and bin = $2 and account = $3",
+                operator_id,
+                bin,
+                account,
+            )
+        items, after = await gateway.transactions(bin=bin, account=account, after=cursor)
+        for item in items:
+            try:
+                credit = bank.read_transaction(item).credit()
+                if credit is None:
+                    continue
+                receipt_id, fresh = await receive(database, sealer, operator_id, credit, now=now, source="poll")
+            except (Refusal, ValueError) as error:
+                await _set_aside(database, sealer, operator_id, item, error, now)
+                continue
+            if fresh:
+                new += 1
+                await apply_now(database, operator_id, receipt_id)
+        # Only now: a cursor that ran ahead of its receipts would lose them.
+        async with database.transaction(operator_id) as tx:
+            await tx.execute(
+                "update payments.collection_account set poll_cursor = $4, polled_at = $5"
+                " where operator_id = $1 and bin = $2 and account = $3",
+                operator_id,
+                bin,
+                account,
+                after,
+                now,
+            )
+        if not items or after == cursor:
+            return new
+
+
+async def _set_aside(
+    database: Database, sealer: Sealer, operator_id: UUID, item: object, error: Exception, now: datetime
+) -> None:
+    """An item of the bank's list that we cannot read: kept whole and sealed, and shown as work that waits."""
+    text = json.dumps(item, sort_keys=True)
+    event_id = "unreadable:" + hashlib.sha256(text.encode()).hexdigest()
+    month = await sealer.ready(now)
+    async with database.transaction(operator_id) as tx:
+        await tx.execute(
+            "insert into payments.notice (operator_id, event_id, type, sealed) values ($1, $2, 'unreadable', $3)"
+            " on conflict do nothing",
+            operator_id,
+            event_id,
+            sealer.seal(text, month=month, context="notice"),
+        )
+        await outbox.park(tx, "payments.unreadable", event_id, f"{type(error).__name__}: {error}")

@@ -6,6 +6,7 @@ JavaScript) and then sends the visitor back to where the charge came from.
 
 from __future__ import annotations
 
+import secrets
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -46,13 +47,21 @@ def bank_apps() -> tuple[BankApp, ...]:
 
 @routes.get("/pay/{reference}", include_in_schema=False)
 @permit("public")
-async def pay_page(request: Request, here: Here, reference: str) -> Response:
-    """Shows what is owed and how to pay it; once paid, goes back to the service's page."""
+async def pay_by_reference(request: Request, here: Here, reference: str) -> Response:
+    """What is owed under a reference, for whoever pays it. What was bought is not reached from here."""
+    return await _pay_page(request, here, reference, None)
+
+
+async def _pay_page(request: Request, here: Platform, reference: str, token: str | None) -> Response:
     operator_id, reference = await _whose(here, reference)
     async with here.database.transaction(operator_id) as tx:
         owed = await find(tx, reference=reference)
-        if owed.state == "paid":
+        if token is not None and not secrets.compare_digest(token.encode(), owed.token.encode()):
+            raise NoSuchCharge()
+        if owed.state == "paid" and token is not None:
             return RedirectResponse(owed.return_path, 303)
+        if owed.state == "paid":
+            return pages.render(request, "payments/paid.html", owed=owed)
         payload, bin, account, payee = await payment_code(tx, owed)
         held_vnd: int = await tx.value(
             "select coalesce(sum(amount_vnd), 0)::bigint from payments.held"
@@ -60,7 +69,7 @@ async def pay_page(request: Request, here: Here, reference: str) -> Response:
             operator_id,
             owed.id,
         )
-    back = f"{here.settings.public_url}/pay/{reference}"
+    back = here.settings.public_url + request.scope["path"]
     apps = [
         (app.name, app.link(payload, back).replace("{bank}", here.settings.bank_public_url))
         for app in bank_apps()
@@ -86,13 +95,16 @@ async def pay_picture(here: Here, reference: str, form: str) -> Response:
     """The VietQR as a picture: to save on the payer's own phone, or to show an attendant what he must transfer."""
     operator_id, reference = await _whose(here, reference)
     async with here.database.transaction(operator_id) as tx:
-        transfers = await proxy_transfers(tx, [reference])
+        transfers = await proxy_transfers(tx, [reference], lock=False)
         if transfers:
+            missing_vnd = transfers[0].amount_vnd - transfers[0].received_vnd
+            if not missing_vnd:
+                raise NoSuchCharge()
             account = await collection_account(tx)
             payload = vietqr.build(
                 bin=account["bin"],
                 account=account["account"],
-                amount_vnd=max(transfers[0].amount_vnd - transfers[0].received_vnd, 1),
+                amount_vnd=missing_vnd,
                 text=reference,
             )
         else:
@@ -104,6 +116,13 @@ async def pay_picture(here: Here, reference: str, form: str) -> Response:
     if form == "svg":
         return Response(qr.svg(payload), media_type="image/svg+xml", headers=headers)
     return Response(qr.png(payload), media_type="image/png", headers=headers)
+
+
+@routes.get("/pay/{reference}/{token}", include_in_schema=False)
+@permit("public")
+async def pay_page(request: Request, here: Here, reference: str, token: str) -> Response:
+    """The payer's own page: shows what is owed and how to pay it; once paid, goes back to the service's page."""
+    return await _pay_page(request, here, reference, token)
 
 
 @routes.get("/api/v1/public/payments/{reference}")
@@ -122,7 +141,6 @@ async def pay_state(here: Here, reference: str) -> JSONResponse:
             "received_vnd": owed.received_vnd,
             "remaining_vnd": owed.remaining_vnd,
             "holds_until": owed.holds_until.isoformat(),
-            "return_path": owed.return_path if owed.state == "paid" else None,
             "pay": {"vietqr": code[0], "bin": code[1], "account": code[2], "payee": code[3]} if code else None,
         },
         headers={"cache-control": "no-store"},

@@ -229,6 +229,7 @@ class PaidLine:
     amount_vnd: int
     means: str
     paid_at: datetime
+    charged_at: datetime
     holds_until: datetime
     now: datetime
     charge_id: UUID
@@ -303,7 +304,7 @@ async def note_free(
         *_columns(facts),
         now,
     )
-    await outbox.enqueue(tx, ROLLUP, facts.service_day.isoformat())
+    outbox.enqueue_last(tx, ROLLUP, facts.service_day.isoformat())
 
 
 async def find(tx: Tx, *, id: UUID | None = None, reference: str | None = None, lock: bool = False) -> ChargeView:
@@ -372,9 +373,49 @@ async def settle(
     for line in lines:
         await _acts[line["purpose"]](
             tx,
-            PaidLine(line["reference"], line["amount_vnd"], means, paid_at, owed.holds_until, now, owed.id),
+            PaidLine(
+                line["reference"], line["amount_vnd"], means, paid_at, owed.created_at, owed.holds_until, now, owed.id
+            ),
         )
     tx.wake(owed.channel)
+
+
+async def close_unsupplied(
+    tx: Tx, owed: ChargeView, *, cause: str, receipt_id: UUID | None, at: datetime, now: datetime
+) -> None:
+    """The charge will not be supplied: what was received for it waits for its refund, and nothing more is asked."""
+    if owed.received_vnd:
+        await ledger.post(
+            tx,
+            "charge.released",
+            source=Source("charge", str(owed.id), "released"),
+            amount_vnd=owed.received_vnd,
+            effective_at=at,
+            flow=owed.id,
+        )
+        await tx.execute(
+            "insert into payments.held (operator_id, receipt_id, reason, amount_vnd, charge_id, opened_at)"
+            " select operator_id, receipt_id, 'refused', applied_vnd, charge_id, $3 from payments.receipt_outcome"
+            " where operator_id = $1 and charge_id = $2 and applied_vnd > 0",
+            tx.operator_id,
+            owed.id,
+            now,
+        )
+    await tx.execute(
+        "update payments.charge set state = 'refused', received_vnd = 0 where operator_id = $1 and id = $2",
+        tx.operator_id,
+        owed.id,
+    )
+    await remember(tx, owed.id, "refused", cause, receipt_id, now)
+    await touch_statistics(tx, owed.id)
+    tx.wake(owed.channel)
+
+
+async def release(tx: Tx, charge_id: UUID, *, now: datetime) -> None:
+    """What a charge asks for was supplied another way: it asks no longer, and a part payment goes back to its payer."""
+    owed = await find(tx, id=charge_id, lock=True)
+    if owed.state in ("open", "partial"):
+        await close_unsupplied(tx, owed, cause="supplied_otherwise", receipt_id=None, at=now, now=now)
 
 
 async def remember(tx: Tx, charge_id: UUID, state: str, cause: str, receipt_id: UUID | None, now: datetime) -> None:
@@ -398,7 +439,7 @@ async def touch_statistics(tx: Tx, charge_id: UUID) -> None:
         tx.operator_id,
         charge_id,
     ):
-        await outbox.enqueue(tx, ROLLUP, row["service_day"].isoformat(), after=timedelta(milliseconds=200))
+        outbox.enqueue_last(tx, ROLLUP, row["service_day"].isoformat())
 
 
 def _columns(facts: Facts) -> tuple[str, int, str, str, date, str]:

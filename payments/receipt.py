@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, BigInteger, Text
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, Index, SQLModel, UniqueConstraint, text
 
+from foundation import outbox
 from foundation.database import Database, Tx
 from foundation.errors import NotFound, Refusal
 from foundation.seal import Sealer
@@ -150,7 +151,8 @@ async def receive(
     raw: str = "",
 ) -> tuple[UUID, bool]:
     """Books a credit: inbox, receipt, transfer, due application; committed when it returns. (receipt id, is it new)."""
-    if not credit.bank_ref.strip():
+    bank_ref = credit.bank_ref.strip()
+    if not bank_ref:
         raise BankRefMissing()
     month = await sealer.ready(now)
     row = await database.hot(
@@ -159,7 +161,7 @@ async def receive(
         new_id(),
         new_id(),
         f"{credit.bin}/{credit.account}",
-        credit.bank_ref,
+        bank_ref,
         credit.amount_vnd,
         credit.paid_at,
         reference.find(credit.text),
@@ -170,6 +172,12 @@ async def receive(
         sealer.seal(raw, month=month, context="notice") if event_id else None,
         "transaction.booked",
     )
+    if not row["same"]:
+        # The bank says of one transaction two amounts: the first stands, and a person is told.
+        async with database.transaction(operator_id) as tx:
+            await outbox.park(
+                tx, "payments.receipt_differs", str(row["receipt_id"]), f"announced again with {credit.amount_vnd} VND"
+            )
     return row["receipt_id"], row["fresh"]
 
 

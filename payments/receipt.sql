@@ -3,7 +3,7 @@ create or replace function payments.receive(
     p_operator uuid, p_receipt uuid, p_journal uuid, p_account text, p_bank_ref text, p_amount_vnd bigint,
     p_paid_at timestamptz, p_references text[], p_text bytea, p_payer bytea, p_source text,
     p_event text, p_raw bytea, p_type text)
-returns table (receipt_id uuid, fresh boolean) language plpgsql as $$
+returns table (receipt_id uuid, fresh boolean, same boolean) language plpgsql as $$
 declare
     v_receipt uuid;
 begin
@@ -18,7 +18,7 @@ begin
     on conflict (operator_id, bank_account, bank_ref) do nothing
     returning id into v_receipt;
     if v_receipt is null then
-        return query select r.id, false from payments.receipt r
+        return query select r.id, false, r.amount_vnd = p_amount_vnd from payments.receipt r
             where r.operator_id = p_operator and r.bank_account = p_account and r.bank_ref = p_bank_ref;
         return;
     end if;
@@ -26,5 +26,5 @@ begin
                           'gw_receivable', 'unapplied_receipts', p_amount_vnd, v_receipt);
     insert into foundation.due (operator_id, kind, id, due_at, version, attempts)
     values (p_operator, 'payments.apply', v_receipt::text, clock_timestamp() + interval '2 seconds', 1, 0);
-    return query select v_receipt, true;
+    return query select v_receipt, true, true;
 end $$;

@@ -23,6 +23,10 @@ ACCOUNTS = {operator[1]: (operator[4], operator[5]) for operator in demo.OPERATO
 OPERATOR_IDS = {operator[1]: operator[0] for operator in demo.OPERATORS}
 
 
+_pages: dict[str, str] = {}
+"""The payers' own addresses, as their browsers remember them; a reference alone leads nowhere."""
+
+
 def hidden(page: str, name: str) -> str:
     """The value of a hidden field of a page."""
     found = re.search(rf'name="{name}" value="([^"]*)"', page)
@@ -43,7 +47,9 @@ async def order_to_pay(client: httpx.AsyncClient, site: str = "VANMIEU", **heads
     """The reference of a fresh order."""
     answer = await order(client, site, **heads)
     assert answer.status_code == 303, answer.text
-    return answer.headers["location"].removeprefix("/pay/")
+    reference: str = answer.headers["location"].split("/")[2]
+    _pages[reference] = answer.headers["location"]
+    return reference
 
 
 async def notify(
@@ -104,7 +110,7 @@ async def bought_code(client: httpx.AsyncClient, site: str = "VANMIEU", **heads:
 
 async def code_of(client: httpx.AsyncClient, reference: str) -> str:
     """The code of the ticket that a paid order led to."""
-    back = await client.get(f"/pay/{reference}")
+    back = await client.get(_pages[reference])
     assert back.status_code == 303, "the order is not paid"
     ticket = await client.get(back.headers["location"])
     assert ticket.status_code == 303

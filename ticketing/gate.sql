@@ -10,7 +10,8 @@ create or replace function ticketing.scan(
 returns jsonb language plpgsql as $$
 declare
     v_duty record;
-    v_ticket ticketing.ticket;
+    v_ticket record;
+    v_last_device text;
     v_first foundation.action;
     v_outcome jsonb;
     v_verdict text;
@@ -28,12 +29,14 @@ begin
     end if;
 
     -- The ticket's row is the lock: two scans of one ticket follow each other, and the second sees what the first did.
-    if p_serial is not null then
-        select * into v_ticket from ticketing.ticket
-        where operator_id = p_operator and serial = p_serial for update;
-    elsif p_short is not null then
-        select * into v_ticket from ticketing.ticket
-        where operator_id = p_operator and short = p_short for update;
+    if p_short is null then
+        select t.*, o.lines into v_ticket
+        from ticketing.ticket t join ticketing."order" o on o.operator_id = t.operator_id and o.id = t.order_id
+        where t.operator_id = p_operator and t.serial = p_serial for update of t;
+    else
+        select t.*, o.lines into v_ticket
+        from ticketing.ticket t join ticketing."order" o on o.operator_id = t.operator_id and o.id = t.order_id
+        where t.operator_id = p_operator and t.short = p_short for update of t;
     end if;
 
     if p_foreign is not null then
@@ -55,17 +58,19 @@ begin
         v_admit := coalesce(p_heads, v_ticket.heads - v_ticket.admitted);
     end if;
 
-    v_outcome := jsonb_build_object('verdict', v_verdict);
-    if v_ticket.serial is not null then
+    if v_ticket.last_device_id is not null then
+        select name into v_last_device from foundation.device
+        where operator_id = p_operator and id = v_ticket.last_device_id;
+    end if;
+    if v_ticket.serial is null then
+        v_outcome := jsonb_build_object('verdict', v_verdict);
+    else
         v_outcome := jsonb_build_object(
             'verdict', v_verdict,
             'short', v_ticket.short, 'order_id', v_ticket.order_id, 'place', v_ticket.place, 'day', v_ticket.valid_day,
             'heads', v_ticket.heads, 'admitted_now', v_admit, 'admitted_total', v_ticket.admitted + v_admit,
             'first_used_at', coalesce(v_ticket.first_used_at, case when v_admit > 0 then p_now end),
-            'last_used_at', v_ticket.last_used_at,
-            'last_used_where', case when v_ticket.last_device_id is not null then
-                (select name from foundation.device where operator_id = p_operator and id = v_ticket.last_device_id) end,
-            'lines', (select lines from ticketing."order" where operator_id = p_operator and id = v_ticket.order_id));
+            'last_used_at', v_ticket.last_used_at, 'last_used_where', v_last_device, 'lines', v_ticket.lines);
     end if;
 
     insert into foundation.action (operator_id, device_id, id, kind, counter, body_hash, outcome, staff_id,

@@ -104,14 +104,16 @@ async def place_order(
             tx, order_id=order.id, place=order.place, product=order.product, day=day, heads=order.heads, now=now
         )
         return order, path
-    owed = await payments.charge(tx, lines=[_line(site, order, environment)], holds=HOLDS, return_path=path, now=now)
+    owed = await payments.charge(
+        tx, lines=[_line(site, order, environment, now)], holds=HOLDS, return_path=path, now=now
+    )
     await tx.execute(
         'update ticketing."order" set charge_id = $3 where operator_id = $1 and id = $2',
         tx.operator_id,
         order.id,
         owed.id,
     )
-    return order, f"/pay/{owed.reference}"
+    return order, owed.page_path
 
 
 async def sell_for_cash(
@@ -138,7 +140,7 @@ async def sell_for_cash(
         return order, None
     path = f"/S/{site.place.code}/{order.token}"
     sale = await payments.record_cash(
-        tx, who, lines=[_line(site, order, environment)], proxy=proxy, return_path=path, now=now
+        tx, who, lines=[_line(site, order, environment, now)], proxy=proxy, return_path=path, now=now
     )
     return order, sale
 
@@ -240,23 +242,23 @@ async def _write(
     return order, sold
 
 
-def _facts(site: SiteView, order: OrderView, environment: str) -> Facts:
+def _facts(site: SiteView, order: OrderView, environment: str, now: datetime) -> Facts:
     only = {line["code"] for line in order.lines}
     return Facts(
         service="ticketing",
         place=order.place,
         ward=site.place.ward,
         class_=only.pop() if len(only) == 1 else "group",
-        service_day=order.visit_day,
+        service_day=clock.hanoi_day(now),  # the day the price was fixed, whenever the visit is
         environment=environment,
     )
 
 
-def _line(site: SiteView, order: OrderView, environment: str) -> Line:
-    return Line(PURPOSE, str(order.id), order.total_vnd, _facts(site, order, environment))
+def _line(site: SiteView, order: OrderView, environment: str, now: datetime) -> Line:
+    return Line(PURPOSE, str(order.id), order.total_vnd, _facts(site, order, environment, now))
 
 
 async def _note_free(tx: Tx, site: SiteView, order: OrderView, environment: str, now: datetime) -> None:
     await payments.note_free(
-        tx, purpose=PURPOSE, reference=str(order.id), means="FREE", facts=_facts(site, order, environment), now=now
+        tx, purpose=PURPOSE, reference=str(order.id), means="FREE", facts=_facts(site, order, environment, now), now=now
     )

@@ -13,10 +13,12 @@ from pydantic import Field
 
 import payments
 from foundation import clock, directory, idempotency, pages
+from foundation.clock import Day
 from foundation.code import Kind, TicketCode
 from foundation.database import Tx
 from foundation.device import ActionIn, Attendant, attendant, first_outcome, record_action
 from foundation.errors import BadPayload, Refusal
+from foundation.limits import address_of
 from foundation.operator import NoSuchPlace, operator_name
 from foundation.settings import Settings
 from foundation.strict_json import StrictRoute
@@ -27,6 +29,8 @@ from ticketing.site import SiteView, site_by_code, sites_at
 
 routes = APIRouter(tags=["public"], route_class=StrictRoute)
 DAYS_OFFERED = 14
+ORDERS_PER_ADDRESS = "60/10 minutes"
+"""A hotel's guests share one address; nobody orders six times a minute for long."""
 
 
 def service(settings: Settings) -> Service:
@@ -51,6 +55,7 @@ async def order_page(
     sent = dict((await request.form()).items())
     operator_id = await _whose(here, site_code)
     try:
+        await here.limits.spend(ORDERS_PER_ADDRESS, "order", address_of(request))
         day, heads = _chosen(sent)
         async with here.database.transaction(operator_id) as tx:
             asked = {"site": site_code.upper(), "day": day.isoformat(), "heads": heads}
@@ -100,7 +105,7 @@ async def finished(here: Here, site_code: str, token: str) -> Response:
         if issued is not None:
             return RedirectResponse(f"/T/{issued.signed(here.codes)}", 303)
         owed = await payments.find(tx, id=placed.charge_id)
-        return RedirectResponse(f"/pay/{owed.reference}", 303)
+        return RedirectResponse(owed.page_path, 303)
 
 
 async def ticket_page(request: Request, here: Platform, operator_id: UUID, found: TicketCode) -> Response:
@@ -135,7 +140,7 @@ async def ticket_page(request: Request, here: Platform, operator_id: UUID, found
 
 @routes.get("/api/v1/public/sites/{site_code}")
 @permit(PUBLIC)
-async def site_json(here: Here, site_code: str, day: date | None = None) -> JSONResponse:
+async def site_json(here: Here, site_code: str, day: Day | None = None) -> JSONResponse:
     """A site with its categories and prices (VND) on a day, default today in Hanoi."""
     async with here.database.transaction(await _whose(here, site_code)) as tx:
         site = await site_by_code(tx, site_code.upper())

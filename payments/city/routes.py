@@ -26,9 +26,9 @@ COLUMNS = (
 )  # fmt: skip
 
 First = Annotated[
-    date | None, Query(alias="from", description="first service day (Hanoi); default: 29 days before `to`")
+    clock.Day | None, Query(alias="from", description="first service day (Hanoi); default: 29 days before `to`")
 ]
-Last = Annotated[date | None, Query(alias="to", description="last service day, included; default: today in Hanoi")]
+Last = Annotated[clock.Day | None, Query(alias="to", description="last service day, included; default: today in Hanoi")]
 Service = Annotated[str | None, Query(max_length=40, pattern="^[a-z_]+$", examples=["parking"])]
 Cells = Annotated[
     str, Query(max_length=40, description="`day`, `service`, both, or empty for one sum", examples=["day"])

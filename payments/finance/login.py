@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from foundation import directory, pages, staff
 from foundation.database import NOBODY
 from foundation.errors import Refusal
-from foundation.limits import TooManyTries
+from foundation.limits import TooManyTries, address_of
 from foundation.staff import PERMISSIONS, Token, WrongLogin
 from foundation.web import PUBLIC, Clerk, Here, Platform, permit, session_cookie
 
@@ -37,8 +37,11 @@ async def log_in(
     """Opens a session with a new secret. Unknown and wrong are one answer, and cost the same time."""
     login = login.strip()
     try:
-        await here.limits.spend("20/minute", "finance login", request.client.host if request.client else "unknown")
-        await here.limits.spend("5/minute", "finance login", login.casefold())
+        address = address_of(request)
+        await here.limits.spend("20/minute", "finance login", address)
+        # Per address, so that a stranger's guesses do not lock the clerk out; the wider bound stops many strangers.
+        await here.limits.spend("5/minute", "finance login", login.casefold(), address)
+        await here.limits.spend("200/hour", "finance login", login.casefold())
         token = await _open(here, login, password)
     except (WrongLogin, TooManyTries) as refusal:
         return _form(request, next, login=login, refusal=refusal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -25,7 +25,7 @@ ONE_INSTANT = "repeatable read"
 @routes.get("/finance/", include_in_schema=False)
 @permit("finance:read")
 async def day_page(
-    request: Request, here: Here, person: Clerk, language: Language, day: date | None = None
+    request: Request, here: Here, person: Clerk, language: Language, day: clock.Day | None = None
 ) -> Response:
     """The day: what was paid and how, what waits, and the proof that the books balance."""
     async with here.database.transaction(person.operator_id, isolation=ONE_INSTANT) as tx:
@@ -47,8 +47,9 @@ async def day_page(
 
 @routes.get("/api/v1/finance/day")
 @permit("finance:read")
-async def day_json(here: Here, person: Clerk, day: date | None = None) -> dict[str, Any]:
+async def day_json(here: Here, person: Clerk, answer: Response, day: clock.Day | None = None) -> dict[str, Any]:
     """The same day for programs: amounts in VND, instants in UTC, `proof` with one entry per invariant M1-M10."""
+    answer.headers["cache-control"] = "no-store"
     async with here.database.transaction(person.operator_id, isolation=ONE_INSTANT) as tx:
         now = await clock.now(tx)
         return _as_json(await day_of(tx, day or clock.hanoi_day(now), now=now))
@@ -56,7 +57,7 @@ async def day_json(here: Here, person: Clerk, day: date | None = None) -> dict[s
 
 @routes.get("/finance/day.csv", include_in_schema=False)
 @permit("finance:read")
-async def day_csv(here: Here, person: Clerk, language: Language, day: date | None = None) -> Response:
+async def day_csv(here: Here, person: Clerk, language: Language, day: clock.Day | None = None) -> Response:
     """Every line paid on the day; the last row is the sum that the page shows."""
     async with here.database.transaction(person.operator_id, isolation=ONE_INSTANT) as tx:
         day = day or clock.hanoi_day(await clock.now(tx))
@@ -82,7 +83,7 @@ async def day_csv(here: Here, person: Clerk, language: Language, day: date | Non
 
 @routes.get("/finance/transfers.csv", include_in_schema=False)
 @permit("finance:read")
-async def transfers_csv(here: Here, person: Clerk, language: Language, day: date | None = None) -> Response:
+async def transfers_csv(here: Here, person: Clerk, language: Language, day: clock.Day | None = None) -> Response:
     """Every transfer of the ledger that took effect on the day; the last row is count and sum."""
     async with here.database.transaction(person.operator_id, isolation=ONE_INSTANT) as tx:
         day = day or clock.hanoi_day(await clock.now(tx))

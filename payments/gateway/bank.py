@@ -84,9 +84,12 @@ def read_transaction(value: Any) -> Transaction:
 class Bank:
     """The gateway's HTTP interface. Every call may raise BankSilent; none is made inside a transaction of ours."""
 
-    def __init__(self, url: str, api_key: str) -> None:
+    def __init__(self, url: str, api_key: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._http = httpx.AsyncClient(
-            base_url=url, headers={"authorization": f"Bearer {api_key}"}, timeout=httpx.Timeout(5, connect=2)
+            transport=transport,
+            base_url=url,
+            headers={"authorization": f"Bearer {api_key}"},
+            timeout=httpx.Timeout(5, connect=2),
         )
 
     async def close(self) -> None:
@@ -100,11 +103,11 @@ class Bank:
             json={"owner_name": owner_name, "webhook_url": webhook_url},
         )
 
-    async def transactions(self, *, bin: str, account: str, after: str | None) -> tuple[list[Transaction], str | None]:
-        """A page of what was booked after a cursor, oldest first, and the cursor behind it (unchanged if empty)."""
+    async def transactions(self, *, bin: str, account: str, after: str | None) -> tuple[list[Any], str | None]:
+        """A page of what was booked after a cursor, oldest first and not read yet, and the cursor behind it."""
         params = {"bin": bin, "account": account, "limit": "200"} | ({"after": after} if after else {})
         page = await self._call("GET", TRANSACTIONS_PATH, params=params)
-        return [read_transaction(item) for item in page["items"]], page["next_cursor"]
+        return page["items"], page["next_cursor"]
 
     async def set_clock(self, *, at: datetime, rate: float) -> None:
         """Moves the mock bank's clock together with ours (demo and test)."""

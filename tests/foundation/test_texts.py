@@ -29,7 +29,8 @@ def all_refusals() -> set[type[Refusal]]:
         one = waiting.pop()
         found.add(one)
         waiting += one.__subclasses__()
-    return {refusal for refusal in found if not refusal.__module__.startswith("tests")}
+    ours = ("foundation", "payments", "parking", "ticketing", "run")
+    return {refusal for refusal in found if refusal.__module__.partition(".")[0] in ours}
 
 
 def test_every_language_has_every_sentence() -> None:

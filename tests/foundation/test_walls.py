@@ -89,6 +89,42 @@ async def test_nobody_changes_or_removes_a_ledger_row_not_even_the_owner(
         await admin.execute("truncate payments.transfer")
 
 
+async def test_the_app_changes_states_but_never_amounts_accounts_or_whose_a_thing_is(
+    client: httpx.AsyncClient, here: Platform
+) -> None:
+    await bought_code(client, adult=1)
+    for statement in (
+        "update payments.charge set amount_vnd = 1",
+        "update payments.collection_account set account = '999999'",
+        "update ticketing.ticket set heads = 200",
+        "update parking.tariff_row set rule = '{}'",
+        "update foundation.staff set roles = array['manager']",
+        "update foundation.directory set operator_id = operator_id",
+        "update foundation.operator set name_vi = 'x'",
+        "delete from foundation.session",
+        "delete from payments.cashless_day",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with here.database.transaction(demo.VANMIEU) as tx:
+                await tx.execute(statement)
+
+
+async def test_what_nobody_types_is_refused_in_every_place(client: httpx.AsyncClient) -> None:
+    for path in (
+        "/S/VANMIEU/%00",
+        "/P/%00",
+        "/T/%1b[2J",
+        "/city/?to=%00",
+        "/api/v1/public/sites/VANMIEU?day=0001-01-01",
+    ):
+        answer = await client.get(path)
+        assert answer.status_code in (404, 422), (path, answer.status_code)
+    login = await client.post("/finance/login", data={"login": "\x00", "password": "x"})
+    assert login.status_code == 422
+    for day in ("0001-01-05", "9999-12-31"):
+        assert (await client.get(f"/city/?to={day}")).status_code == 422
+
+
 async def test_the_city_role_reads_rollups_and_nothing_else(admin_url: str, settings: Settings) -> None:
     city = await asyncpg.connect(role_url(admin_url, settings.root, "city"))
     try:

@@ -82,6 +82,7 @@ class Life:
     payment: str = field(default_factory=lambda: str(uuid4()))
     scan: dict[str, Any] = field(default_factory=dict)
     reference: str = ""
+    path: str = ""
     paid: bool = False
     outcome: dict[str, Any] | None = None
 
@@ -136,7 +137,10 @@ class Traffic(threading.Thread):
         day = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 7 * 3600))
         sent = {"key": one.key, "day": day, "heads_student": "1"}
         answer = self.http.post(f"{self.platform.url}/S/VANMIEU", data=sent)
-        return answer.headers["location"].rpartition("/")[2] if self.answered(answer) else None
+        if not self.answered(answer):
+            return None
+        one.path = answer.headers["location"]
+        return one.path.split("/")[2]
 
     def pay(self, one: Life) -> bool | None:
         sent = {"id": one.payment, **COLLECTION, "text": one.reference, "amount_vnd": 35_000}
@@ -145,7 +149,7 @@ class Traffic(threading.Thread):
         return self.answered(answer) or None
 
     def ticket(self, one: Life) -> str | None:
-        answer = self.http.get(f"{self.platform.url}/pay/{one.reference}", follow_redirects=True)
+        answer = self.http.get(f"{self.platform.url}{one.path}", follow_redirects=True)
         found = re.search(r"/T/([A-Z2-7]{48})", str(answer.url))
         return f"{self.platform.url}/T/{found[1]}".upper() if self.answered(answer) and found else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+import asyncpg
 import httpx
 from acts import OPERATOR_IDS, Tablet, hidden, notify
 
@@ -41,6 +42,21 @@ async def park(
     return answer.headers["location"]
 
 
+async def occupied(admin: asyncpg.Connection, place: int) -> int:
+    """How many the counter says, after looking that it says the truth."""
+    counter: int = await admin.fetchval("select occupied from parking.lot where place = $1", place)
+    assert counter == await admin.fetchval(
+        "select count(*) from parking.stay where place = $1 and left_at is null and counted", place
+    )
+    return counter
+
+
+async def held(admin: asyncpg.Connection) -> list[tuple[str, int]]:
+    """The money that waits for its payer: (why, VND)."""
+    rows = await admin.fetch("select reason, amount_vnd from payments.held order by amount_vnd")
+    return [(row["reason"], row["amount_vnd"]) for row in rows]
+
+
 async def look(client: httpx.AsyncClient, stay: str, language: str = "en") -> str:
     """The text of a stay's page."""
     answer = await client.get(stay, params={"lang": language})
@@ -60,10 +76,16 @@ async def due(client: httpx.AsyncClient, stay: str) -> int | None:
 
 async def press_pay(client: httpx.AsyncClient, stay: str) -> str:
     """Presses the button; the reference of the payment that the driver is sent to."""
-    answer = await client.post(f"/P/stay/{stay.removeprefix('/T/')}/pay")
+    return (await pay_page(client, stay)).split("/")[2]
+
+
+async def pay_page(client: httpx.AsyncClient, stay: str) -> str:
+    """Presses the button of a stay's page, at `/T/` or `/P/`; the address of the page to pay on."""
+    action = f"{stay}/pay" if stay.startswith("/P/") else f"/P/stay/{stay.removeprefix('/T/')}/pay"
+    answer = await client.post(action)
     assert answer.status_code == 303, answer.text
     assert answer.headers["location"].startswith("/pay/"), answer.headers["location"]
-    return answer.headers["location"].removeprefix("/pay/")
+    return answer.headers["location"]
 
 
 async def transfer(

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from acts import enrolled
 from conftest import Clock
-from driving import amount, due, look, open_shift, park, press_pay, transfer
+from driving import amount, due, held, look, open_shift, park, press_pay, transfer
 
 import payments
 from foundation.database import NOBODY
@@ -232,6 +232,35 @@ async def test_money_for_a_stay_that_somebody_paid_meanwhile_is_held_for_its_pay
     held = await admin.fetch("select reason, amount_vnd from payments.held")
     assert [tuple(row) for row in held] == [("refused", 25_000)]
     assert await admin.fetchval("select settled_vnd from parking.stay") == 25_000
+
+
+async def test_a_second_payment_that_would_exceed_the_fee_is_held_and_the_rest_stays_due(
+    client: httpx.AsyncClient, clock: Clock, admin: asyncpg.Connection
+) -> None:
+    await clock.move_to("2026-12-01 09:00")
+    stay = await park(client)
+    await clock.move_to("2026-12-01 10:30")
+    first = await press_pay(client, stay)
+    await clock.move_to("2026-12-01 12:10")
+    second = await press_pay(client, stay)
+    for reference in (first, second):
+        await transfer(client, reference, "2026-12-01 12:10")
+    page = await look(client, stay)
+    assert (amount(page, "fee"), amount(page, "settled"), amount(page, "due")) == (120_000, 50_000, 70_000)
+    assert [amount_vnd for _, amount_vnd in await held(admin)] == [120_000]
+
+
+async def test_a_bank_clock_that_is_behind_takes_nothing_from_what_was_asked_and_paid(
+    client: httpx.AsyncClient, clock: Clock, admin: asyncpg.Connection
+) -> None:
+    await clock.move_to("2026-12-01 09:00")
+    stay = await park(client)
+    await clock.move_to("2026-12-01 10:01")
+    await transfer(client, await press_pay(client, stay), "2026-12-01 09:59")
+    page = await look(client, stay)
+    assert amount(page, "settled") == 50_000
+    assert "You may leave until 10:16" in page
+    assert await held(admin) == []
 
 
 async def test_a_bank_clock_that_is_behind_does_not_turn_money_away(client: httpx.AsyncClient, clock: Clock) -> None:

@@ -9,15 +9,17 @@ import httpx
 import pytest
 from acts import enrolled, hidden
 from conftest import Clock
-from driving import CAR, MOTORBIKE, amount, look, open_shift, park, press_pay, send_form, transfer
+from driving import CAR, MOTORBIKE, amount, look, occupied, open_shift, park, pay_page, press_pay, send_form, transfer
 
 from foundation.code import Kind, read
 from foundation.web import Platform
 
 
-async def test_the_lot_says_what_it_costs_who_is_paid_and_what_is_free(client: httpx.AsyncClient, clock: Clock) -> None:
-    await clock.move_to("2026-12-01 09:00")
-    await park(client, "VM1", MOTORBIKE)
+async def test_the_lot_says_what_it_costs_who_is_paid_and_what_is_free(
+    client: httpx.AsyncClient, here: Platform
+) -> None:
+    tablet = await enrolled(client, here)
+    await tablet.does("vehicles/in", place=2, vehicle_class="motorbike", plate=MOTORBIKE)
     page = (await client.get("/P/VM1?lang=vi")).text
     assert "Bãi xe máy Văn Miếu" in page
     assert "Trung tâm Văn Miếu – Quốc Tử Giám" in page
@@ -36,7 +38,7 @@ async def test_the_code_on_the_sign_may_be_typed_in_small_letters(client: httpx.
     assert answer.status_code == 303
 
 
-@pytest.mark.parametrize("code", ["NOWHERE", "VANMIEU", "x" * 200, "%00", "VM1'--"])
+@pytest.mark.parametrize("code", ["NOWHERE", "VANMIEU", "x" * 200, "VM1'--"])
 @pytest.mark.parametrize("path", ["/P/{}", "/P/{}/sign", "/api/v1/public/lots/{}"])
 async def test_what_is_no_lot_is_not_found(client: httpx.AsyncClient, path: str, code: str) -> None:
     answer = await client.get(path.format(code))
@@ -45,20 +47,91 @@ async def test_what_is_no_lot_is_not_found(client: httpx.AsyncClient, path: str,
 
 @pytest.mark.parametrize("again", ["30a12345", "30A - 123.45", " 30a.123 45 "])
 async def test_the_same_plate_in_any_spelling_comes_back_to_its_stay(client: httpx.AsyncClient, again: str) -> None:
-    stay = await park(client, plate=CAR)
-    assert await park(client, plate=again) == stay
+    first = await park(client, plate=CAR)
+    assert first.startswith("/T/")
+    found = await park(client, plate=again)
+    assert found.startswith("/P/DD1/stay/")
+    assert await park(client, plate=CAR) == found
 
 
-async def test_30a12345_is_a_car_and_a_motorbike(
-    client: httpx.AsyncClient, clock: Clock, admin: asyncpg.Connection
+@pytest.mark.parametrize(
+    ("language", "sentences"),
+    [
+        ("en", ("show the slip you were given", "finds the vehicle by its plate", "You may leave until 09:16")),
+        ("vi", ("hãy đưa phiếu gửi xe", "nhân viên tìm xe theo biển số", "Bạn được ra đến 09:16")),
+    ],
+)
+async def test_whoever_knows_a_plate_may_pay_for_it_and_gets_nothing_to_leave_with(
+    client: httpx.AsyncClient, here: Platform, clock: Clock, language: str, sentences: tuple[str, str, str]
 ) -> None:
-    await admin.execute(
-        "insert into parking.tariff_row select operator_id, place, 2, 2, valid_from, valid_to, rule, name_vi, name_en"
-        " from parking.tariff_row where place = 4"
-    )
-    car, motorbike = await park(client, "DD1", "30A12345", "car"), await park(client, "DD1", "30A12345", "motorbike")
-    assert car != motorbike
-    assert await admin.fetchval("select occupied from parking.lot where place = 4") == 2
+    await clock.move_to("2026-12-01 09:00")
+    tablet = await enrolled(client, here, operator="dongda")
+    slip = (await tablet.does("vehicles/in", place=4, vehicle_class="car", plate=CAR))["stay"]
+    found = await park(client, plate=CAR)
+    before = await look(client, found, language)
+    assert amount(before, "due") == amount(before, "fee") == 25_000
+    for fact in ("01/12/2026 09:00", "1 × 25", sentences[0], sentences[1]):
+        assert fact in before
+    to_pay_on = await pay_page(client, found)
+    await clock.move_to("2026-12-01 09:01")
+    await transfer(client, to_pay_on.split("/")[2], "2026-12-01 09:01")
+    assert (await client.get(to_pay_on)).headers["location"] == found
+    after = await look(client, found, language)
+    for sentence in sentences:
+        assert sentence in after
+    for page in (before, after):
+        for secret in ("/T/", slip["code_url"][-48:], slip["short"], slip["short"].replace(" ", ""), "<figure", "345"):
+            assert secret not in page, secret
+    gone = await tablet.does("vehicles/out", place=4, code=slip["code_url"])
+    assert gone["verdict"] == "left"
+    assert "/pay" not in await look(client, found, language)
+    assert (await client.post(f"{found}/pay")).status_code == 409
+
+
+async def test_the_name_of_a_found_stay_cannot_be_made_up(client: httpx.AsyncClient) -> None:
+    mine, found = await park(client, plate=CAR), await park(client, plate=CAR)
+    name = found.rpartition("/")[2]
+    other = await park(client, plate="30A-999.99")
+    assert other.startswith("/T/")
+    made_up = (name[:-1] + ("0" if name[-1] != "0" else "1"), name.upper(), name[:32], "x", f"{'0' * 32}-{name[33:]}")
+    for lot, wrong in [("DD1", one) for one in made_up] + [("VM1", name)]:
+        assert (await client.get(f"/P/{lot}/stay/{wrong}")).status_code == 404, wrong
+        assert (await client.post(f"/P/{lot}/stay/{wrong}/pay")).status_code == 404, wrong
+    assert (await client.get(f"/P/NOWHERE/stay/{name}")).status_code == 404
+    assert mine.startswith("/T/")
+
+
+async def test_a_payment_leads_back_only_to_the_page_that_asked_for_it(client: httpx.AsyncClient, clock: Clock) -> None:
+    await clock.move_to("2026-12-01 09:00")
+    own, found = await park(client, plate=CAR), await park(client, plate=CAR)
+    to_pay_on = await pay_page(client, own)
+    strangers = await pay_page(client, found)
+    assert strangers.split("/")[2] == to_pay_on.split("/")[2], "one stay, one payment"
+    await transfer(client, to_pay_on.split("/")[2], "2026-12-01 09:01")
+    answer = await client.get(strangers)
+    assert answer.status_code == 200
+    assert own not in answer.text
+    assert (await client.get(to_pay_on)).headers["location"] == own
+
+
+async def test_a_form_sent_twice_is_answered_alike_and_another_form_finds(client: httpx.AsyncClient) -> None:
+    form = {"key": "k" * 20, "vehicle_class": "car", "plate": CAR}
+    own = [(await client.post("/P/DD1", data=form)).headers["location"] for _ in range(3)]
+    assert len(set(own)) == 1
+    assert own[0].startswith("/T/")
+    found = [(await client.post("/P/DD1", data=form | {"key": "l" * 20})).headers["location"] for _ in range(2)]
+    assert len(set(found)) == 1
+    assert found[0].startswith("/P/DD1/stay/")
+
+
+async def test_plates_cannot_be_tried_without_limit(client: httpx.AsyncClient, here: Platform) -> None:
+    tablet = await enrolled(client, here, operator="dongda")
+    await tablet.does("vehicles/in", place=4, vehicle_class="car", plate=CAR)
+    one_plate = [await send_form(client, "DD1", vehicle_class="car", plate=CAR) for _ in range(21)]
+    assert [answer.status_code for answer in one_plate] == [303] * 20 + [429]
+    assert "location" not in one_plate[-1].headers
+    many = [await send_form(client, "VM1", vehicle_class="motorbike", plate=f"29B1{n}") for n in range(10_000, 10_010)]
+    assert [answer.status_code for answer in many] == [303] * 9 + [429]
 
 
 async def test_a_d_typed_for_a_d_with_a_bar_is_asked_about_and_never_changed(
@@ -70,13 +143,15 @@ async def test_a_d_typed_for_a_d_with_a_bar_is_asked_about_and_never_changed(
     assert await admin.fetchval("select count(*) from parking.stay") == 0
     key = hidden(asked.text, "key")
     meant = await client.post("/P/VM1", data={"key": key, "vehicle_class": "motorbike", "plate": "29MĐ112345"})
-    assert meant.headers["location"] == await park(client, "VM1", "29-mđ1 123.45")
+    assert meant.headers["location"].startswith("/T/")
+    assert (await park(client, "VM1", "29-mđ1 123.45")).startswith("/P/VM1/stay/")
     typed = {"vehicle_class": "motorbike", "plate": "29MD112345"}
     other = await client.post("/P/VM1", data=typed | {"key": "k" * 20, "as_typed": "true"})
     assert other.status_code == 303
+    assert other.headers["location"].startswith("/T/")
     assert other.headers["location"] != meant.headers["location"]
     back = await send_form(client, "VM1", **typed)
-    assert back.headers["location"] == other.headers["location"]
+    assert back.headers["location"].startswith("/P/VM1/stay/")
 
 
 async def test_an_unknown_plate_is_accepted(client: httpx.AsyncClient) -> None:
@@ -93,14 +168,16 @@ async def test_a_double_click_without_a_plate_is_one_stay_and_a_second_form_anot
     assert len({answer.headers["location"] for answer in answers}) == 1
     assert await park(client, "VM1", None, "bicycle") != answers[0].headers["location"]
     assert await admin.fetchval("select count(*) from parking.stay") == 2
-    assert await admin.fetchval("select occupied from parking.lot where place = 2") == 2
+    assert await occupied(admin, 2) == 0
 
 
 async def test_eight_visitors_with_one_plate_begin_one_stay(
     client: httpx.AsyncClient, admin: asyncpg.Connection
 ) -> None:
-    assert len(set(await asyncio.gather(*(park(client, "VM1", MOTORBIKE) for _ in range(8))))) == 1
-    assert await admin.fetchval("select occupied from parking.lot where place = 2") == 1
+    led_to = await asyncio.gather(*(park(client, "VM1", MOTORBIKE) for _ in range(8)))
+    assert sorted(path.split("/")[1] for path in led_to) == ["P"] * 7 + ["T"], "one began it, the others found it"
+    assert len(set(led_to)) == 2
+    assert await admin.fetchval("select count(*) from parking.stay") == 1
 
 
 @pytest.mark.parametrize(
@@ -130,23 +207,21 @@ async def test_a_form_sent_again_with_another_plate_is_refused(client: httpx.Asy
     assert "already used" in answer.text
 
 
-async def test_a_full_lot_takes_nobody_but_still_shows_who_stands_there(
-    client: httpx.AsyncClient, admin: asyncpg.Connection
+async def test_a_full_lot_says_so_and_still_takes_money_for_who_stands_there(
+    client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
 ) -> None:
     await admin.execute("update parking.lot set capacity = 1 where place = 4")
-    stay = await park(client, plate=CAR)
-    answer = await send_form(client, "DD1", vehicle_class="car", plate="30A-999.99")
-    assert answer.status_code == 409
-    assert "This lot is full" in answer.text
-    assert "Full at the moment" in answer.text
-    assert await park(client, plate=CAR) == stay
-    assert await admin.fetchval("select count(*) from parking.stay") == 1
+    tablet = await enrolled(client, here, operator="dongda")
+    await tablet.does("vehicles/in", place=4, vehicle_class="car", plate=CAR)
+    assert "Full at the moment" in (await client.get("/P/DD1?lang=en")).text
+    assert (await park(client, plate=CAR)).startswith("/P/DD1/stay/")
+    assert await occupied(admin, 4) == 1
 
 
-async def test_one_address_cannot_fill_a_lot(client: httpx.AsyncClient, admin: asyncpg.Connection) -> None:
+async def test_one_address_cannot_begin_without_limit(client: httpx.AsyncClient, admin: asyncpg.Connection) -> None:
     answers = [await send_form(client, "VM1", vehicle_class="bicycle", without="true") for _ in range(31)]
     assert [answer.status_code for answer in answers] == [303] * 30 + [429]
-    assert await admin.fetchval("select occupied from parking.lot where place = 2") == 30
+    assert await admin.fetchval("select count(*) from parking.stay") == 30
 
 
 async def test_the_page_of_a_stay_shows_no_more_than_the_tail_of_its_plate(client: httpx.AsyncClient) -> None:
@@ -209,9 +284,9 @@ async def test_a_paid_charge_leads_back_to_the_stay(
 ) -> None:
     await clock.move_to("2026-12-01 09:00")
     stay = await park(client)
-    reference = await press_pay(client, stay)
-    await transfer(client, reference, "2026-12-01 09:01")
-    assert (await client.get(f"/pay/{reference}")).headers["location"] == stay
+    to_pay_on = await pay_page(client, stay)
+    await transfer(client, to_pay_on.split("/")[2], "2026-12-01 09:01")
+    assert (await client.get(to_pay_on)).headers["location"] == stay
 
 
 async def test_only_codes_of_stays_can_be_paid(client: httpx.AsyncClient, here: Platform) -> None:
@@ -236,14 +311,15 @@ async def test_the_sign_names_the_lot_the_payee_and_the_domain(
     assert "Scan with" in page
 
 
-async def test_a_program_reads_a_lot_and_hears_when_nothing_changed(client: httpx.AsyncClient) -> None:
+async def test_a_program_reads_a_lot_and_hears_when_nothing_changed(client: httpx.AsyncClient, here: Platform) -> None:
+    tablet = await enrolled(client, here, operator="dongda")
     first = await client.get("/api/v1/public/lots/dd1")
     said = first.json()
     assert (said["code"], said["free"], said["occupied"], said["capacity"]) == ("DD1", 60, 0, 60)
     assert said["tariffs"][0]["rule"]["bands"][0] == {"up_to_hour": 2, "price_vnd": 25_000}
     again = await client.get("/api/v1/public/lots/DD1", headers={"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
-    await park(client)
+    await tablet.does("vehicles/in", place=4, vehicle_class="car", plate=CAR)
     changed = await client.get("/api/v1/public/lots/DD1", headers={"if-none-match": first.headers["etag"]})
     assert (changed.status_code, changed.json()["free"]) == (200, 59)
 

@@ -12,20 +12,11 @@ import httpx
 import pytest
 from acts import Tablet, bought_code, enrolled
 from conftest import Clock
-from driving import CAR, MOTORBIKE, look, open_shift, park, press_pay, transfer
+from driving import CAR, MOTORBIKE, held, look, occupied, open_shift, park, press_pay, send_form, transfer
 
 import demo
 from foundation import device
 from foundation.web import Platform
-
-
-async def occupied(admin: asyncpg.Connection, place: int) -> int:
-    """How many the counter says, after looking that it says the truth."""
-    counter: int = await admin.fetchval("select occupied from parking.lot where place = $1", place)
-    assert counter == await admin.fetchval(
-        "select count(*) from parking.stay where place = $1 and left_at is null", place
-    )
-    return counter
 
 
 async def comes_in(tablet: Tablet, plate: str | None = CAR, *, place: int = 4, kind: str = "car") -> dict[str, Any]:
@@ -57,8 +48,108 @@ async def test_the_same_plate_comes_in_once_per_class(
     again = await comes_in(tablet, "30a 12345")
     assert again["verdict"] == "already_in"
     assert again["stay"] == first["stay"]
-    assert (await park(client, plate=CAR)).removeprefix("/T/") == first["stay"]["code_url"].rpartition("/")[2]
+    assert (await park(client, plate=CAR)).startswith("/P/DD1/stay/" + uuid.UUID(first["stay"]["id"]).hex)
     assert await occupied(admin, 4) == 1
+
+
+async def test_what_visitors_say_from_home_takes_no_space_from_a_vehicle_at_the_gate(
+    client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
+) -> None:
+    await admin.execute("update parking.lot set capacity = 2 where place = 4")
+    for number in range(6):
+        assert (await park(client, plate=f"30A-{10_000 + number}")).startswith("/T/")
+    assert await occupied(admin, 4) == 0
+    tablet = await enrolled(client, here, operator="dongda")
+    assert [(await comes_in(tablet, plate))["verdict"] for plate in (CAR, "30A-999.99")] == ["in", "in"]
+    full = await tablet.post("vehicles/in", tablet.action(place=4, vehicle_class="car", plate="30A-888.88"))
+    assert (full.status_code, full.json()["code"]) == (409, "lot_full")
+
+
+async def test_a_vehicle_that_its_driver_announced_is_counted_once_an_attendant_sees_it(
+    client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
+) -> None:
+    stay = await park(client)
+    assert await occupied(admin, 4) == 0
+    tablets = [await enrolled(client, here, operator="dongda", name=f"Cổng {n}") for n in range(4)]
+    said = await asyncio.gather(*(comes_in(tablets[n % 4]) for n in range(8)))
+    assert {one["verdict"] for one in said} == {"already_in"}
+    assert {one["stay"]["code_url"].rpartition("/")[2] for one in said} == {stay.removeprefix("/T/")}
+    assert await admin.fetchval("select count(*) from parking.stay") == 1
+    assert await occupied(admin, 4) == 1
+    await admin.execute("update parking.stay set settled_vnd = 1000000")
+    assert (await tablets[0].does("vehicles/out", place=4, code=stay.removeprefix("/T/")))["verdict"] == "left"
+    assert await occupied(admin, 4) == 0
+
+
+async def test_a_paid_stay_of_a_visitor_takes_its_space_and_gives_it_back(
+    client: httpx.AsyncClient, here: Platform, clock: Clock, admin: asyncpg.Connection
+) -> None:
+    await clock.move_to("2026-12-01 09:00")
+    await admin.execute("update parking.lot set capacity = 1 where place = 4")
+    tablet = await enrolled(client, here, operator="dongda")
+    stays = [await park(client, plate=plate) for plate in ("30A-111.11", "30A-222.22")]
+    for stay in stays:
+        await transfer(client, await press_pay(client, stay), "2026-12-01 09:01")
+    assert await occupied(admin, 4) == 1, "the second one found no space, and its money was taken all the same"
+    for stay in stays:
+        assert (await tablet.does("vehicles/out", place=4, code=stay.removeprefix("/T/")))["verdict"] == "left"
+    assert await occupied(admin, 4) == 0
+
+
+async def test_a_visitors_vehicle_that_nobody_counted_leaves_no_hole_in_the_counter(
+    client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
+) -> None:
+    await admin.execute("update parking.tariff_row set rule = rule || '{\"free_minutes\": 10}' where place = 4")
+    tablet = await enrolled(client, here, operator="dongda")
+    await comes_in(tablet)
+    stay = await park(client, plate="30A-999.99")
+    assert (await tablet.does("vehicles/out", place=4, code=stay.removeprefix("/T/")))["verdict"] == "left"
+    assert await occupied(admin, 4) == 1
+
+
+async def test_the_attendant_sees_two_vehicles_of_one_plate_and_who_began_each(
+    client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
+) -> None:
+    await admin.execute(
+        "insert into parking.tariff_row select operator_id, place, 2, 2, valid_from, valid_to, rule, name_vi, name_en"
+        " from parking.tariff_row where place = 4"
+    )
+    tablet = await enrolled(client, here, operator="dongda")
+    await park(client, "DD1", "30A12345", "motorbike")
+    car = (await comes_in(tablet, "30A12345"))["stay"]
+    found = (await tablet.post("vehicles/find", {"place": 4, "plate": "30A12345"})).json()["stays"]
+    assert {(one["vehicle_class"], one["begun_by"]) for one in found} == {
+        ("car", "attendant"),
+        ("motorbike", "visitor"),
+    }
+    out = await tablet.does("vehicles/out", place=4, stay_id=car["id"])
+    assert (out["stay"]["vehicle_class"], out["stay"]["begun_by"]) == ("car", "attendant")
+
+
+@pytest.mark.parametrize("first", ["attendant", "visitor"])
+async def test_a_visitor_cannot_begin_a_cheaper_stay_of_a_plate_that_stands_there(
+    client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection, first: str
+) -> None:
+    tablet = await enrolled(client, here)
+    if first == "attendant":
+        await comes_in(tablet, MOTORBIKE, place=2, kind="motorbike")
+    else:
+        await park(client, "VM1", MOTORBIKE, "motorbike")
+    answer = await send_form(client, "VM1", vehicle_class="bicycle", plate=MOTORBIKE)
+    assert answer.status_code == 409
+    assert "already stands here as another kind of vehicle; please ask the attendant" in answer.text
+    assert await admin.fetchval("select count(*) from parking.stay") == 1
+    assert (await comes_in(tablet, MOTORBIKE, place=2, kind="bicycle"))["verdict"] == "in"
+
+
+async def test_two_forms_at_once_do_not_begin_one_plate_in_two_classes(
+    client: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    for number in range(5):
+        plate, kinds = f"29-B1 {10_000 + number}", ("motorbike", "bicycle") * 3
+        answers = await asyncio.gather(*(send_form(client, "VM1", vehicle_class=kind, plate=plate) for kind in kinds))
+        assert {answer.status_code for answer in answers} == {303, 409}
+    assert await admin.fetchval("select count(*) from parking.stay") == 5
 
 
 @pytest.mark.parametrize(
@@ -268,6 +359,48 @@ async def test_cash_for_a_stay_is_what_is_due_and_opens_the_way_out(
     assert (over.status_code, over.json()["code"]) == (409, "stay_over")
     rows = await admin.fetch("select means, channel from payments.line_paid")
     assert [tuple(row) for row in rows] == [("CASH", "CASH_DEPOSIT")]
+
+
+async def test_notes_after_a_part_was_transferred_send_the_part_back(
+    client: httpx.AsyncClient, here: Platform, clock: Clock, admin: asyncpg.Connection
+) -> None:
+    await clock.move_to("2026-12-01 09:00")
+    tablet = await enrolled(client, here, operator="dongda")
+    await open_shift(here, tablet, operator="dongda", place=4)
+    stay = (await comes_in(tablet))["stay"]
+    reference = await press_pay(client, "/T/" + stay["code_url"].rpartition("/")[2])
+    await transfer(client, reference, "2026-12-01 09:01", amount_vnd=10_000)
+    paying = {"place": 4, "stay_id": stay["id"], "amount_vnd": 25_000, "proxy": False}
+    body = tablet.action(**paying)
+    at_once = await asyncio.gather(*(tablet.post("cash/stay", body) for _ in range(4)))
+    assert {answer.status_code for answer in at_once} == {200}
+    assert (await client.get(f"/api/v1/public/payments/{reference}")).json()["state"] == "refused"
+    assert await held(admin) == [("refused", 10_000)]
+    assert await admin.fetchval("select settled_vnd from parking.stay") == 25_000
+    await transfer(client, reference, "2026-12-01 09:02", amount_vnd=15_000)
+    assert [amount_vnd for _, amount_vnd in await held(admin)] == [10_000, 15_000]
+    assert (await tablet.does("vehicles/out", place=4, stay_id=stay["id"]))["verdict"] == "left"
+
+
+async def test_a_part_that_nobody_completed_goes_back_when_the_vehicle_leaves(
+    client: httpx.AsyncClient, here: Platform, clock: Clock, admin: asyncpg.Connection
+) -> None:
+    await clock.move_to("2026-12-01 09:00")
+    tablet = await enrolled(client, here, operator="dongda")
+    stay = await park(client)
+    await clock.move_to("2026-12-01 10:25")
+    first = await press_pay(client, stay)
+    await clock.move_to("2026-12-01 11:01")
+    second = await press_pay(client, stay)
+    await transfer(client, second, "2026-12-01 11:01", amount_vnd=10_000)
+    await transfer(client, first, "2026-12-01 10:55")  # the bank tells it late; it covered the fee of its time
+    body = tablet.action(place=4, code=stay.removeprefix("/T/"))
+    answers = [(await tablet.post("vehicles/out", body)).json() for _ in range(2)]
+    assert answers[0] == answers[1]
+    assert answers[0]["verdict"] == "left"
+    assert await held(admin) == [("refused", 10_000)]
+    assert await admin.fetchval("select state from payments.charge where reference = $1", second) == "refused"
+    assert await occupied(admin, 4) == 0
 
 
 async def test_cash_that_the_attendant_transfers_himself_is_told_apart(

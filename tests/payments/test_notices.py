@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import httpx
 import pytest
-from acts import ACCOUNTS, BANK_SECRET, code_of, notify, order_to_pay
+from acts import ACCOUNTS, BANK_SECRET, OPERATOR_IDS, code_of, notify, order_to_pay
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +17,8 @@ from foundation import outbox
 from foundation.web import Platform
 from payments import notice
 from payments.application import decide
+from payments.gateway.bank import Bank
+from payments.payment import find, touch_statistics
 from payments.receipt import Credit, receive
 
 
@@ -221,3 +223,74 @@ def test_what_is_applied_and_what_is_kept_are_together_what_arrived(
     assert 0 <= applied <= min(remaining, received)
     assert (applied == remaining) == (outcome in ("applied", "overpaid"))
     assert charge_state in ("open", "partial") or applied == 0
+
+
+async def test_a_reference_alone_never_opens_what_was_bought(client: httpx.AsyncClient) -> None:
+    reference = await order_to_pay(client, adult=1)
+    await notify(client, text=reference, amount_vnd=70_000)
+    stranger = await client.get(f"/pay/{reference}?lang=en")
+    assert stranger.status_code == 200
+    assert "This is paid" in stranger.text
+    assert "/T/" not in stranger.text
+    assert (await client.get(f"/pay/{reference}/guessed-token-of-22-ch")).status_code == 404
+    assert "return_path" not in (await client.get(f"/api/v1/public/payments/{reference}")).text
+    assert await code_of(client, reference)
+
+
+async def test_one_bank_reference_with_two_amounts_is_put_before_a_person(
+    client: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    reference = await order_to_pay(client, adult=1)
+    await notify(client, text=reference, amount_vnd=70_000, bank_ref="FT7")
+    await notify(client, text=reference, amount_vnd=90_000, bank_ref=" FT7 ")
+    assert await admin.fetchval("select sum(amount_vnd)::int from payments.receipt") == 70_000
+    parked = await admin.fetchrow("select kind, last_error from foundation.due where parked_at is not null")
+    assert parked["kind"] == "payments.receipt_differs"
+    assert "90000" in parked["last_error"]
+
+
+async def test_a_line_of_the_bank_that_cannot_be_read_stops_neither_its_list_nor_another_account(
+    client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
+) -> None:
+    references = {
+        operator: await order_to_pay(client, site, adult=1)
+        for operator, site in (("vanmieu", "VANMIEU"), ("thanglong", "THANGLONG"))
+    }
+    lists = {ACCOUNTS[operator][1]: operator for operator in references}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        account = request.url.params["account"]
+        if request.url.params.get("after") or account not in lists:
+            return httpx.Response(200, json={"items": [], "next_cursor": "end", "has_more": False})
+        good = {
+            "bank_ref": "FT1",
+            "bin": request.url.params["bin"],
+            "account": account,
+            "direction": "credit",
+            "amount_vnd": 70_000 if lists[account] == "vanmieu" else 100_000,
+            "text": references[lists[account]],
+            "booked_at": datetime.now(UTC).isoformat(),
+        }
+        poison = [good | {"text": "x" * 2001}, good | {"bank_ref": ""}, good | {"amount_vnd": 0}, "nonsense"]
+        return httpx.Response(200, json={"items": [*poison, good], "next_cursor": "1", "has_more": False})
+
+    gateway = Bank("http://bank.test", "key", transport=httpx.MockTransport(answer))
+    assert await notice.poll(here.database, here.sealer, gateway) == 2
+    assert await notice.poll(here.database, here.sealer, gateway) == 0
+    await gateway.close()
+    for reference in references.values():
+        assert await state(client, reference) == "paid"
+    kept = await admin.fetch("select kind from foundation.due where parked_at is not null")
+    assert [row["kind"] for row in kept] == ["payments.unreadable"] * 8
+    assert await admin.fetchval("select count(*) from payments.notice where type = 'unreadable'") == 8
+
+
+async def test_a_payment_waits_for_no_other_payment_of_the_same_operator(
+    client: httpx.AsyncClient, here: Platform
+) -> None:
+    first, second = await order_to_pay(client, adult=1), await order_to_pay(client, adult=1)
+    async with here.database.transaction(OPERATOR_IDS["vanmieu"]) as tx:
+        owed = await find(tx, reference=first)
+        await touch_statistics(tx, owed.id)
+        await asyncio.wait_for(notify(client, text=second, amount_vnd=70_000), 2)
+        assert await state(client, second) == "paid"

@@ -169,7 +169,8 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['operator_id', 'device_id'], ['foundation.device.operator_id', 'foundation.device.id'], name='action_device_fkey'),
     sa.ForeignKeyConstraint(['operator_id'], ['foundation.operator.id'], name=op.f('action_operator_id_fkey')),
     sa.PrimaryKeyConstraint('operator_id', 'device_id', 'id', name=op.f('action_pkey')),
-    schema='foundation'
+    schema='foundation',
+    comment='insert-only: what was done at a tablet'
     )
     op.create_table('session',
     sa.Column('operator_id', sa.Uuid(), nullable=False),

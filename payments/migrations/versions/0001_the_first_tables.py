@@ -63,6 +63,7 @@ def upgrade() -> None:
     sa.Column('operator_id', sa.Uuid(), nullable=False),
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('reference', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+    sa.Column('token', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
     sa.Column('amount_vnd', sa.BigInteger(), nullable=False),
     sa.Column('received_vnd', sa.BigInteger(), nullable=False),
     sa.Column('state', sqlmodel.sql.sqltypes.AutoString(), nullable=False),

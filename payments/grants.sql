@@ -1,0 +1,9 @@
+-- What the app may change in payments: states of what is owed and waits, never an amount or an account.
+grant update (poll_cursor, polled_at) on payments.collection_account to motcham_app;
+grant update (balance_vnd) on payments.balance to motcham_app;
+grant update (state, received_vnd, paid_at) on payments.charge to motcham_app;
+grant update (closed_at) on payments.held to motcham_app;
+grant update (receipts, closed_at, counted_vnd, expected_vnd) on payments.shift to motcham_app;
+grant update (received_vnd) on payments.proxy_transfer to motcham_app;
+grant update (units, amount_vnd) on payments.cashless_day to motcham_app;
+grant update (counted_at, recount_at) on payments.cashless_counted to motcham_app;
