@@ -1,0 +1,124 @@
+"""A load client that costs as little as it can: raw HTTP/1.1 over kept connections, one request at a time on each.
+
+It is closed-loop (a connection sends its next request when its answer has come) and looks at every answer: the status
+must be 200 and the verdict the expected one.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+import selectors
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+_LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round came to. `waits` are seconds, sorted; `wrong` holds the first few answers that were not right."""
+
+    seconds: float
+    waits: Sequence[float]
+    right: int
+    errors: int
+    wrong: tuple[str, ...]
+    client_cpu_s: float
+
+    @property
+    def rate(self) -> float:
+        """Answers per second."""
+        return len(self.waits) / self.seconds
+
+    def wait_ms(self, share: float) -> float:
+        """The wait in milliseconds that `share` (0.5, 0.99) of the answers stayed within."""
+        return 1000 * self.waits[min(len(self.waits) - 1, int(share * len(self.waits)))] if self.waits else float("nan")
+
+
+def post(path: str, body: bytes, headers: str = "") -> bytes:
+    """A whole POST request of a JSON body, ready to be sent as it is."""
+    head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n{headers}"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
+def drive(port: int, requests: Iterator[bytes], *, verdict: str, connections: int, seconds: float) -> Round:
+    """Sends requests for some seconds (or until there are no more) and waits for every answer that is still due."""
+    right_one = re.compile(rb'"verdict": ?"' + verdict.encode() + rb'"')
+    waits: list[float] = []
+    right = errors = 0
+    wrong: list[str] = []
+    with selectors.DefaultSelector() as selector:
+        lines = [_Line(port) for _ in range(connections)]
+        for line in lines:
+            selector.register(line.socket, selectors.EVENT_READ, line)
+        gc.collect()
+        gc.disable()
+        cpu, began = time.process_time(), time.perf_counter()
+        end, due = began + seconds, 0
+        for line in lines:
+            due += line.send(next(requests, None))
+        while due:
+            for key, _ in selector.select(timeout=30) or _silence():
+                line = key.data
+                answer = line.receive()
+                if answer is None:
+                    continue
+                now = time.perf_counter()
+                waits.append(now - line.sent_at)
+                if answer.startswith(b"HTTP/1.1 200") and right_one.search(answer):
+                    right += 1
+                else:
+                    errors += 1
+                    if len(wrong) < 5:
+                        wrong.append(answer.decode(errors="replace").replace("\r\n", " | ")[-400:])
+                due -= 1
+                if now < end:
+                    due += line.send(next(requests, None))
+        finished = time.perf_counter()
+        cpu = time.process_time() - cpu
+        gc.enable()
+        for line in lines:
+            line.socket.close()
+    return Round(finished - began, sorted(waits), right, errors, tuple(wrong), cpu)
+
+
+class _Line:
+    """One connection."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.got = b""
+        self.sent_at = 0.0
+
+    def send(self, request: bytes | None) -> int:
+        """How many answers are now due because of it: one, or none if there was nothing to send."""
+        if request is None:
+            return 0
+        self.sent_at = time.perf_counter()
+        self.socket.sendall(request)
+        return 1
+
+    def receive(self) -> bytes | None:
+        """The whole answer, or None while parts of it are missing."""
+        part = self.socket.recv(65536)
+        if not part:
+            raise ConnectionError("the server closed the connection")
+        self.got += part
+        head = self.got.find(b"\r\n\r\n")
+        if head < 0:
+            return None
+        length = _LENGTH.search(self.got, 0, head + 2)
+        if length is None:
+            raise ConnectionError("the server did not say how long its answer is")
+        if len(self.got) < head + 4 + int(length[1]):
+            return None
+        answer, self.got = self.got, b""
+        return answer
+
+
+def _silence() -> list[tuple[selectors.SelectorKey, int]]:
+    raise TimeoutError("the server has not answered for 30 seconds")
