@@ -19,6 +19,7 @@ from foundation.code import Kind, TicketCode
 from foundation.database import Tx
 from foundation.device import Attendant, attendant, first_outcome, record_action
 from foundation.errors import Refusal
+from foundation.limits import address_of
 from foundation.operator import NoSuchPlace, operator_name
 from foundation.settings import Settings
 from foundation.strict_json import StrictRoute
@@ -33,8 +34,8 @@ from payments import ChargeView
 
 routes = APIRouter(tags=["public"], route_class=StrictRoute)
 device_routes = APIRouter(prefix="/api/v1/device", tags=["device"], route_class=StrictRoute)
-BEGINS_PER_ADDRESS = "30/10minutes"
-"""A visitor's forms from one address: generous for a family behind one router, too few to try plates."""
+BEGINS_PER_ADDRESS = "300/10minutes"
+"""A visitor's forms from one address: the phones of a whole mobile network may share it; too few to try plates."""
 BEGINS_PER_PLATE = "20/10minutes"
 """Forms about one plate at one lot, from wherever they come."""
 
@@ -78,7 +79,7 @@ async def begin(
     operator_id = await _whose(here, lot_code)
     typed = {"plate": plate, "vehicle_class": vehicle_class, "without": without}
     try:
-        await here.limits.spend(BEGINS_PER_ADDRESS, "parking.begin", request.client.host if request.client else "")
+        await here.limits.spend(BEGINS_PER_ADDRESS, "parking.begin", address_of(request))
         kind = VehicleClass.of(vehicle_class)
         read = None if without else plates.read(plate)
         if read is not None:

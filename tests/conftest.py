@@ -7,50 +7,25 @@ import contextlib
 import itertools
 import os
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
 import httpx
 import hypothesis
 import pytest
-from acts import BANK_SECRET
 from fastapi import FastAPI
+from stage import ROOT_KEY, Clock, at_database, settings_for
 
 import demo
 import main
 from foundation.embedded import EmbeddedPostgres
-from foundation.migrate import migrate, role_url
+from foundation.migrate import migrate
 from foundation.settings import Settings
 from foundation.web import Platform
 
-ROOT_KEY = "11" * 32
 hypothesis.settings.register_profile("house", deadline=None)  # two shared cores: a slow example is no defect
 hypothesis.settings.load_profile("house")
 _numbers = itertools.count(1)
-
-
-def at_database(url: str, name: str) -> str:
-    """The same server, another database."""
-    return url.replace("/postgres?", f"/{name}?", 1)
-
-
-def settings_for(admin_url: str, **changes: object) -> Settings:
-    """The settings of a test platform on the database behind `admin_url`."""
-    root = bytes.fromhex(ROOT_KEY)
-    values: dict[str, object] = {
-        "environment": "test",
-        "root_key": ROOT_KEY,
-        "public_url": "http://test.local",
-        "database_app_url": role_url(admin_url, root, "app"),
-        "database_city_url": role_url(admin_url, root, "city"),
-        "database_keeper_url": role_url(admin_url, root, "keeper"),
-        "bank_webhook_secret": BANK_SECRET,
-        "bank_api_key": "test-key",
-        "workers": 1,
-        "database_pool": 8,
-    }
-    return Settings(**(values | changes))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")
@@ -124,25 +99,6 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test.local") as made:
         yield made
-
-
-@dataclass
-class Clock:
-    """Moves the platform's time."""
-
-    admin: asyncpg.Connection
-
-    async def move_to(self, instant: str) -> None:
-        """`2026-11-21 09:00` on a Hanoi clock."""
-        await self.admin.execute(
-            "select foundation.set_clock(($1::timestamp) at time zone 'Asia/Ho_Chi_Minh', 1)", _naive(instant)
-        )
-
-
-def _naive(instant: str) -> object:
-    from datetime import datetime
-
-    return datetime.fromisoformat(instant)
 
 
 @pytest.fixture

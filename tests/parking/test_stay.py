@@ -8,8 +8,8 @@ import asyncpg
 import httpx
 import pytest
 from acts import enrolled
-from conftest import Clock
 from driving import amount, due, held, look, open_shift, park, press_pay, transfer
+from stage import Clock
 
 import payments
 from foundation.database import NOBODY

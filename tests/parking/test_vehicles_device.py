@@ -11,8 +11,8 @@ import asyncpg
 import httpx
 import pytest
 from acts import Tablet, bought_code, enrolled
-from conftest import Clock
 from driving import CAR, MOTORBIKE, held, look, occupied, open_shift, park, press_pay, send_form, transfer
+from stage import Clock
 
 import demo
 from foundation import device

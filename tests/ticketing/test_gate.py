@@ -9,7 +9,7 @@ import asyncpg
 import httpx
 import pytest
 from acts import bought_code, enrolled
-from conftest import Clock
+from stage import Clock
 
 from foundation.code import CodeKeys
 from foundation.web import Platform

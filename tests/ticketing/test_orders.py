@@ -8,7 +8,7 @@ import asyncpg
 import httpx
 import pytest
 from acts import code_of, hidden, notify, order, order_to_pay
-from conftest import Clock
+from stage import Clock
 
 
 async def test_a_group_pays_once_and_gets_one_code(client: httpx.AsyncClient, admin: asyncpg.Connection) -> None:
