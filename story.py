@@ -14,6 +14,7 @@ import io
 import os
 import random
 import re
+import ssl
 import sys
 import threading
 import time
@@ -163,13 +164,23 @@ class Page(HTMLParser):
         raise NotAsExpected(f"{self.url} should link to {part}, but does not.")
 
 
+def trusted() -> ssl.SSLContext:
+    """Whom to believe over https: also a certificate of one's own (`make run TLS=1`) that SSL_CERT_FILE names."""
+    return ssl.create_default_context(cafile=os.environ.get("SSL_CERT_FILE"))
+
+
 class Browser:
     """A browser without JavaScript: keeps cookies, follows redirects, sends forms with their hidden fields."""
 
     def __init__(self, url: str, language: str = "en") -> None:
         self.url = url
         self.http = httpx.Client(
-            base_url=url, timeout=15, follow_redirects=True, headers={"accept-language": language}, trust_env=False
+            base_url=url,
+            timeout=15,
+            follow_redirects=True,
+            headers={"accept-language": language},
+            trust_env=False,
+            verify=trusted(),
         )
 
     def open(self, address: str, *, status: int = 200) -> Page:
@@ -271,7 +282,11 @@ class Tablet:
 
     def __init__(self, day: Day, code: str) -> None:
         self.http = httpx.Client(
-            base_url=f"{day.url}/api/v1/device", timeout=15, headers={"accept-language": "en"}, trust_env=False
+            base_url=f"{day.url}/api/v1/device",
+            timeout=15,
+            headers={"accept-language": "en"},
+            trust_env=False,
+            verify=trusted(),
         )
         self.counter = 0
         answer = patiently(lambda: self.http.post("/enrol", json={"code": code}))
