@@ -9,8 +9,7 @@ from __future__ import annotations
 from datetime import date
 from uuid import UUID
 
-from foundation import clock, device, directory
-from foundation.code import CodeKeys
+from foundation import device, directory
 from foundation.database import Database, Tx
 from foundation.operator import PlaceView
 from foundation.settings import Settings
@@ -221,4 +220,3 @@ async def _dong_da(tx: Tx) -> None:
 
 
 PLACES = {VANMIEU: _van_mieu, THANGLONG: _thang_long, DONGDA: _dong_da}
-__all__ = ["CodeKeys", "build", "clock", "enrolment_codes"]

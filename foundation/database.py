@@ -13,20 +13,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import asyncpg
 
-type_of_record = asyncpg.Record
 NOBODY = UUID(int=0)
 """The operator of acts that belong to none (choosing a way in, reading the directory)."""
 
 
 LAST = (
     "insert into foundation.due (operator_id, kind, id, due_at, version, attempts)"
-    " values ($1, $2, $3, clock_timestamp() + interval '200 milliseconds', 1, 0)"
+    " values ($1, $2, $3, clock_timestamp() + $4, 1, 0)"
     " on conflict (operator_id, kind, id) do update set version = foundation.due.version + 1, attempts = 0,"
     " parked_at = null, due_at = least(foundation.due.due_at, excluded.due_at)"
 )
@@ -43,8 +43,8 @@ class Tx:
         self.connection = connection
         self.operator_id = operator_id
         self.wakes: list[str] = []
-        self.last: list[tuple[str, str]] = []
-        """Due work (kind, id) that is written just before the commit, in order: rows that many transactions touch."""
+        self.last: list[tuple[str, str, timedelta]] = []
+        """Due work (kind, id, delay) that is written just before the commit, in order: rows that many transactions touch."""
 
     async def rows(self, query: str, *args: object) -> list[Any]:
         return list(await self.connection.fetch(query, *args))

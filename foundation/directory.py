@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlmodel import CheckConstraint, Field, SQLModel
 
-from foundation.database import NOBODY, Database, Tx
+from foundation.database import Database, Tx
 
 Kind = Literal["place", "place_code", "reference", "account", "operator"]
 
@@ -43,6 +43,3 @@ async def whose(database: Database, kind: Kind, key: str) -> UUID | None:
         "select operator_id from foundation.directory where kind = $1 and key = $2", kind, key
     )
     return found
-
-
-__all__ = ["NOBODY", "Entry", "Kind", "enter", "whose"]

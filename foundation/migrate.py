@@ -8,7 +8,7 @@ can be compared with one built straight from the tables and files.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
@@ -18,7 +18,7 @@ from alembic import command
 from alembic.config import Config
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import Connection, create_engine, pool, text
+from sqlalchemy import Connection, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel import SQLModel
 
@@ -26,7 +26,6 @@ HOUSE = Path(__file__).resolve().parent.parent
 SERVICES = ("foundation", "payments", "parking", "ticketing")
 OWNER = "motcham_owner"
 ROLES = ("app", "city", "keeper", "bank")
-__all__ = ["SERVICES", "catalogue", "create_engine", "migrate", "role_url"]
 
 
 class MigrationRefused(Exception):
@@ -108,18 +107,18 @@ def alembic_config(service: str, connection: Connection) -> Config:
     return config
 
 
-async def on_connection(admin_url: str, act: object) -> None:
+async def on_connection(admin_url: str, act: Callable[[Connection], None]) -> None:
     """Runs a synchronous act on one connection as owner (for Alembic's own commands)."""
     await _as_owner(admin_url, act)
 
 
-async def _as_owner(admin_url: str, act: object) -> None:
+async def _as_owner(admin_url: str, act: Callable[[Connection], None]) -> None:
     engine = create_async_engine(sqlalchemy_url(admin_url), poolclass=pool.NullPool)
     try:
         async with engine.begin() as connection:
             await connection.execute(text(f"set role {OWNER}"))
             await connection.execute(text("set lock_timeout = '5s'"))
-            await connection.run_sync(act)  # type: ignore[arg-type]
+            await connection.run_sync(act)
     finally:
         await engine.dispose()
 

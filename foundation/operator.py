@@ -11,7 +11,8 @@ from uuid import UUID
 
 from sqlmodel import CheckConstraint, Field, SQLModel, UniqueConstraint
 
-from foundation.database import Tx
+from foundation import directory
+from foundation.database import Database, Tx
 from foundation.errors import NotFound
 from foundation.tables import keys, owner_key
 
@@ -81,6 +82,32 @@ class PlaceView:
 
     def name(self, language: str) -> str:
         return self.name_vi if language == "vi" else self.name_en
+
+
+async def whose_place(database: Database, code: str) -> UUID:
+    """The operator of the place behind `/P/<code>` or `/S/<code>`, in any case. Raises NoSuchPlace."""
+    operator_id = await directory.whose(database, "place_code", code.upper()[:20])
+    if operator_id is None:
+        raise NoSuchPlace(place=code[:20])
+    return operator_id
+
+
+async def add_place(tx: Tx, place: PlaceView) -> None:
+    """Adds a place of this transaction's operator, and enters it in the directory by number and by code."""
+    await tx.execute(
+        "insert into foundation.place (operator_id, number, code, service, name_vi, name_en, address, ward)"
+        " values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        tx.operator_id,
+        place.number,
+        place.code,
+        place.service,
+        place.name_vi,
+        place.name_en,
+        place.address,
+        place.ward,
+    )
+    await directory.enter(tx, "place", str(place.number))
+    await directory.enter(tx, "place_code", place.code)
 
 
 async def place_by_code(tx: Tx, code: str) -> PlaceView:

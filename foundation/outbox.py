@@ -53,18 +53,13 @@ class Claim:
     token: UUID
 
 
-async def enqueue(tx: Tx, kind: str, id: str, *, after: timedelta = timedelta(0)) -> None:
-    """Makes something due, in the transaction that causes it."""
-    await tx.execute(
-        "insert into foundation.due (operator_id, kind, id, due_at, version, attempts)"
-        " values ($1, $2, $3, clock_timestamp() + $4, 1, 0)"
-        " on conflict (operator_id, kind, id) do update set version = foundation.due.version + 1, attempts = 0,"
-        " parked_at = null, due_at = least(foundation.due.due_at, excluded.due_at)",
-        tx.operator_id,
-        kind,
-        id,
-        after,
-    )
+def enqueue(tx: Tx, kind: str, id: str, *, after: timedelta = timedelta(0)) -> None:
+    """Makes something due, in the transaction that causes it; written just before its commit.
+
+    Many transactions touch such a row. Taken in the middle of one, it would make all of an operator's payments wait for
+    each other, or for ever.
+    """
+    tx.last.append((kind, id, after))
     tx.wake("due")
 
 
@@ -135,15 +130,6 @@ async def failed(database: Database, held: Claim, error: str) -> None:
         delay,
         ATTEMPTS_MAX,
     )
-
-
-def enqueue_last(tx: Tx, kind: str, id: str) -> None:
-    """Makes something due at the end of this transaction, for rows that many transactions touch.
-
-    Taken in the middle, such a row would make all of an operator's payments wait for each other, or for ever.
-    """
-    tx.last.append((kind, id))
-    tx.wake("due")
 
 
 async def park(tx: Tx, kind: str, id: str, why: str) -> None:

@@ -71,11 +71,16 @@ def environment() -> Environment:
     return found
 
 
-def render(request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
-    """A page. Whatever `?lang=` chose is remembered. Pages are private: they show a code or a person's money."""
-    language = texts.choose_language(
+def language_of(request: Request) -> str:
+    """The reader's language: `?lang=`, then the cookie, then what the browser asks for."""
+    return texts.choose_language(
         request.query_params.get("lang"), request.cookies.get("lang"), request.headers.get("accept-language")
     )
+
+
+def render(request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
+    """A page. Whatever `?lang=` chose is remembered. Pages are private: they show a code or a person's money."""
+    language = language_of(request)
     html = (
         environment()
         .get_template(template)

@@ -89,15 +89,8 @@ async def platform(request: Request) -> Platform:
 Here = Annotated[Platform, Depends(platform)]
 
 
-def language(request: Request) -> str:
-    """The reader's language."""
-    return texts.choose_language(
-        request.query_params.get("lang"), request.cookies.get("lang"), request.headers.get("accept-language")
-    )
-
-
 async def _language(request: Request) -> str:
-    return language(request)
+    return pages.language_of(request)
 
 
 Language = Annotated[str, Depends(_language)]
@@ -382,7 +375,7 @@ def problem(request: Request, refusal: Refusal) -> Response:
         "type": "about:blank",
         "status": refusal.status,
         "code": refusal.code,
-        "title": texts.refusal_text(language(request), refusal),
+        "title": texts.refusal_text(pages.language_of(request), refusal),
         **{key: value for key, value in refusal.facts.items() if isinstance(value, (str, int, bool))},
     }
     headers = {"retry-after": "1"} if refusal.code == "still_running" else None
@@ -469,7 +462,7 @@ async def home(request: Request, here: Here) -> Response:
                 "select code, service, case when $2 = 'vi' then name_vi else name_en end as name from foundation.place"
                 " where operator_id = $1",
                 tx.operator_id,
-                language(request),
+                pages.language_of(request),
             )
     return pages.render(request, "foundation/home.html", places=sorted(places, key=lambda place: place["code"]))
 

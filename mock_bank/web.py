@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, NoReturn
 
 import asyncpg
@@ -48,7 +48,7 @@ class In(BaseModel):
 class StrictRoute(APIRoute):
     """A route whose JSON may not hold NaN, a name twice, or a number too long to read."""
 
-    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         answer = super().get_route_handler()
 
         async def answer_strictly(request: Request) -> Response:

@@ -18,10 +18,10 @@ from uuid import UUID
 from sqlalchemy import SmallInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel
 
-from foundation import dated, directory
+from foundation import dated
 from foundation.database import Database, Tx
 from foundation.errors import Refusal
-from foundation.operator import NoSuchPlace, PlaceView, place_by_code
+from foundation.operator import NoSuchPlace, PlaceView, add_place, place_by_code
 from foundation.tables import document, keys, owner_key
 from parking.plate import VehicleClass
 from parking.tariff import Rule, rule_from_json
@@ -153,19 +153,7 @@ async def open_lot(
     """
     for _, of_class in _by_class(tariffs):
         dated.unbroken(of_class)
-    await tx.execute(
-        "insert into foundation.place (operator_id, number, code, service, name_vi, name_en, address, ward)"
-        " values ($1, $2, $3, 'parking', $4, $5, $6, $7)",
-        tx.operator_id,
-        place.number,
-        place.code,
-        place.name_vi,
-        place.name_en,
-        place.address,
-        place.ward,
-    )
-    await directory.enter(tx, "place", str(place.number))
-    await directory.enter(tx, "place_code", place.code)
+    await add_place(tx, place)
     await tx.execute(
         "insert into parking.lot (operator_id, place, capacity, grace_minutes, occupied) values ($1, $2, $3, $4, 0)",
         tx.operator_id,

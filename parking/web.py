@@ -14,13 +14,13 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
 import payments
-from foundation import clock, code, directory, pages, strict_json
+from foundation import clock, code, pages, strict_json
 from foundation.code import Kind, TicketCode
 from foundation.database import Tx
 from foundation.device import Attendant, attendant, first_outcome, record_action
 from foundation.errors import Refusal
 from foundation.limits import address_of
-from foundation.operator import NoSuchPlace, operator_name
+from foundation.operator import operator_name, whose_place
 from foundation.settings import Settings
 from foundation.strict_json import StrictRoute
 from foundation.web import PUBLIC, Bearer, Here, Platform, Service, behind, hot, permit
@@ -57,7 +57,7 @@ def service(settings: Settings) -> Service:
 @permit(PUBLIC)
 async def lot_page(request: Request, here: Here, lot_code: str) -> Response:
     """What the lot is, what it costs, whether there is room, and one field: the plate."""
-    return await _lot_page(request, here, await _whose(here, lot_code), lot_code)
+    return await _lot_page(request, here, await whose_place(here.database, lot_code), lot_code)
 
 
 @routes.post("/P/{lot_code}", include_in_schema=False)
@@ -76,7 +76,7 @@ async def begin(
 
     Whoever began the stay with this form goes to its code; whoever merely knows the plate, to a page to pay on.
     """
-    operator_id = await _whose(here, lot_code)
+    operator_id = await whose_place(here.database, lot_code)
     typed = {"plate": plate, "vehicle_class": vehicle_class, "without": without}
     try:
         await here.limits.spend(BEGINS_PER_ADDRESS, "parking.begin", address_of(request))
@@ -109,7 +109,7 @@ async def begin(
 @permit(PUBLIC)
 async def sign_page(request: Request, here: Here, lot_code: str, size: str = "A4") -> Response:
     """The sign to print for the lot: a code that opens our page, and cannot be paid by itself."""
-    async with here.database.transaction(await _whose(here, lot_code)) as tx:
+    async with here.database.transaction(await whose_place(here.database, lot_code)) as tx:
         lot = await lot_by_code(tx, lot_code.upper())
         owner, payee = await _owner(tx), await payments.payee(tx)
     return pages.render(
@@ -127,7 +127,7 @@ async def sign_page(request: Request, here: Here, lot_code: str, size: str = "A4
 @permit(PUBLIC)
 async def lot_json(request: Request, here: Here, lot_code: str) -> Response:
     """A lot with today's tariffs (prices in VND) and how full it is. With its ETag: 304 if nothing changed."""
-    operator_id = await _whose(here, lot_code)
+    operator_id = await whose_place(here.database, lot_code)
     async with here.database.transaction(operator_id) as tx:
         lot = await lot_by_code(tx, lot_code.upper())
         today = clock.hanoi_day(await clock.now(tx))
@@ -200,7 +200,7 @@ async def pay(here: Here, signed: str) -> Response:
 @permit(PUBLIC)
 async def public_page(request: Request, here: Here, lot_code: str, name: str) -> Response:
     """The stay for whoever knows its plate: what it costs, and the way to pay. Nothing here opens the way out."""
-    async with here.database.transaction(await _whose(here, lot_code)) as tx:
+    async with here.database.transaction(await whose_place(here.database, lot_code)) as tx:
         lot = await lot_by_code(tx, lot_code.upper())
         shown = await stay.find_public(tx, here.sealer, place=lot.place.number, name=name)
         facts = await _facts(tx, shown)
@@ -211,7 +211,7 @@ async def public_page(request: Request, here: Here, lot_code: str, name: str) ->
 @permit(PUBLIC)
 async def pay_public(here: Here, lot_code: str, name: str) -> Response:
     """Anybody may pay for a vehicle: asks for what is due now and goes to its payment page."""
-    operator_id = await _whose(here, lot_code)
+    operator_id = await whose_place(here.database, lot_code)
     async with here.database.transaction(operator_id) as tx:
         lot = await lot_by_code(tx, lot_code.upper())
         shown = await stay.find_public(tx, here.sealer, place=lot.place.number, name=name)
@@ -363,13 +363,6 @@ async def tablet_facts(tx: Tx, who: Attendant | None, places: Sequence[int], now
 
 
 # --- parts of the above ----------------------------------------------------------------------------------------------
-
-
-async def _whose(here: Platform, lot_code: str) -> UUID:
-    operator_id = await directory.whose(here.database, "place_code", lot_code.upper()[:20])
-    if operator_id is None:
-        raise NoSuchPlace(place=lot_code[:20])
-    return operator_id
 
 
 async def _owner(tx: Tx) -> dict[str, str]:

@@ -176,7 +176,7 @@ async def recount_lapsed(database: Database) -> int:
                 " where operator_id = $1 and recount_at <= foundation.now()",
                 tx.operator_id,
             ):
-                await outbox.enqueue(tx, ROLLUP, row["service_day"].isoformat())
+                outbox.enqueue(tx, ROLLUP, row["service_day"].isoformat())
                 due += 1
     return due
 

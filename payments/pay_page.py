@@ -20,9 +20,9 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from foundation import directory, pages, qr
 from foundation.web import Here, Platform, events, permit
 from payments import reference as references
-from payments.cash import PayOrder, proxy_transfers
+from payments.cash import proxy_transfers
 from payments.gateway import vietqr
-from payments.payment import ChargeView, NoSuchCharge, find, payment_code
+from payments.payment import NoSuchCharge, find, payment_code
 from payments.receipt import collection_account
 
 routes = APIRouter(tags=["public"])
@@ -169,6 +169,3 @@ async def _whose(here: Platform, reference: str) -> tuple[UUID, str]:
     if operator_id is None:
         raise NoSuchCharge()
     return operator_id, reference
-
-
-__all__ = ["ChargeView", "PayOrder", "routes"]

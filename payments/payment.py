@@ -31,6 +31,7 @@ Means = Literal["CASH", "QR_TRANSFER", "WALLET", "CARD", "ETC_ACCOUNT", "PASS", 
 Channel = Literal["GATEWAY", "CASH_DEPOSIT", "ATTENDANT_PROXY"]
 State = Literal["open", "partial", "paid", "refused"]
 ROLLUP = "payments.rollup"
+ROLLUP_AFTER = timedelta(milliseconds=200)  # what happens at once is counted at once
 _draw = SystemRandom()
 
 
@@ -304,7 +305,7 @@ async def note_free(
         *_columns(facts),
         now,
     )
-    outbox.enqueue_last(tx, ROLLUP, facts.service_day.isoformat())
+    outbox.enqueue(tx, ROLLUP, facts.service_day.isoformat(), after=ROLLUP_AFTER)
 
 
 async def find(tx: Tx, *, id: UUID | None = None, reference: str | None = None, lock: bool = False) -> ChargeView:
@@ -439,7 +440,7 @@ async def touch_statistics(tx: Tx, charge_id: UUID) -> None:
         tx.operator_id,
         charge_id,
     ):
-        outbox.enqueue_last(tx, ROLLUP, row["service_day"].isoformat())
+        outbox.enqueue(tx, ROLLUP, row["service_day"].isoformat(), after=ROLLUP_AFTER)
 
 
 def _columns(facts: Facts) -> tuple[str, int, str, str, date, str]:

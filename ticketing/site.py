@@ -10,9 +10,9 @@ from uuid import UUID
 from sqlalchemy import BigInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel
 
-from foundation import dated, directory
+from foundation import dated
 from foundation.database import Tx
-from foundation.operator import NoSuchPlace, PlaceView, place_by_code
+from foundation.operator import NoSuchPlace, PlaceView, add_place, place_by_code
 from foundation.tables import keys, owner_key
 from ticketing import pricing
 from ticketing.pricing import Category
@@ -102,19 +102,7 @@ async def open_site(
 ) -> None:
     """Adds a site with its dated offers. The rows must follow each other without gap or overlap."""
     dated.unbroken(offers)
-    await tx.execute(
-        "insert into foundation.place (operator_id, number, code, service, name_vi, name_en, address, ward)"
-        " values ($1, $2, $3, 'ticketing', $4, $5, $6, $7)",
-        tx.operator_id,
-        place.number,
-        place.code,
-        place.name_vi,
-        place.name_en,
-        place.address,
-        place.ward,
-    )
-    await directory.enter(tx, "place", str(place.number))
-    await directory.enter(tx, "place_code", place.code)
+    await add_place(tx, place)
     await tx.execute(
         "insert into ticketing.site (operator_id, place, slug, opens_minute, closes_minute)"
         " values ($1, $2, $3, $4, $5)",

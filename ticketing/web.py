@@ -12,14 +12,14 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import Field
 
 import payments
-from foundation import clock, directory, idempotency, pages
+from foundation import clock, idempotency, pages
 from foundation.clock import Day
 from foundation.code import Kind, TicketCode
 from foundation.database import Tx
 from foundation.device import ActionIn, Attendant, attendant, first_outcome, record_action
 from foundation.errors import BadPayload, Refusal
 from foundation.limits import address_of
-from foundation.operator import NoSuchPlace, operator_name
+from foundation.operator import NoSuchPlace, operator_name, whose_place
 from foundation.settings import Settings
 from foundation.strict_json import StrictRoute
 from foundation.texts import text
@@ -42,7 +42,7 @@ def service(settings: Settings) -> Service:
 @permit(PUBLIC)
 async def site_page(request: Request, here: Here, site_code: str) -> Response:
     """Choose how many of each category, for which day."""
-    async with here.database.transaction(await _whose(here, site_code)) as tx:
+    async with here.database.transaction(await whose_place(here.database, site_code)) as tx:
         return await _form(request, tx, site_code, here)
 
 
@@ -53,7 +53,7 @@ async def order_page(
 ) -> Response:
     """Orders. The form's hidden key makes the second click the same order."""
     sent = dict((await request.form()).items())
-    operator_id = await _whose(here, site_code)
+    operator_id = await whose_place(here.database, site_code)
     try:
         await here.limits.spend(ORDERS_PER_ADDRESS, "order", address_of(request))
         day, heads = _chosen(sent)
@@ -80,7 +80,7 @@ async def order_page(
 @permit(PUBLIC)
 async def sign_page(request: Request, here: Here, language: Language, site_code: str, size: str = "A4") -> Response:
     """The sign to print for the gate: a code that opens our page, and cannot be paid by itself."""
-    async with here.database.transaction(await _whose(here, site_code)) as tx:
+    async with here.database.transaction(await whose_place(here.database, site_code)) as tx:
         site = await site_by_code(tx, site_code.upper())
         owner = await operator_name(tx, language)
         payee = await payments.payee(tx)
@@ -99,7 +99,7 @@ async def sign_page(request: Request, here: Here, language: Language, site_code:
 @permit(PUBLIC)
 async def finished(here: Here, site_code: str, token: str) -> Response:
     """An order's own address: its ticket once there is one, its payment until then."""
-    async with here.database.transaction(await _whose(here, site_code)) as tx:
+    async with here.database.transaction(await whose_place(here.database, site_code)) as tx:
         placed = await order.find(tx, token)
         issued = await ticket.of_order(tx, placed.id)
         if issued is not None:
@@ -142,7 +142,7 @@ async def ticket_page(request: Request, here: Platform, operator_id: UUID, found
 @permit(PUBLIC)
 async def site_json(here: Here, site_code: str, day: Day | None = None) -> JSONResponse:
     """A site with its categories and prices (VND) on a day, default today in Hanoi."""
-    async with here.database.transaction(await _whose(here, site_code)) as tx:
+    async with here.database.transaction(await whose_place(here.database, site_code)) as tx:
         site = await site_by_code(tx, site_code.upper())
         on = day or clock.hanoi_day(await clock.now(tx))
     return JSONResponse(
@@ -234,13 +234,6 @@ def _categories(site: SiteView, day: date) -> list[dict[str, Any]]:
         }
         for category, quote in quotes
     ]
-
-
-async def _whose(here: Platform, site_code: str) -> UUID:
-    operator_id = await directory.whose(here.database, "place_code", site_code.upper())
-    if operator_id is None:
-        raise NoSuchPlace(place=site_code[:20])
-    return operator_id
 
 
 def _chosen(sent: dict[str, Any]) -> tuple[date, dict[str, int]]:

@@ -15,7 +15,7 @@ from foundation.web import Platform
 
 async def due(here: Platform, kind: str, id: str) -> None:
     async with here.database.transaction(demo.VANMIEU) as tx:
-        await outbox.enqueue(tx, kind, id)
+        outbox.enqueue(tx, kind, id)
 
 
 async def test_two_workers_never_hold_the_same_row(here: Platform) -> None:
@@ -49,7 +49,7 @@ async def test_a_cause_that_comes_again_during_the_work_is_done_again(here: Plat
 async def test_work_that_rolls_back_was_never_due(here: Platform) -> None:
     with pytest.raises(ZeroDivisionError):
         async with here.database.transaction(demo.VANMIEU) as tx:
-            await outbox.enqueue(tx, "test.kind", "1")
+            outbox.enqueue(tx, "test.kind", "1")
             raise ZeroDivisionError
     assert await outbox.claim(here.database) == []
 
