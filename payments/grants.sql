@@ -7,3 +7,4 @@ grant update (receipts, closed_at, counted_vnd, expected_vnd) on payments.shift 
 grant update (received_vnd) on payments.proxy_transfer to motcham_app;
 grant update (units, amount_vnd) on payments.cashless_day to motcham_app;
 grant update (counted_at, recount_at) on payments.cashless_counted to motcham_app;
+grant update (at, lines) on payments.books_proof to motcham_app;

@@ -9,8 +9,8 @@ from typing import Any
 
 from foundation import clock
 from foundation.database import Tx
-from payments.books import Proof, prove
 from payments.explain import Explanation, explain
+from payments.finance.proof import Kept, kept
 
 LISTED_MAX = 100
 """So many entries of a list are shown; its count and sum are those of all."""
@@ -61,7 +61,7 @@ class Day:
     proxies: Listing
     parked: tuple[Any, ...]
     shifts: tuple[Any, ...]
-    proof: Proof
+    books: Kept
 
     @property
     def lines(self) -> int:
@@ -111,7 +111,7 @@ async def day_of(tx: Tx, day: date, *, now: datetime) -> Day:
         proxies=await _proxies(tx),
         parked=tuple(await _parked(tx)),
         shifts=tuple(await _shifts(tx, *bounds)),
-        proof=await prove(tx.connection, operator_id=tx.operator_id),
+        books=await kept(tx),
     )
 
 

@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
 
 from foundation import clock, pages, texts
 from foundation.operator import operator_name
-from foundation.web import Clerk, Here, Language, permit
-from payments.finance import login
+from foundation.web import Clerk, Here, Language, events, permit
+from payments.finance import login, proof
 from payments.finance.day import Day, Listing, day_of, lines_of, transfers_of
 from payments.finance.spreadsheet import csv_answer, csv_file
 
@@ -27,9 +28,9 @@ ONE_INSTANT = "repeatable read"
 async def day_page(
     request: Request, here: Here, person: Clerk, language: Language, day: clock.Day | None = None
 ) -> Response:
-    """The day: what was paid and how, what waits, and the proof that the books balance."""
+    """The day: what was paid and how, what waits, and what the last proof of the books found."""
     async with here.database.transaction(person.operator_id, isolation=ONE_INSTANT) as tx:
-        now = await clock.now(tx)
+        now, real_now = await clock.now(tx), await tx.value("select clock_timestamp()")
         shown = await day_of(tx, day or clock.hanoi_day(now), now=now)
         name = await operator_name(tx, language)
     return pages.render(
@@ -41,14 +42,40 @@ async def day_page(
         today=clock.hanoi_day(now),
         word=lambda area, code: word(language, area, code),
         age=lambda since: age(language, now, since),
-        real_age=lambda since: age(language, shown.proof.at, since),
+        real_age=lambda since: age(language, real_now, since),
+        live=f"/api/v1/finance/proof/events?seen={shown.books.version}",
     )
+
+
+@routes.post("/finance/prove", include_in_schema=False)
+@permit("finance:read")
+async def prove_now(here: Here, person: Clerk) -> Response:
+    """Asks the worker for a proof of the books and goes back to the page, which shows it when it is there."""
+    async with here.database.transaction(person.operator_id) as tx:
+        await proof.ask(tx)
+    return RedirectResponse("/finance/#books", 303)
+
+
+@routes.get("/api/v1/finance/proof/events", include_in_schema=False)
+@permit("finance:read")
+async def proof_events(here: Here, person: Clerk, seen: str = "") -> Response:
+    """Server-sent events: one `change` as soon as there is another proof than the one the page shows."""
+
+    async def state() -> str:
+        async with here.database.transaction(person.operator_id) as tx:
+            return (await proof.kept(tx)).version
+
+    return events(here, proof.channel(person.operator_id), state, seen)
 
 
 @routes.get("/api/v1/finance/day")
 @permit("finance:read")
 async def day_json(here: Here, person: Clerk, answer: Response, day: clock.Day | None = None) -> dict[str, Any]:
-    """The same day for programs: amounts in VND, instants in UTC, `proof` with one entry per invariant M1-M10."""
+    """The same day for programs: amounts in VND, instants in UTC.
+
+    `proof` is the last proof of the books, an entry per invariant M1-M10, made at `proved_at` (real time); `balanced`
+    says whether it held. Both are null before the first proof.
+    """
     answer.headers["cache-control"] = "no-store"
     async with here.database.transaction(person.operator_id, isolation=ONE_INSTANT) as tx:
         now = await clock.now(tx)
@@ -128,6 +155,7 @@ def _headings(language: str, columns: tuple[str, ...]) -> list[str]:
 
 
 def _as_json(shown: Day) -> dict[str, Any]:
+    last = shown.books.proof
     return {
         "day": shown.day,
         "now": shown.now,
@@ -142,8 +170,12 @@ def _as_json(shown: Day) -> dict[str, Any]:
         "proxies": _listing_json(shown.proxies),
         "parked": [dict(row) for row in shown.parked],
         "shifts": [dict(row) for row in shown.shifts],
-        "balanced": shown.proof.holds,
-        "proof": [
+        "proved_at": last.at if last else None,
+        "proving": shown.books.under_way,
+        "transfers_since": shown.books.transfers_since,
+        "balanced": last.holds if last else None,
+        "proof": last
+        and [
             {
                 "invariant": line.invariant,
                 "holds": line.holds,
@@ -152,7 +184,7 @@ def _as_json(shown: Day) -> dict[str, Any]:
                 "findings": [asdict(finding) for finding in line.findings],
                 "open": [asdict(item) for item in line.open],
             }
-            for line in shown.proof.lines
+            for line in last.lines
         ],
     }
 

@@ -16,10 +16,11 @@ from trade import PURPOSE, Trade, a_day_of_everything
 
 import demo
 import payments
-from foundation import clock
+from foundation import clock, outbox
 from foundation.database import Tx
 from foundation.web import Platform, all_routes
 from payments.explain import Explanation
+from payments.finance import proof
 from payments.finance.spreadsheet import BOM, csv_file
 
 KETOAN = "ketoan@vanmieu"
@@ -50,6 +51,23 @@ async def log_in(
     browser: httpx.AsyncClient, login: str, password: str = demo.PASSWORD, next: str = "/finance/"
 ) -> httpx.Response:
     return await browser.post("/finance/login", data={"login": login, "password": password, "next": next})
+
+
+async def ask_for_a_proof(clerk: httpx.AsyncClient) -> httpx.Response:
+    """The button of the page."""
+    csrf = re.search(r'name="csrf" value="([^"]+)"', (await clerk.get("/finance/")).text)
+    assert csrf
+    return await clerk.post("/finance/prove", data={"csrf": csrf[1]})
+
+
+async def worker_proves(here: Platform) -> int:
+    """What the worker does with the proofs that are due; returns how many."""
+    claims = [claim for claim in await outbox.claim(here.database) if claim.kind == proof.PROVE]
+    for claim in claims:
+        await proof.keep(here.database, claim)
+        async with here.database.transaction(claim.operator_id) as tx:
+            await outbox.done(tx, claim)
+    return len(claims)
 
 
 def cells(answer: httpx.Response) -> list[list[str]]:
@@ -258,8 +276,12 @@ async def test_each_clerk_sees_his_own(
 # --- what the day shows
 
 
-async def test_the_day_shows_what_was_paid_and_what_waits(clerk: httpx.AsyncClient, trade: Trade) -> None:
+async def test_the_day_shows_what_was_paid_and_what_waits(
+    clerk: httpx.AsyncClient, trade: Trade, here: Platform
+) -> None:
     await a_day_of_everything(trade)
+    await ask_for_a_proof(clerk)
+    assert await worker_proves(here) == 1
     day = (await clerk.get("/api/v1/finance/day")).json()
     groups = {(g["service"], g["means"], g["channel"]): (g["lines"], g["amount_vnd"]) for g in day["groups"]}
     assert groups == {
@@ -320,16 +342,116 @@ async def test_work_that_stands_still_is_shown(
 
 
 async def test_books_that_do_not_balance_are_red_and_named(
-    clerk: httpx.AsyncClient, trade: Trade, admin: asyncpg.Connection
+    clerk: httpx.AsyncClient, trade: Trade, here: Platform, admin: asyncpg.Connection
 ) -> None:
     paid = await trade.pays(trade.line(70_000))
     await admin.execute("set session_replication_role = replica")
     await admin.execute("update payments.transfer set amount_vnd = 70001 where credit = 'operator_payable'")
+    await ask_for_a_proof(clerk)
+    assert await worker_proves(here) == 1
     page = (await clerk.get("/finance/?lang=en")).text
     assert "The books do not balance." in page
     assert "The books balance." not in page
     assert str(paid.id) in page
     assert (await clerk.get("/api/v1/finance/day")).json()["balanced"] is False
+
+
+# --- the proof of the books
+
+
+async def test_before_the_first_proof_the_page_says_so(clerk: httpx.AsyncClient) -> None:
+    assert "The books have not been proved yet" in (await clerk.get("/finance/?lang=en")).text
+    day = (await clerk.get("/api/v1/finance/day")).json()
+    assert (day["balanced"], day["proof"], day["proved_at"], day["proving"]) == (None, None, None, False)
+
+
+async def test_a_clerk_asks_for_a_proof_and_finds_it_on_the_page(
+    clerk: httpx.AsyncClient, trade: Trade, here: Platform
+) -> None:
+    await trade.pays(trade.line(70_000))
+    answer = await ask_for_a_proof(clerk)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/finance/#books")
+    page = (await clerk.get("/finance/?lang=en")).text
+    assert "The books are being proved" in page
+    assert 'data-live="/api/v1/finance/proof/events?seen=none"' in page
+    assert await worker_proves(here) == 1
+    page = (await clerk.get("/finance/?lang=en")).text
+    assert "The books balance." in page
+    assert "0 transfers since" in page
+    assert "being proved" not in page
+    assert "3 transfers, 210" in page, "what was looked at"
+
+
+async def test_a_proof_is_kept_and_says_what_was_booked_since(
+    clerk: httpx.AsyncClient, trade: Trade, here: Platform, admin: asyncpg.Connection
+) -> None:
+    await trade.pays(trade.line(70_000))
+    await ask_for_a_proof(clerk)
+    await worker_proves(here)
+    before = (await clerk.get("/api/v1/finance/day")).json()
+    await trade.pays(trade.line(35_000))
+    await admin.execute("set session_replication_role = replica")
+    await admin.execute("update payments.balance set balance_vnd = 1; update payments.transfer set amount_vnd = 1")
+    after = (await clerk.get("/api/v1/finance/day")).json()
+    assert (before["transfers_since"], after["transfers_since"]) == (0, 3)
+    assert (after["balanced"], after["proved_at"], after["proof"]) == (True, before["proved_at"], before["proof"])
+
+
+async def test_a_kept_proof_names_what_it_found(
+    clerk: httpx.AsyncClient, trade: Trade, here: Platform, admin: asyncpg.Connection
+) -> None:
+    await trade.owes(trade.line(70_000))
+    await trade.transfers("cam on", 20_000)
+    await admin.execute("set session_replication_role = replica")
+    await admin.execute("update payments.charge set amount_vnd = 70001")
+    await ask_for_a_proof(clerk)
+    await worker_proves(here)
+    lines = {line["invariant"]: line for line in (await clerk.get("/api/v1/finance/day")).json()["proof"]}
+    assert [(found["rule"], found["amount_vnd"]) for found in lines["M6"]["findings"]] == [("amount_differs", 1)]
+    assert {item["rule"] for item in lines["M9"]["open"]} == {"unapplied_open", "receivable_unmatched"}
+    assert lines["M9"]["holds"]
+
+
+async def test_one_who_asks_while_a_proof_is_made_waits_for_that_one(
+    clerk: httpx.AsyncClient, trade: Trade, here: Platform
+) -> None:
+    await ask_for_a_proof(clerk)
+    (claim,) = [claim for claim in await outbox.claim(here.database) if claim.kind == proof.PROVE]
+    async with here.database.transaction(trade.operator_id, isolation="repeatable read") as tx:
+        assert await outbox.still_held(tx, claim)  # as long as the worker proves
+        assert (await ask_for_a_proof(clerk)).status_code == 303
+        assert (await clerk.get("/api/v1/finance/day")).json()["proving"] is True
+    async with here.database.transaction(trade.operator_id) as tx:
+        await outbox.done(tx, claim)
+    assert (await clerk.get("/api/v1/finance/day")).json()["proving"] is False
+
+
+async def test_a_worker_that_lost_its_lease_keeps_no_proof(
+    clerk: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
+) -> None:
+    await ask_for_a_proof(clerk)
+    (claim,) = [claim for claim in await outbox.claim(here.database) if claim.kind == proof.PROVE]
+    await admin.execute("update foundation.due set lease_token = gen_random_uuid()")
+    await proof.keep(here.database, claim)
+    assert await admin.fetchval("select count(*) from payments.books_proof") == 0
+
+
+async def test_every_operator_is_proved_every_hour_one_at_a_time(here: Platform, admin: asyncpg.Connection) -> None:
+    operators = await admin.fetchval("select count(*) from foundation.operator")
+    for _ in range(operators):
+        await proof.ask_for_the_oldest(here.database)
+        await proof.ask_for_the_oldest(here.database)
+        assert await worker_proves(here) == 1
+    assert await admin.fetchval("select count(*) from payments.books_proof") == operators
+    await proof.ask_for_the_oldest(here.database)
+    assert await worker_proves(here) == 0, "a proof of this hour is good enough"
+    oldest = await admin.fetchval(
+        "update payments.books_proof set at = at - interval '61 minutes'"
+        " where operator_id = (select max(operator_id::text)::uuid from payments.books_proof) returning operator_id"
+    )
+    await proof.ask_for_the_oldest(here.database)
+    (claim,) = await outbox.claim(here.database)
+    assert (claim.kind, claim.operator_id) == (proof.PROVE, oldest)
 
 
 async def test_an_empty_day_is_a_day(clerk: httpx.AsyncClient) -> None:
