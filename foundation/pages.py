@@ -6,7 +6,7 @@ A template is named `<service>/<page>.html`; its folder is given in FOLDERS.
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,9 +42,16 @@ def _vnd(context: Context, amount_vnd: int) -> str:
 
 
 @pass_context
+def _day(context: Context, when: date) -> str:
+    """A day, or an instant's day in Hanoi: 21/11/2026; in English 21 Nov 2026, since abroad day and month change places."""
+    on = clock.hanoi(when) if isinstance(when, datetime) else when
+    return f"{on:%d/%m/%Y}" if context["language"] == "vi" else f"{on.day} {on:%b %Y}"
+
+
+@pass_context
 def _moment(context: Context, at: datetime) -> str:
     """Date and time on a Hanoi clock: 21/11/2026 09:30."""
-    return f"{clock.hanoi(at):%d/%m/%Y %H:%M}"
+    return f"{_day(context, at)} {_hour(context, at)}"
 
 
 @pass_context
@@ -67,7 +74,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.globals |= {"t": _text, "languages": texts.languages(), "qr": _qr, "fresh_key": secrets.token_urlsafe}
-    found.filters |= {"vnd": _vnd, "moment": _moment, "hour": _hour}
+    found.filters |= {"vnd": _vnd, "day": _day, "moment": _moment, "hour": _hour}
     return found
 
 

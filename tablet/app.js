@@ -3,6 +3,7 @@
 import { ask, changes, connection, leaveOut, NoAnswer, Refused, resume, tryAgain } from "./api.js";
 import * as cash from "./cash.js";
 import { button, el, fill, icon } from "./dom.js";
+import * as gate from "./gate.js";
 import * as help from "./help.js";
 import * as login from "./login.js";
 import * as scan from "./scan.js";
@@ -17,7 +18,7 @@ const CLOCK_SKEW_MS = 120_000;
 const screen = document.getElementById("screen");
 
 const TABS = {
-  gate: { service: "ticketing", render: scan.render },
+  gate: { service: "ticketing", render: gate.render },
   lot: { service: "parking", render: vehicle.render },
   cash: { render: cash.render },
   shift: { render: shift.render },
@@ -75,10 +76,10 @@ async function begin() {
 
 /** What each action's outcome looks like; also when it comes only after a reload. */
 const OUTCOMES = {
-  "/scan": (outcome, body) => scan.settle(outcome, body.code),
+  "/scan": (outcome, body) => gate.settle(outcome, body.code),
   "/vehicles/in": vehicle.settleIn,
   "/vehicles/out": vehicle.settleOut,
-  "/cash/stay": (outcome, body) => cash.settleStay(outcome, { stay_id: body.stay_id }),
+  "/cash/stay": (outcome, body) => vehicle.settlePaid(outcome, { stay_id: body.stay_id }),
   "/cash/ticket": cash.settleTicket,
   "/shift/open": (outcome) => { go("shift"); shift.settleOpen(outcome, screen, go); },
   "/shift/close": (outcome) => { go("shift"); shift.settleClose(outcome, screen, go); },
@@ -220,6 +221,7 @@ function readAddress() {
 
 window.addEventListener("hashchange", () => { readAddress(); if (offered) { tab = ""; start(); } });
 readAddress();
+gate.vehiclesLeaveBy(vehicle.out);
 await speak(store.settings.language);
 scan.watch();
 setInterval(pulse, PULSE_MS);

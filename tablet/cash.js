@@ -1,11 +1,10 @@
-/** Notes in the drawer: for a vehicle, for tickets, and the honest button for cash that the attendant transfers. */
+/** Notes in the drawer: for tickets, and the honest button for cash that the attendant transfers. */
 
 import { act } from "./api.js";
-import { button, el, facts, fill, icon, stepper } from "./dom.js";
+import { button, el, facts, fill, icon, picture, stepper } from "./dom.js";
 import * as scan from "./scan.js";
 import { keep, placeOf, store } from "./store.js";
-import { attempt, out, picture } from "./vehicle.js";
-import { hide, show } from "./verdict.js";
+import { attempt, show } from "./verdict.js";
 import { hour, named, say, vnd } from "./words.js";
 
 /** @type {Record<string, number>} */
@@ -60,48 +59,23 @@ async function sell(site, chosen, amount, proxy) {
   if (outcome) settleTicket(outcome);
 }
 
-/** Cash for a stay; `leaving` is how its driver asked to go, so that paid means gone without another tap. */
-export async function take(stay, amount, proxy, leaving = null) {
-  const doing = act("/cash/stay", { place: placeOf("parking").number, stay_id: stay.id, amount_vnd: amount, proxy });
-  const outcome = await attempt(doing.catch((error) => {
-    // The fee went on while people searched for notes: show what it is now.
-    if (error.code === "amount_changed" && leaving) return { changed: true };
-    throw error;
-  }));
-  if (!outcome) return;
-  if (outcome.changed) return out(leaving);
-  if (leaving && !outcome.pay) {
-    counted();
-    return out(leaving, outcome.receipt_number);
-  }
-  settleStay(outcome, leaving ?? { stay_id: stay.id });
-}
-
-function counted() {
+/** One receipt more in the open shift. */
+export function counted() {
   if (store.shift) keep({ shift: { ...store.shift, receipts: store.shift.receipts + 1 } });
 }
 
-const receipt = (outcome) => el("div", { class: "inset" }, facts([
+export const receipt = (outcome) => el("div", { class: "inset" }, facts([
   [say("cash.receipt"), outcome.receipt_number, "receipt"],
   [say("cash.taken"), vnd(outcome.amount_vnd), "amount"],
   [say("lot.may_leave_until"), outcome.may_leave_until && hour(outcome.may_leave_until)],
 ]));
 
-export function settleStay(outcome, leaving = null) {
-  counted();
-  const leave = leaving && button("leave-now", say("lot.leaves_now"), () => { hide(); out(leaving); }, { drawing: "out" });
-  if (outcome.pay) return transfer(outcome, leave);
-  return show("paid", { lead: vnd(outcome.amount_vnd), body: [receipt(outcome)], actions: [leave] });
-}
-
 export function settleTicket(outcome) {
   counted();
-  const ticket = [
-    el("div", { class: "handout" }, outcome.code_url && picture(outcome.code_url, say("cash.ticket_picture")),
-      el("div", {}, el("div", { class: "inset" }, el("p", { class: "short", "data-test": "short" }, outcome.short)), receipt(outcome))),
-  ];
-  if (outcome.pay) return transfer(outcome, null, ticket);
-  return show("sold", { lead: vnd(outcome.amount_vnd), body: ticket, close: say("cash.next"), closed: again });
+  const ticket = (...more) => el("div", { class: "handout" }, outcome.code_url && picture(outcome.code_url, say("cash.ticket_picture")),
+    el("div", {}, el("div", { class: "inset" }, el("p", { class: "short", "data-test": "short" }, outcome.short)), more));
+  if (outcome.pay) return transfer(outcome, { body: [ticket()], closed: again });
+  return show("sold", { lead: vnd(outcome.amount_vnd), body: [ticket(receipt(outcome))], close: say("cash.next"), closed: again });
 }
 
 function again() {
@@ -110,21 +84,20 @@ function again() {
 }
 
 /** What the attendant must now transfer for the guest: reference, account, amount, and the code for the bank's app. */
-function transfer(outcome, leave, more = []) {
+export function transfer(outcome, { body = [], ...rest } = {}) {
   const { pay } = outcome;
   show("transfer", {
-    lead: vnd(pay.amount_vnd ?? outcome.amount_vnd),
+    lead: vnd(pay.amount_vnd),
     body: [
       el("p", {}, say("cash.transfer_hint")),
       el("div", { class: "handout" },
-        el("figure", { class: "qr" }, el("img", { src: `/pay/${pay.reference}/qr.svg`, alt: say("cash.transfer_picture"), width: 300, height: 300 })),
+        picture(`/pay/${pay.reference}`, say("cash.transfer_picture")),
         el("div", { class: "inset" }, facts([
-          [say("cash.payee"), pay.payee], [say("cash.account"), pay.account], [say("cash.bank"), pay.bin],
+          [say("cash.payee"), pay.payee], [say("cash.account"), pay.account], [say("cash.bank"), pay.bank],
           [say("cash.reference"), pay.reference, "reference"], [say("cash.receipt"), outcome.receipt_number, "receipt"],
         ]))),
-      ...more,
+      ...body,
     ],
-    actions: [leave],
-    closed: again,
+    ...rest,
   });
 }

@@ -85,9 +85,16 @@ export function field(id, label, traits = {}, hint = "") {
 
 /** Rows of label and value; rows without a value are left out. */
 export function facts(rows) {
-  const shown = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const shown = rows.filter(([, value]) => ![null, undefined, false, ""].includes(value));
   return el("dl", { class: "facts" }, shown.map(([label, value, test]) =>
     el("div", {}, el("dt", {}, label), el("dd", { "data-test": test }, value))));
+}
+
+/** The picture of a code: its page's address with `/qr.svg` behind. */
+export function picture(address, label) {
+  const path = new URL(address, location.href).pathname;
+  return el("figure", { class: "qr" }, el("img", { src: `${path}/qr.svg`, alt: label, width: 300, height: 300 }),
+    el("figcaption", {}, label));
 }
 
 /** A number with big buttons on both sides. `changed` gets the new number. */

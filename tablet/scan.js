@@ -1,11 +1,7 @@
-/** The scan field, for scanners that type and for people who do, and the gate that reads tickets with it. */
+/** The scan field, for scanners that type and for people who do, and what was read with it. */
 
-import { act, LeftOut, Refused } from "./api.js";
-import { el, fill, icon, stepper } from "./dom.js";
-import { keep, placeOf, store } from "./store.js";
-import { announce, checking, isShown, show, showRefusal, showTicket } from "./verdict.js";
-import { say, today } from "./words.js";
-import * as vehicle from "./vehicle.js";
+import { el, icon } from "./dom.js";
+import { say } from "./words.js";
 
 const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 const SHORT = "23456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -95,71 +91,3 @@ async function once(read) {
   await receive(read);
   if (before.text === text) before.at = Date.now();
 }
-
-/** The heads to admit with the next scan; null is all that remain. */
-let wanted = null;
-
-export function render(screen) {
-  const { settings } = store;
-  count(0, 0);
-  listen(read, say("gate.scan_here"));
-  fill(screen,
-    el("div", { class: "ready" }, icon("gate"), el("h1", {}, say("gate.ready")), el("p", { class: "muted" }, say("gate.ready_hint"))),
-    settings.countHeads && el("div", { class: "card row heads-wanted" },
-      el("span", { class: "grow" }, el("b", {}, say("gate.how_many")), el("br"), el("span", { "data-test": "heads-now" }, headsNow())),
-      stepper("heads-wanted", say("gate.how_many"), {
-        value: 0, max: 255, less: say("less"), more: say("more"),
-        changed: (heads) => {
-          wanted = heads || null;
-          document.querySelector("[data-test=heads-now]").textContent = headsNow();
-        },
-      })),
-    el("p", { class: "counter", role: "status" }, el("strong", { "data-test": "today-heads" }, String(store.today.heads)),
-      ` ${say("gate.today", { scans: store.today.scans })}`),
-  );
-}
-
-const headsNow = () => (wanted === null ? say("gate.all_heads") : say("gate.some_heads", { heads: wanted }));
-
-function count(heads, scans) {
-  const now = store.today.day === today() ? store.today : { day: today(), heads: 0, scans: 0 };
-  keep({ today: { ...now, heads: now.heads + heads, scans: now.scans + scans } });
-}
-
-/** A scan at the gate. */
-export async function read(text) {
-  const seen = understand(text);
-  if (seen.type === "mistyped") return show("mistyped", { lead: say("gate.mistyped") });
-  if (seen.type === "other") return show("unknown", { lead: say("gate.not_ours") });
-  if (seen.kind === "stay" || seen.kind === "leave") {
-    if (placeOf("parking")) return vehicle.out({ code: seen.text });
-    return show("wrong_kind", { lead: say("gate.parking_code") });
-  }
-  const heads = wanted;
-  wanted = null;
-  return admit(seen.text, heads);
-}
-
-async function admit(code, heads) {
-  const place = placeOf("ticketing");
-  if (!place) return show("wrong_kind", { lead: say("lot.ticket_code") });
-  try {
-    settle(await checking(act("/scan", { place: place.number, code, heads })), code);
-  } catch (error) {
-    if (error instanceof Refused) showRefusal(error);
-    else if (!(error instanceof LeftOut)) throw error;
-  }
-}
-
-/** Shows the outcome of a scan. */
-export function settle(outcome, code) {
-  // Seen twice by the scanner: what stands there is still right.
-  if (outcome.verdict === "repeated") return isShown() ? undefined : announce(say("verdict.repeated"));
-  count(outcome.admitted_now ?? 0, 1);
-  const screen = document.getElementById("screen");
-  if (screen.dataset.name === "gate") render(screen);
-  showTicket(outcome, { admitRest: (left) => admit(code, left) });
-}
-
-/** A ticket that was scanned while the lot was open. */
-export const ticket = (code) => admit(code, null);

@@ -4,7 +4,7 @@ import { act, ask } from "./api.js";
 import { button, el, facts, field, fill, icon } from "./dom.js";
 import * as scan from "./scan.js";
 import { keep, store } from "./store.js";
-import { attempt } from "./vehicle.js";
+import { attempt } from "./verdict.js";
 import { moment, named, say, vnd } from "./words.js";
 
 const NOTES = [500_000, 200_000, 100_000, 50_000, 20_000, 10_000, 5_000, 2_000, 1_000];
@@ -100,9 +100,11 @@ export function settleClose(outcome, screen = document.getElementById("screen"),
     el("p", { class: `notice ${difference === 0 ? "ok" : "warn"}`, role: "status", "data-test": "difference" }, icon(difference === 0 ? "ok" : "warn"),
       el("b", {}, say(word, { amount: vnd(Math.abs(difference)) }))),
     facts([
-      [say("shift.float"), vnd(outcome.float_vnd)], [say("shift.cash"), vnd(outcome.cash_vnd)], [say("shift.proxy"), vnd(outcome.proxy_vnd)],
+      [say("shift.float"), vnd(outcome.float_vnd)], [say("shift.cash"), vnd(outcome.cash_vnd)],
+      // Notes of guests stay in the drawer until the attendant's own transfer has arrived.
+      [say("shift.proxy_open"), outcome.proxy_vnd > outcome.proxy_arrived_vnd && vnd(outcome.proxy_vnd - outcome.proxy_arrived_vnd)],
       [say("shift.expected"), vnd(outcome.expected_vnd), "expected"], [say("shift.counted"), vnd(outcome.counted_vnd), "counted-result"],
-      [say("shift.receipts"), outcome.receipts],
+      [say("shift.receipts"), outcome.receipts], [say("shift.proxy"), outcome.proxy_arrived_vnd > 0 && vnd(outcome.proxy_arrived_vnd)],
     ])));
   screen.firstElementChild.focus();
 }

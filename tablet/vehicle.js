@@ -1,11 +1,12 @@
-/** Vehicles: in, out and looking for one. */
+/** Vehicles: in, out, looking for one, and notes for one. */
 
-import { act, ask, LeftOut, NoAnswer, Refused } from "./api.js";
-import * as cash from "./cash.js";
-import { button, el, facts, field, fill, icon } from "./dom.js";
+import { act, ask } from "./api.js";
+import { counted, receipt, transfer } from "./cash.js";
+import { button, el, facts, field, fill, icon, picture } from "./dom.js";
+import { admit } from "./gate.js";
 import * as scan from "./scan.js";
 import { placeOf, store } from "./store.js";
-import { checking, hide, show, showRefusal } from "./verdict.js";
+import { attempt, hide, show } from "./verdict.js";
 import { hour, moment, named, say, vnd } from "./words.js";
 
 let mode = "in";
@@ -79,22 +80,11 @@ function search() {
   const found = el("div", { id: "found", "data-test": "found" });
   return [
     el("form", { class: "filters", on: { submit: (event) => { event.preventDefault(); find(document.getElementById("find-plate").value, found); } } },
-      field("find-plate", say("lot.find_field"), { ...PLATE, enterkeyhint: "search" }),
+      field("find-plate", say("lot.find_field"), { ...PLATE, enterkeyhint: "search", "aria-describedby": "find-hint" }),
       el("button", { class: "button", "data-test": "find-go" }, icon("find"), el("span", {}, say("lot.find")))),
+    el("p", { class: "muted small", id: "find-hint" }, say("lot.find_hint")),
     found,
   ];
-}
-
-/** Runs an action; shows a refusal in its own words and says whether there is an outcome. */
-export async function attempt(doing) {
-  try {
-    return await checking(doing);
-  } catch (error) {
-    if (error instanceof Refused) showRefusal(error);
-    else if (error instanceof NoAnswer) show("refused", { lead: say("network.lost_read") });
-    else if (!(error instanceof LeftOut)) throw error;
-    return null;
-  }
 }
 
 async function bringIn(vehicleClass, plate) {
@@ -102,30 +92,30 @@ async function bringIn(vehicleClass, plate) {
   if (outcome) settleIn(outcome);
 }
 
-/** The picture of a code: its page's address with `/qr.svg` behind. */
-export function picture(address, label) {
-  const path = new URL(address, location.href).pathname;
-  return el("figure", { class: "qr" }, el("img", { src: `${path}/qr.svg`, alt: label, width: 300, height: 300 }),
-    el("figcaption", {}, label));
-}
-
 /** Shows a vehicle that came in, with the code for the visitor to photograph. */
 export function settleIn(outcome) {
   const { stay, warnings = [] } = outcome;
-  show(outcome.verdict === "already_in" ? "already_in" : "in", {
+  const announced = outcome.verdict === "already_in" && byVisitor(stay);
+  show(announced ? "announced" : outcome.verdict === "already_in" ? "already_in" : "in", {
     lead: el("span", {}, el("span", { class: "plate" }, stay.plate ?? say("lot.no_plate")), ` · ${className(stay)}`),
     body: [
+      announced && el("div", { class: "inset", "data-test": "announced" }, el("p", {}, icon("shift"), say("lot.begun_by_visitor", { when: moment(stay.entered_at) }))),
       warnings.length > 0 && el("div", { class: "inset", "data-test": "warnings" }, warnings.map((name) => el("p", {}, icon("warn"), say(`warning.${name}`)))),
       el("div", { class: "handout" },
         stay.code_url && picture(stay.code_url, say("lot.photograph")),
         el("div", { class: "inset" },
           el("p", { class: "short", "data-test": "short" }, stay.short),
-          facts([[say("lot.entered"), hour(stay.entered_at)], [say("lot.tariff"), named(stay, "tariff")]]))),
+          facts([[say("lot.entered"), entered(stay)], [say("lot.tariff"), named(stay, "tariff").split("; ").map((price) => el("div", {}, price))]]))),
     ],
     close: say("lot.next_vehicle"),
     closed: again,
   });
 }
+
+const byVisitor = (stay) => stay.begun_by === "visitor";
+
+/** Since when the fee counts, and that the visitor said so, for whoever must explain the amount. */
+const entered = (stay) => (byVisitor(stay) ? say("lot.entered_by_visitor", { when: moment(stay.entered_at) }) : moment(stay.entered_at));
 
 /** Back to an empty form for the next vehicle. */
 function again() {
@@ -140,7 +130,7 @@ function className(stay) {
 /** What was read at the exit: a code, a short code or a plate. */
 async function read(text) {
   const seen = scan.understand(text);
-  if (seen.kind === "ticket") return scan.ticket(seen.text);
+  if (seen.kind === "ticket") return admit(seen.text);
   if (seen.type === "code" || seen.type === "short") return out({ code: seen.text });
   const answer = await attempt(ask("/vehicles/find", { place: placeOf("parking").number, plate: seen.text }));
   if (!answer) return;
@@ -163,12 +153,12 @@ function card(stay) {
   return el("article", { class: "card stay", "data-test": "stay" },
     el("h2", {}, el("span", { class: "plate" }, stay.plate ?? say("lot.no_plate")), ` · ${className(stay)}`),
     facts([
-      [say("code"), stay.short], [say("lot.entered"), moment(stay.entered_at)],
+      [say("code"), stay.short], [say("lot.entered"), entered(stay)],
       [say("lot.counted"), named(stay, "parts")], [say("lot.fee"), vnd(stay.fee_vnd)], [say("lot.due"), vnd(stay.due_vnd), "due"],
     ]),
     el("p", { class: "buttons" },
       button("stay-out", say("lot.out"), () => out({ stay_id: stay.id }), { drawing: "out" }),
-      stay.due_vnd > 0 && store.shift && button("stay-cash", say("cash.take", { amount: vnd(stay.due_vnd) }), () => cash.take(stay, stay.due_vnd, false), { drawing: "money", kind: "quiet" })));
+      stay.due_vnd > 0 && store.shift && button("stay-cash", say("cash.take", { amount: vnd(stay.due_vnd) }), () => take(stay, stay.due_vnd, false), { drawing: "money", kind: "quiet" })));
 }
 
 /** @param {{code?: string, stay_id?: string}} which */
@@ -181,10 +171,10 @@ export async function out(which, receipt = "") {
 export function settleOut(outcome, which, receipt = "") {
   const { verdict, stay } = outcome;
   const who = stay && el("span", {}, el("span", { class: "plate" }, stay.plate ?? say("lot.no_plate")), ` · ${className(stay)}`);
-  const entered = stay?.entered_at && [say("lot.entered"), moment(stay.entered_at)];
+  const since = stay && [say("lot.entered"), entered(stay)];
   const inset = (rows) => el("div", { class: "inset" }, facts(rows.filter(Boolean)));
   if (verdict === "left") {
-    return show("left", { lead: who, body: [inset([entered, outcome.left_at && [say("lot.left_at"), hour(outcome.left_at)], outcome.fee_vnd !== undefined && [say("lot.fee"), vnd(outcome.fee_vnd)], [say("cash.receipt"), receipt, "receipt"]])], closed: again });
+    return show("left", { lead: who, body: [inset([since, outcome.left_at && [say("lot.left_at"), hour(outcome.left_at)], outcome.fee_vnd !== undefined && [say("lot.fee"), vnd(outcome.fee_vnd)], [say("cash.receipt"), receipt, "receipt"]])], closed: again });
   }
   if (verdict !== "unpaid") {
     const hint = verdict === "already_left" && outcome.left_at ? say("lot.left_before", { when: moment(outcome.left_at) }) : say(`lot.${verdict}_hint`);
@@ -196,11 +186,11 @@ export function settleOut(outcome, which, receipt = "") {
   return show("unpaid", {
     lead: el("span", { class: "amount", "data-test": "due" }, vnd(due)),
     body: [el("p", {}, who), shown],
-    after: [inset([entered, [say("lot.counted"), named(stay, "parts")], [say("lot.fee"), vnd(outcome.fee_vnd ?? due)]])],
+    after: [inset([since, [say("lot.counted"), named(stay, "parts")], [say("lot.fee"), vnd(outcome.fee_vnd ?? due)]])],
     actions: [
       !store.shift && button("open-shift", say("cash.open_first"), () => document.dispatchEvent(new CustomEvent("go", { detail: "shift" })), { drawing: "shift" }),
-      store.shift && button("pay-cash", say("cash.take", { amount: vnd(due) }), () => cash.take(stay, due, false, which), { drawing: "money" }),
-      store.shift && button("pay-proxy", say("cash.proxy"), () => cash.take(stay, due, true, which), { drawing: "phone", kind: "quiet" }),
+      store.shift && button("pay-cash", say("cash.take", { amount: vnd(due) }), () => take(stay, due, false, which), { drawing: "money" }),
+      store.shift && button("pay-proxy", say("cash.proxy"), () => take(stay, due, true, which), { drawing: "phone", kind: "quiet" }),
       address && button("pay-qr", say("lot.show_qr"), () => {
         shown.replaceChildren(picture(address, say("lot.visitor_pays")));
         shown.hidden = false;
@@ -210,4 +200,29 @@ export function settleOut(outcome, which, receipt = "") {
     ],
     closed: again,
   });
+}
+
+/** Notes for a stay; `leaving` is how its driver asked to go, so that paid means gone without another tap. */
+async function take(stay, amount, proxy, leaving = null) {
+  const doing = act("/cash/stay", { place: placeOf("parking").number, stay_id: stay.id, amount_vnd: amount, proxy });
+  const outcome = await attempt(doing.catch((error) => {
+    // The fee went on while people searched for notes: show what it is now.
+    if (error.code === "amount_changed" && leaving) return { changed: true };
+    throw error;
+  }));
+  if (!outcome) return;
+  if (outcome.changed) return out(leaving);
+  if (leaving && !outcome.pay) {
+    counted();
+    return out(leaving, outcome.receipt_number);
+  }
+  settlePaid(outcome, leaving ?? { stay_id: stay.id });
+}
+
+/** Shows that a stay is paid in notes, and lets it leave. */
+export function settlePaid(outcome, leaving) {
+  counted();
+  const leave = button("leave-now", say("lot.leaves_now"), () => { hide(); out(leaving); }, { drawing: "out" });
+  if (outcome.pay) return transfer(outcome, { actions: [leave] });
+  return show("paid", { lead: vnd(outcome.amount_vnd), body: [receipt(outcome)], actions: [leave] });
 }

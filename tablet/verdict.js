@@ -1,5 +1,6 @@
 /** The panel that fills the screen with an outcome: a word, a drawing, a colour, a sound and what to do next. */
 
+import { LeftOut, NoAnswer, Refused } from "./api.js";
 import { button, el, fill, icon } from "./dom.js";
 import { play } from "./sound.js";
 import { store } from "./store.js";
@@ -8,7 +9,7 @@ import { day, moment, named, say, vnd } from "./words.js";
 /** Tone and drawing of every verdict; the word is `verdict.<name>`. */
 const LOOKS = {
   valid: ["good", "ok"], left: ["good", "ok"], in: ["good", "in"], paid: ["good", "ok"], sold: ["good", "ticket"],
-  unpaid: ["wait", "money"], already_in: ["wait", "warn"], rest: ["wait", "warn"], transfer: ["wait", "money"],
+  unpaid: ["wait", "money"], already_in: ["wait", "warn"], announced: ["wait", "in"], rest: ["wait", "warn"], transfer: ["wait", "money"],
   used: ["bad", "stop"], already_left: ["bad", "stop"], revoked: ["bad", "cross"], wrong_place: ["bad", "pin"],
   wrong_day: ["bad", "day"], not_valid_yet: ["bad", "day"], over: ["bad", "day"], unknown: ["bad", "question"],
   wrong_kind: ["bad", "question"], mistyped: ["wait", "warn"], refused: ["bad", "cross"],
@@ -70,6 +71,18 @@ export async function checking(doing) {
   }
 }
 
+/** Waits for an outcome; shows a refusal in its own words and says whether there is an outcome. */
+export async function attempt(doing) {
+  try {
+    return await checking(doing);
+  } catch (error) {
+    if (error instanceof Refused) showRefusal(error);
+    else if (error instanceof NoAnswer) show("refused", { lead: say("network.lost_read") });
+    else if (!(error instanceof LeftOut)) throw error;
+    return null;
+  }
+}
+
 export function isShown() {
   return !document.getElementById("panel").hidden;
 }
@@ -79,7 +92,7 @@ export function hide() {
   const panel = document.getElementById("panel");
   if (panel.hidden) return;
   panel.hidden = true;
-  fill(panel, );
+  fill(panel);
   delete panel.dataset.verdict;
   delete panel.dataset.test;
   delete document.body.dataset.tone;
@@ -100,7 +113,7 @@ export function showTicket(outcome, { admitRest }) {
   const { heads = 0, admitted_now: now = 0, admitted_total: total = 0 } = outcome;
   const left = heads - total;
   const group = heads > 1 && el("p", { class: "heads", "data-test": "heads" }, say("gate.admitted", { total, heads }));
-  const code = outcome.short && el("p", { class: "verdict-code" }, outcome.short);
+  const code = outcome.short && el("p", { class: "verdict-code" }, outcome.short.replace(/^(\w{5})(\w{5})$/, "$1 $2"));
   const lines = el("ul", { class: "lines", "data-test": "lines" }, (outcome.lines ?? []).map((line) =>
     el("li", {}, el("b", {}, `${line.heads} ${named(line)}`), named(line, "proof") && el("span", {}, `: ${named(line, "proof")}`))));
   const verdict = outcome.verdict;

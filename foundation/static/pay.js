@@ -46,6 +46,15 @@
     input.after(step("+", stepper.dataset.more, 1));
   }
 
+  // Another day chosen but not shown: its prices first, then the order.
+  for (const form of document.querySelectorAll("[data-shows]")) {
+    form.addEventListener("input", (event) => {
+      const other = event.target.value !== form.dataset.shows;
+      document.querySelector("[data-order]").hidden = other;
+      form.querySelector("button").classList.toggle("quiet", !other);
+    });
+  }
+
   for (const form of document.querySelectorAll("[data-order]")) {
     const shown = form.querySelector("[data-sum]");
     if (!shown) continue;

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any, get_args
 
 from fastapi import APIRouter, Query, Request, Response
@@ -61,8 +62,7 @@ async def city_page(
             ],
             texts.text(language, "city.chart_says"),
         ),
-        percent=lambda share: percent(language, share),
-        part=_float,
+        percent=partial(percent, language),
         name=lambda code: texts.catalogue(language).get(f"city.service.{code}", code),
         age=_age(language, now, published.counted_at),
         stale=published.counted_at is None or now - published.counted_at > timedelta(days=1),
@@ -120,11 +120,11 @@ async def share_csv(
     return answer
 
 
-def percent(language: str, share: str | None) -> str:
-    """`72,4 %` from `"0.7240"`: one digit, half up; a dash where nothing was charged."""
-    if share is None:
+def percent(language: str, part: int, whole: int) -> str:
+    """`72,4 %`: one digit, half up, rounded once from the integers; a dash where nothing was charged."""
+    if not whole:
         return "–"
-    tenths = (int(share.replace(".", "")) + 5) // 10
+    tenths = (2 * 1_000 * part + whole) // (2 * whole)
     point = "," if language == "vi" else "."
     return f"{tenths // 10}{point}{tenths % 10}\N{NO-BREAK SPACE}%"
 

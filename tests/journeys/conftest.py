@@ -13,10 +13,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
@@ -190,6 +193,38 @@ def wait_gone(pids: list[int], seconds: float = 20) -> None:
     while left := [pid for pid in pids if command_line(pid)]:
         assert time.monotonic() < end, f"still running: {[command_line(pid) for pid in left]}"
         time.sleep(0.05)
+
+
+@contextmanager
+def falsified(address: str, true: bytes, false: bytes) -> Iterator[str]:
+    """The same platform behind a proxy that changes what it says."""
+
+    class Liar(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            kept = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
+            answer = httpx.request(self.command, address + self.path, headers=kept, content=body, trust_env=False)
+            said = answer.content.replace(true, false)
+            self.send_response(answer.status_code)
+            for name, value in answer.headers.multi_items():
+                if name not in ("content-length", "transfer-encoding", "content-encoding", "connection"):
+                    self.send_header(name, value)
+            self.send_header("content-length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        do_GET = do_POST = do_PUT = answer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Liar)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, Route, expect
 
-import story
+from rehearsal import client
 from tests.journeys.conftest import RunningPlatform
 from tests.journeys.screens import DESK, TABLET, Watched, looked_at, pages_of, shot
 
@@ -24,7 +24,7 @@ class Worker:
     """An attendant at a tablet in the browser."""
 
     page: Page
-    day: story.Day
+    day: client.Platform
     context: BrowserContext
     watched: Watched
 
@@ -50,22 +50,22 @@ class Worker:
 
     def tickets(self, site: str = "VANMIEU", day: str = "", **heads: int) -> str:
         """The code of a free ticket, fresh from the visitor's page."""
-        return story.code_of(story.order_tickets(self.day.visitor(), site, day=day, **heads))
+        return client.code_of(client.order_tickets(self.day.visitor(), site, day=day, **heads))
 
 
 @pytest.fixture(scope="module")
-def manager(platform: RunningPlatform) -> story.Office:
-    return story.Office(story.Day(platform.url, platform.bank_url), "quanly@vanmieu")
+def manager(platform: RunningPlatform) -> client.Office:
+    return client.Office(client.Platform(platform.url, platform.bank_url), "quanly@vanmieu")
 
 
 @pytest.fixture(scope="module")
-def worker(chromium: Browser, platform: RunningPlatform, manager: story.Office) -> Iterator[Worker]:
+def worker(chromium: Browser, platform: RunningPlatform, manager: client.Office) -> Iterator[Worker]:
     """A tablet of Văn Miếu's gate and lot, enrolled and logged in with the fingers."""
     offered = manager.order("POST", "/enrolments", {"device_name": "Chromium", "places": [1, 2]})
     context = pages_of(chromium, TABLET, has_touch=True)
     watched = Watched(context)
     page = context.new_page()
-    made = Worker(page, story.Day(platform.url, platform.bank_url), context, watched)
+    made = Worker(page, client.Platform(platform.url, platform.bank_url), context, watched)
     page.goto(f"{platform.url}/tablet/#enrol={offered['code']}")
     made.part("language-en").click()
     expect(made.part("enrol-code")).to_have_value(offered["code"])
@@ -78,7 +78,7 @@ def worker(chromium: Browser, platform: RunningPlatform, manager: story.Office) 
     expect(made.part("complaint")).to_be_visible()
     looked_at(page, "tablet-login")
     page.locator("#pin").click()
-    for digit in story.PIN:
+    for digit in client.PIN:
         made.part(f"key-{digit}").click()
     made.part("login-go").click()
     expect(made.part("attendant")).to_contain_text("01")
@@ -104,9 +104,9 @@ def test_the_tablet_of_a_stranger_is_not_enrolled(chromium: Browser, platform: R
 
 def test_a_paid_ticket_is_valid_and_the_next_time_used(worker: Worker) -> None:
     visitor = worker.day.visitor()
-    order = story.Order.on(visitor, story.order_tickets(visitor, "VANMIEU", adult=2, student=1))
-    story.Bank(worker.day).pay(order.vietqr)
-    code = story.code_of(order.finished())
+    order = client.Order.on(visitor, client.order_tickets(visitor, "VANMIEU", adult=2, student=1))
+    client.Bank(worker.day).pay(order.vietqr)
+    code = client.code_of(order.finished())
     looked_at(worker.page, "tablet-gate")
     worker.scan(code)
     worker.sees("valid", "VALID")
@@ -144,15 +144,15 @@ def test_a_parking_code_that_is_not_paid_says_so_at_the_gate(worker: Worker) -> 
     visitor = worker.day.visitor()
     page = visitor.open("/P/VM1")
     form = page.form("plate", "vehicle_class")
-    stay = visitor.send(page, form, plate=story.plate("29-B1 "), vehicle_class="motorbike")
-    worker.scan(story.code_of(stay))
+    stay = visitor.send(page, form, plate=client.plate("29-B1 "), vehicle_class="motorbike")
+    worker.scan(client.code_of(stay))
     worker.sees("unpaid", "NOT PAID")
     looked_at(worker.page, "tablet-unpaid")
 
 
 def test_a_short_form_is_typed_and_its_slips_are_found(worker: Worker) -> None:
-    page = story.order_tickets(worker.day.visitor(), "VANMIEU", child=2)
-    short = story.typed_form(page)
+    page = client.order_tickets(worker.day.visitor(), "VANMIEU", child=2)
+    short = client.typed_form(page)
     slip = short[:-1] + ("2" if short[-1] != "2" else "3")
     worker.scan(slip)
     worker.sees("mistyped", "MISTYPED")
@@ -162,7 +162,7 @@ def test_a_short_form_is_typed_and_its_slips_are_found(worker: Worker) -> None:
 
 
 def test_a_vehicle_comes_pays_cash_and_leaves(worker: Worker) -> None:
-    page, plate = worker.page, story.plate("29-B1 ")
+    page, plate = worker.page, client.plate("29-B1 ")
     worker.part("tab-shift").click()
     worker.part("shift-place-VM1").check()
     page.locator("#float").fill("200.000")
@@ -218,7 +218,22 @@ def test_a_vehicle_comes_pays_cash_and_leaves(worker: Worker) -> None:
     looked_at(page, "tablet-shift-closed")
 
 
-def test_a_lost_network_is_said_and_the_scan_is_recorded_once(worker: Worker, manager: story.Office) -> None:
+def test_a_vehicle_that_its_visitor_announced_says_since_when_it_pays(worker: Worker) -> None:
+    visitor, plate = worker.day.visitor(), client.plate("29-B1 ")
+    page = visitor.open("/P/VM1")
+    visitor.send(page, page.form("plate", "vehicle_class"), plate=plate, vehicle_class="motorbike")
+    worker.part("tab-lot").click()
+    worker.part("lot-in").click()
+    worker.page.locator("#plate").fill(plate)
+    worker.part("class-motorbike").click()
+    worker.sees("announced", "BEGUN BY THE VISITOR")
+    expect(worker.part("announced")).to_have_text(re.compile(r"at \d\d:\d\d.* The fee counts from then\."))
+    worker.page.wait_for_load_state("networkidle")
+    looked_at(worker.page, "tablet-announced")
+    worker.part("verdict-close").click()
+
+
+def test_a_lost_network_is_said_and_the_scan_is_recorded_once(worker: Worker, manager: client.Office) -> None:
     page, code = worker.page, worker.tickets(child=1)
     worker.context.set_offline(True)
     try:
@@ -233,7 +248,7 @@ def test_a_lost_network_is_said_and_the_scan_is_recorded_once(worker: Worker, ma
         worker.context.set_offline(False)
     worker.sees("valid", "VALID")
     expect(worker.part("not-recorded")).to_be_hidden()
-    assert "1 / 1" in story.Browser(worker.day.url).open(f"/T/{code[-48:]}").html
+    assert "1 / 1" in client.Browser(worker.day.url).open(f"/T/{code[-48:]}").html
 
 
 def test_an_answer_that_was_lost_on_the_way_is_asked_for_again(worker: Worker) -> None:
@@ -255,18 +270,18 @@ def test_an_answer_that_was_lost_on_the_way_is_asked_for_again(worker: Worker) -
     finally:
         worker.page.unroute("**/api/v1/device/scan")
     assert lost == [200]
-    assert "1 / 1" in story.Browser(worker.day.url).open(f"/T/{code[-48:]}").html
+    assert "1 / 1" in client.Browser(worker.day.url).open(f"/T/{code[-48:]}").html
 
 
-def test_a_revoked_tablet_forgets_everything(chromium: Browser, worker: Worker, manager: story.Office) -> None:
-    name = f"Revoked {story.plate('')}"
+def test_a_revoked_tablet_forgets_everything(chromium: Browser, worker: Worker, manager: client.Office) -> None:
+    name = f"Revoked {client.plate('')}"
     offered = manager.order("POST", "/enrolments", {"device_name": name, "places": [1]})
     context = pages_of(chromium, TABLET)
     page = context.new_page()
     page.goto(f"{worker.day.url}/tablet/#enrol={offered['code']}")
     page.locator("[data-test=enrol-go]").click()
     page.locator("#login").fill("02")
-    page.locator("#pin").fill(story.PIN)
+    page.locator("#pin").fill(client.PIN)
     page.locator("[data-test=login-go]").click()
     expect(page.locator("[data-test=scan-input]")).to_be_focused()
     device = next(one["id"] for one in manager.order("GET", "/devices") if one["name"] == name)
@@ -287,7 +302,7 @@ def test_finance_and_city_are_accessible(chromium: Browser, platform: RunningPla
     page.goto(f"{platform.url}/finance/login")
     looked_at(page, "finance-login")
     page.locator("input:not([type=hidden]):not([type=password])").first.fill("ketoan@vanmieu")
-    page.locator("[type=password]").fill(story.PASSWORD)
+    page.locator("[type=password]").fill(client.PASSWORD)
     page.locator("main form button").click()
     page.wait_for_url(re.compile(r"/finance/$"))
     looked_at(page, "finance")

@@ -18,7 +18,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-import story
+from rehearsal import client
 from tests.journeys.conftest import RunningPlatform, descendants, free_port, wait_gone
 
 pytestmark = [pytest.mark.xdist_group("journeys"), pytest.mark.timeout(300)]
@@ -90,7 +90,7 @@ class Life:
 class Traffic(threading.Thread):
     """Visitors one after another, who ask again with the same key until they are answered."""
 
-    def __init__(self, platform: RunningPlatform, tablet: story.Tablet) -> None:
+    def __init__(self, platform: RunningPlatform, tablet: client.Tablet) -> None:
         super().__init__(daemon=True)
         self.platform, self.tablet = platform, tablet
         self.stopping = threading.Event()
@@ -160,12 +160,12 @@ class Traffic(threading.Thread):
 
 def test_what_was_acknowledged_survives_kill_9_of_anything(fragile: RunningPlatform) -> None:
     """Orders, payments and scans go on while web, worker, bank, postgres, the supervisor and all of them are killed."""
-    day = story.Day(fragile.url, fragile.bank_url)
-    manager = story.Office(day, "quanly@vanmieu")
+    day = client.Platform(fragile.url, fragile.bank_url)
+    manager = client.Office(day, "quanly@vanmieu")
     traffic = []
     for number in ("01", "02"):
         offered = manager.order("POST", "/enrolments", {"device_name": f"Gate {number}", "places": [1]})
-        tablet = story.Tablet(day, offered["code"])
+        tablet = client.Tablet(day, offered["code"])
         tablet.login(number)
         traffic.append(Traffic(fragile, tablet))
     for one in traffic:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import httpx
 import pytest
 
-import story
-from tests.journeys.conftest import RunningPlatform, free_port
+from rehearsal import story
+from rehearsal.client import NotAsExpected, Page
+from tests.journeys.conftest import RunningPlatform, falsified, free_port
 
 pytestmark = [pytest.mark.xdist_group("journeys"), pytest.mark.timeout(300)]
 
@@ -42,38 +38,6 @@ def test_the_story_plays_and_plays_again_hours_later(platform: RunningPlatform) 
     assert "300,000 VND" in again.stdout
 
 
-@contextmanager
-def falsified(address: str, true: bytes, false: bytes) -> Iterator[str]:
-    """The same platform behind a proxy that changes what it says."""
-
-    class Liar(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            kept = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
-            answer = httpx.request(self.command, address + self.path, headers=kept, content=body, trust_env=False)
-            said = answer.content.replace(true, false)
-            self.send_response(answer.status_code)
-            for name, value in answer.headers.multi_items():
-                if name not in ("content-length", "transfer-encoding", "content-encoding", "connection"):
-                    self.send_header(name, value)
-            self.send_header("content-length", str(len(said)))
-            self.end_headers()
-            self.wfile.write(said)
-
-        do_GET = do_POST = answer
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Liar)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 def test_the_story_fails_at_the_first_thing_that_is_wrong(platform: RunningPlatform) -> None:
     with falsified(platform.url, b'"price_vnd":70000', b'"price_vnd":71000') as address:
         done = platform.command("story", "--url", address)
@@ -98,7 +62,7 @@ def test_the_story_fails_without_its_platform() -> None:
 
 
 def test_a_page_is_read_as_a_browser_without_javascript_reads_it() -> None:
-    page = story.Page(
+    page = Page(
         "http://x/S/A",
         '<h1 id="a">1 <b>2</b>\n 3</h1><form method="post" action="/go"><input type="hidden" name="key" value="k">'
         '<input type="checkbox" name="off" value="1"><input type="radio" name="r" value="1" checked>'
@@ -111,5 +75,5 @@ def test_a_page_is_read_as_a_browser_without_javascript_reads_it() -> None:
     form = page.form("key", "day")
     assert (form.action, form.method) == ("/go", "post")
     assert form.values == {"key": "k", "r": "1", "day": "2"}
-    with pytest.raises(story.NotAsExpected, match="should have a form"):
+    with pytest.raises(NotAsExpected, match="should have a form"):
         page.form("nothing")

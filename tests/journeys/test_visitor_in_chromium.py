@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-import story
+from rehearsal import client
 from tests.journeys.conftest import RunningPlatform
 from tests.journeys.screens import DESK, PHONE, Watched, decoded, looked_at, pages_of, shot
 
@@ -112,12 +112,25 @@ def test_the_pages_speak_vietnamese(chromium: Browser, platform: RunningPlatform
     context.close()
 
 
+def test_another_day_is_ordered_only_after_its_prices_were_seen(
+    phone: BrowserContext, platform: RunningPlatform
+) -> None:
+    page = phone.new_page()
+    page.goto(f"{platform.url}/S/VANMIEU")
+    tomorrow = page.locator("#day-shown option").nth(1).get_attribute("value") or ""
+    page.locator("#day-shown").select_option(tomorrow)
+    expect(page.locator("#order")).to_be_hidden()
+    page.locator("form.filters button").click()
+    expect(page.locator("#order")).to_be_visible()
+    assert page.locator("form[data-order] [name=day]").get_attribute("value") == tomorrow
+
+
 def test_a_driver_parks_pays_and_gets_a_code_to_leave(phone: BrowserContext, platform: RunningPlatform) -> None:
     watched = Watched(phone)
     page = phone.new_page()
     page.goto(f"{platform.url}/P/VM1")
     looked_at(page, "lot")
-    page.locator("#plate").fill(story.plate("29-B1 "))
+    page.locator("#plate").fill(client.plate("29-B1 "))
     page.locator("[name=vehicle_class][value=motorbike]").check(force=True)
     page.locator("form:has(#plate) button.big").click()
     page.wait_for_url(TICKET)
@@ -135,6 +148,18 @@ def test_a_driver_parks_pays_and_gets_a_code_to_leave(phone: BrowserContext, pla
     assert leave.startswith(own.upper()[: -len(own.rpartition("/")[2])])
     assert leave != own.upper(), "the way out has a code of its own"
     watched.are_quiet()
+
+
+@pytest.mark.parametrize("sign", ["/S/VANMIEU/sign", "/P/VM1/sign"])
+@pytest.mark.parametrize(("size", "paper"), [("A4", (595, 842)), ("A5", (420, 595))])
+def test_a_sign_is_printed_on_one_sheet(
+    phone: BrowserContext, platform: RunningPlatform, sign: str, size: str, paper: tuple[int, int]
+) -> None:
+    page = phone.new_page()
+    page.goto(f"{platform.url}{sign}?size={size}")
+    looked_at(page, f"sign-{size}-{sign[1]}")
+    sheets = re.findall(rb"/MediaBox ?\[0 0 ([\d.]+) ([\d.]+)\]", page.pdf(prefer_css_page_size=True))
+    assert [(round(float(width)), round(float(height))) for width, height in sheets] == [paper]
 
 
 @pytest.mark.parametrize("path", ["/", "/S/VANMIEU", "/P/VM1", "/P/DD1", "/city/", "/finance/login", "/docs"])

@@ -227,10 +227,10 @@ def test_a_share_of_nothing_is_no_share() -> None:
         "0.0000", "1.0000", "0.3333", "0.6667", "0.1250",
     )  # fmt: skip
     assert ratio(1, 20_000) == "0.0001", "half up"
-    assert [percent("vi", share) for share in ("0.7245", "1.0000", "0.0000", None)] == [
+    assert [percent("vi", *share) for share in ((7245, 10_000), (3, 3), (0, 3), (0, 0))] == [
         "72,5\u00a0%", "100,0\u00a0%", "0,0\u00a0%", "–",
     ]  # fmt: skip
-    assert percent("en", "0.7244") == "72.4\u00a0%"
+    assert percent("en", 724_499, 1_000_000) == "72.4\u00a0%", "rounded once: its four digits 0.7245 would make it 72.5"
 
 
 async def test_two_workers_at_once_write_the_fresher_count(trade: Trade, city: Database) -> None:
@@ -368,8 +368,8 @@ async def test_the_page_says_the_same_as_the_file(client: httpx.AsyncClient, tra
     figures = (await client.get(JSON)).json()["total"]
     page = (await client.get("/city/?lang=vi")).text
     for shown in (
-        percent("vi", figures["share_cnt"]),
-        percent("vi", figures["share_val"]),
+        percent("vi", figures["cashless_units"], figures["charged_units"]),
+        percent("vi", figures["cashless_vnd"], figures["charged_vnd"]),
         "140.000",
         "170.000",
         "2 / 3",

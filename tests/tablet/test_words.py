@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from stage import settings_for
 
+import main
 from foundation import texts
 
 HOUSE = Path(__file__).resolve().parents[2]
@@ -50,13 +52,30 @@ def test_no_sentence_of_the_tablet_is_left_unsaid() -> None:
     assert unsaid == set()
 
 
-@pytest.mark.parametrize("area", ["common"])
+@pytest.mark.parametrize("area", ["common", "docs"])
 def test_the_pages_share_their_keys_between_the_languages(area: str) -> None:
     vi, en = (
         {key: facts(sentence) for key, sentence in texts.catalogue(language).items() if key.startswith(f"{area}.")}
         for language in ("vi", "en")
     )
     assert vi == en
+
+
+def test_every_operation_has_a_title_in_both_languages() -> None:
+    described = main.assemble(settings_for("postgresql://postgres@/postgres?host=nowhere")).openapi()
+    operations = {one["operationId"]: one for path in described["paths"].values() for one in path.values()}
+    for language in ("vi", "en"):
+        said = texts.catalogue(language)
+        assert {name for key in said if (name := key.removeprefix("docs.operation.")) != key} == set(operations)
+        assert {f"docs.audience.{path.split('/')[3]}" for path in described["paths"]} <= set(said)
+    assert operations["vehicle_in"]["summary"] == "A vehicle comes in"
+
+
+def test_the_modules_of_the_tablet_import_no_one_that_imports_them() -> None:
+    imports = {name: set(re.findall(r'from "\./([a-z]+\.js)"', script)) for name, script in SCRIPTS.items()}
+    while free := {name for name, needs in imports.items() if not needs & set(imports)}:
+        imports = {name: needs for name, needs in imports.items() if name not in free}
+    assert imports == {}
 
 
 def test_the_tablet_shell_is_light() -> None:
