@@ -3,11 +3,11 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 # Our own packages: whatever folder says it is one.
-PACKAGES = $(patsubst %/__init__.py,%,$(wildcard */__init__.py)) $(wildcard main.py run.py demo.py story.py)
+PACKAGES = $(patsubst %/__init__.py,%,$(wildcard */__init__.py)) $(wildcard main.py run.py demo.py)
 
 # PORT, BANK_PORT, TLS, DATABASE_URL and REDIS_URL reach the programs as they are given: `make run TLS=1 PORT=9000`.
 
-.PHONY: help setup run test check check-compose story bench migrate clean
+.PHONY: help setup run test check check-compose story day bench migrate clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -22,6 +22,9 @@ run: $(VENV)/.packages ## the whole platform on this machine; Ctrl-C stops it; d
 
 story: $(VENV)/.packages ## play every scene against the running platform, a line per step
 	@$(PY) -m main story
+
+day: $(VENV)/.packages ## live a day of the city against the running platform, and compare it to the đồng (DAY="--scale 1")
+	@$(PY) -m main day $(DAY)
 
 migrate: $(VENV)/.packages ## bring the database of DATABASE_URL to the newest schema
 	@$(PY) -m main migrate

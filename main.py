@@ -140,6 +140,7 @@ def _web(_: list[str]) -> int:
         host=settings.bind,
         port=settings.port,
         workers=settings.workers if settings.workers > 1 else None,
+        http="foundation.one_write:OneWrite",
         access_log=False,
         server_header=False,
         # Whose address it is decides about limits: a header is believed from a named proxy only.
@@ -164,6 +165,7 @@ async def _work(settings: Settings) -> None:
     """The worker of all services: what is due, and what is asked of the bank again and again."""
     from foundation import worker
     from payments import application, cashless_share, notice
+    from payments.finance import proof
     from payments.gateway.bank import Bank
 
     stop, woken = asyncio.Event(), asyncio.Event()
@@ -177,14 +179,22 @@ async def _work(settings: Settings) -> None:
         async def run_out() -> None:
             await cashless_share.recount_lapsed(here.database)
 
+        async def prove() -> None:
+            await proof.ask_for_the_oldest(here.database)
+
         listener = asyncio.create_task(_pass_on(here, woken))
         try:
             await worker.work(
                 here.database,
-                {application.APPLY: notice.apply_due, "payments.rollup": cashless_share.recount},
+                {
+                    application.APPLY: notice.apply_due,
+                    "payments.rollup": cashless_share.recount,
+                    proof.PROVE: proof.keep,
+                },
                 (
                     worker.Periodic("polling the bank", settings.poll_seconds, poll),
                     worker.Periodic("charges that ran out", 20, run_out),
+                    worker.Periodic("proofs of the books", 60, prove),
                 ),
                 woken,
                 stop,
@@ -251,9 +261,15 @@ def _clean(rest: list[str]) -> int:
 
 
 def _story(rest: list[str]) -> int:
-    import story
+    from rehearsal import story
 
     return story.play(rest)
+
+
+def _day(rest: list[str]) -> int:
+    from rehearsal import day
+
+    return day.play(rest)
 
 
 def _books(_: list[str]) -> int:
@@ -268,7 +284,8 @@ def _books(_: list[str]) -> int:
 
 COMMANDS = {
     "run": (_run, "start everything on this machine: servers, web, worker, mock bank, demo city"),
-    "story": (_story, "play a whole day over HTTP against a running platform"),
+    "story": (_story, "play every scene over HTTP against a running platform"),
+    "day": (_day, "live a day of the city over HTTP, in the pilot's proportions, and compare it to the đồng"),
     "books": (_books, "prove that the books balance (M1-M10) and name what does not fit"),
     "migrate": (_migrate, "bring the database of DATABASE_URL to today's shape"),
     "check-migrations": (_check_migrations, "compare the migrations with the tables and files"),
