@@ -17,8 +17,8 @@ ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 _FIELD = 31
 _VALUES = {symbol: value for value, symbol in enumerate(ALPHABET)}
 _POINTS = (3, 9)
-# x - 3, and (x - 3)(x - 9), without their leading one.
-_GENERATORS = {1: (-3,), 2: (-12, 27)}
+# x - 3, and (x - 3)(x - 9) = x² - 12x + 27: what their leading one leaves behind when it is divided away.
+_REMAINDERS = {1: (3, 0), 2: (12, -27)}
 _LONGEST = 30
 
 
@@ -26,13 +26,12 @@ def with_checks(symbols: str, count: Literal[1, 2]) -> str | None:
     """`symbols` with `count` check symbols behind; None where a check would have the value that has no symbol."""
     if len(symbols) + count > _LONGEST:
         raise ValueError(f"beyond {_LONGEST} symbols two places would share a weight")
-    generator = _GENERATORS[count]
-    remainder = [0] * count
+    of_first, of_second = _REMAINDERS[count]
+    first = second = 0
     for symbol in symbols:
-        lead = _VALUES[symbol] + remainder[0]
-        shifted = [*remainder[1:], 0]
-        remainder = [(below - lead * factor) % _FIELD for below, factor in zip(shifted, generator, strict=True)]
-    checks = [-value % _FIELD for value in remainder]
+        lead = _VALUES[symbol] + first
+        first, second = (second + lead * of_first) % _FIELD, lead * of_second % _FIELD
+    checks = [-value % _FIELD for value in (first, second)[:count]]
     if len(ALPHABET) in checks:
         return None
     return symbols + "".join(ALPHABET[value] for value in checks)

@@ -70,7 +70,7 @@ class Action(SQLModel, table=True):
         CheckConstraint("counter >= 0", name="counter"),
         {"schema": "foundation", "comment": "insert-only: what was done at a tablet"},
     )
-    operator_id: UUID = owner_key()
+    operator_id: UUID = owner_key(implied=True)
     device_id: UUID = Column(primary_key=True)
     id: UUID = Column(primary_key=True)
     kind: str

@@ -49,9 +49,13 @@ def document(**kwargs: Any) -> Any:
     return Field(sa_type=JSONB, **kwargs)
 
 
-def owner_key() -> Any:
-    """`operator_id`, the first column of every key."""
-    return Field(primary_key=True, foreign_key="foundation.operator.id")
+def owner_key(*, implied: bool = False) -> Any:
+    """`operator_id`, the first column of every key.
+
+    `implied`: another foreign key of the table leads to the operator already. One more would only lock that one row of
+    his in every hot act.
+    """
+    return Field(primary_key=True) if implied else Field(primary_key=True, foreign_key="foundation.operator.id")
 
 
 def keys(*columns: str) -> Sequence[str]:

@@ -23,7 +23,6 @@ from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse,
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
-from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foundation import code as codes
@@ -45,6 +44,7 @@ PUBLIC = "public"
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
+HotAct = Callable[[Request, "Platform", Token], Awaitable[Response]]
 ShowCode = Callable[[Request, "Platform", UUID, TicketCode], Awaitable[Response]]
 TabletFacts = Callable[[Tx, Attendant | None, Sequence[int], datetime], Awaitable[dict[str, Any]]]
 
@@ -109,7 +109,7 @@ def permit(permission: str) -> Callable[[Endpoint], Endpoint]:
 def hot(endpoint: Endpoint) -> Endpoint:
     """Marks a hot act of a tablet: `endpoint(request, here, token)` reads its body itself and answers a Response.
 
-    Such a route is reached by the short way (`_short_ways`).
+    Such a route is reached by the short way (`Guard`).
     """
     endpoint.hot = True  # type: ignore[attr-defined]
     return endpoint
@@ -212,6 +212,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=True,
+        generate_unique_id_function=lambda route: route.name,
         # A path may hold a code, and whoever has a code may use it: none goes into the framework's traces.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         responses={"default": {"description": "A refusal (RFC 9457)", "content": {"application/problem+json": {}}}},
@@ -226,13 +227,14 @@ def create_app(
             app.mount(path, StaticFiles(directory=folder, html=True), name=f"{service.name}:{path}")
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     refuse_undeclared(app)
-    app.router.routes[:0] = _short_ways(app)
+    for route in all_routes(app.router):
+        route.summary = texts.catalogue("en").get(f"docs.operation.{route.name}")
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(asyncpg.PostgresError, _database)
     app.add_exception_handler(Exception, _broken)
-    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Guard, settings=settings, hot=_hot_acts(app))
     return app
 
 
@@ -260,24 +262,28 @@ def all_routes(router: Any) -> list[APIRoute]:
     return found
 
 
-def _short_ways(app: FastAPI) -> list[Route]:
-    """The hot acts once more, as plain routes that are asked first.
+def _hot_acts(app: FastAPI) -> dict[tuple[str, str], HotAct]:
+    """The hot acts by method and path, for the guard to call straight away.
 
-    FastAPI's search for the route and its dependencies cost as much as the whole act. The declared route stays behind
-    for the description of the interfaces and for `refuse_undeclared`; what it asks for is what is handed over here.
+    The framework's search for the route, its dependencies and the layers in between cost as much as the whole act. The
+    declared route stays behind for the description of the interfaces and for `refuse_undeclared`.
     """
-    return [
-        Route(route.path, _straight(route.endpoint), methods=route.methods)
+    return {
+        (method, route.path): route.endpoint
         for route in all_routes(app.router)
         if hasattr(route.endpoint, "hot")
-    ]
+        for method in route.methods or ()
+    }
 
 
-def _straight(act: Callable[..., Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    async def straight(request: Request) -> Response:
+async def _straight(act: HotAct, request: Request) -> Response:
+    """What a hot act answers, with what its route declares to depend on and with the app's handlers of errors."""
+    try:
         return await act(request, await platform(request), await bearer(request))
-
-    return straight
+    except Refusal as refusal:
+        return await _refused(request, refusal)
+    except asyncpg.PostgresError as error:
+        return await _database(request, error)
 
 
 def _dependants(dependant: Any) -> list[Any]:
@@ -285,10 +291,14 @@ def _dependants(dependant: Any) -> list[Any]:
 
 
 class Guard:
-    """Around every request: size of the body, origin of unsafe requests, security headers, masked log."""
+    """Around every request: size of the body, origin of unsafe requests, security headers, masked log.
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    Behind it a hot act is called at once (`_hot_acts`), everything else by the framework's routing.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings, hot: dict[tuple[str, str], HotAct]) -> None:
         self.app = app
+        self.hot = hot
         self.own_host = urlsplit(settings.public_url).netloc
         self.lax_host = settings.environment != "production"
         policy = (
@@ -331,6 +341,11 @@ class Guard:
                     raise BadPayload(reason="a character nobody types")
             return message
 
+        act = self.hot.get((scope["method"], scope["path"]))
+        if act is not None:
+            answer = await _straight(act, Request(scope, bounded))
+            await answer(scope, receive, self._sender(scope, send))
+            return
         await self.app(scope, bounded, self._sender(scope, send))
 
     def _refusal(self, method: str, headers: dict[bytes, bytes]) -> Refusal | None:

@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 from foundation.errors import Refusal
 
@@ -55,8 +56,7 @@ class Kind(StrEnum):
     TEMPORARY = "temporary"
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """One way to understand a compact plate, and how it is then written on the vehicle."""
 
     kind: Kind
@@ -84,6 +84,11 @@ class Plate:
     def displays(self) -> tuple[str, ...]:
         """All ways to write it; the compact key itself if it is unknown."""
         return tuple(dict.fromkeys(reading.display for reading in self.readings)) or (self.compact,)
+
+    def written(self, vehicle_class: VehicleClass | None) -> str:
+        """The plate as written on a vehicle of this class: 30A-123.45 on a car, 30-A1 2345 on a motorbike."""
+        fitting = [reading for reading in self.readings if vehicle_class in _CLASSES[reading.kind]]
+        return next((reading.display for reading in fitting or self.readings), self.compact)
 
 
 class PlateEmpty(Refusal):
@@ -137,10 +142,8 @@ def fits(plate: Plate, vehicle_class: VehicleClass) -> bool:
 
 
 def display(compact: str, vehicle_class: VehicleClass | None = None) -> str:
-    """The plate as written on a vehicle of this class: 30A-123.45 on a car, 30-A1 2345 on a motorbike."""
-    readings = list(_readings(compact))
-    fitting = [reading for reading in readings if vehicle_class in _CLASSES[reading.kind]]
-    return next((reading.display for reading in fitting or readings), compact)
+    """A compact plate as written on a vehicle of this class."""
+    return Plate(compact, tuple(_readings(compact)), ()).written(vehicle_class)
 
 
 def mask(compact: str, vehicle_class: VehicleClass | None = None) -> str:
@@ -234,9 +237,11 @@ _CLASSES: dict[Kind, frozenset[VehicleClass]] = {
 def _readings(compact: str) -> Iterator[Reading]:
     for kind, pattern, written in _FORMATS:
         match = pattern.fullmatch(compact)
-        if match is None or match.groupdict().get("province") in _UNUSED_PROVINCES:
+        if match is None:
             continue
         parts = match.groupdict()
+        if parts.get("province") in _UNUSED_PROVINCES:
+            continue
         if len(parts.get("number", "")) == 5:
             parts["number"] = f"{parts['number'][:3]}.{parts['number'][3:]}"
         yield Reading(kind=kind, display=written.format(**parts))

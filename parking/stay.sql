@@ -8,23 +8,23 @@ begin
     return query select l.occupied, l.capacity from parking.lot l where l.operator_id = p_operator and l.place = p_place;
 end $$;
 
--- Begins a stay, or finds the open one of the same plate and class (its id is then not p_stay). All null: what was
--- drawn is taken, draw again; or a visitor's plate stands there in another class.
+-- Begins a visitor's stay, or finds the open one of the same plate and class (its id is then not p_stay). Null: what was
+-- drawn is taken, draw again; or the plate stands there in another class.
 create or replace function parking.begin_stay(
     p_operator uuid, p_stay uuid, p_place integer, p_class smallint, p_tariff integer, p_serial bytea, p_short text,
-    p_plate_sealed bytea, p_plate_tag bytea, p_tail_tag bytea, p_by text, p_device uuid, p_now timestamptz)
-returns parking.stay language plpgsql as $$
+    p_plate_sealed bytea, p_plate_tag bytea, p_tail_tag bytea, p_now timestamptz)
+returns uuid language plpgsql as $$
 declare
-    v_stay parking.stay;
+    v_stay uuid;
 begin
     insert into parking.stay (operator_id, id, place, vehicle_class, tariff, plate_sealed, plate_tag, tail_tag, serial,
-                              short, entered_at, entered_by, entered_device_id, counted, settled_vnd)
+                              short, entered_at, entered_by, counted, settled_vnd)
     values (p_operator, p_stay, p_place, p_class, p_tariff, p_plate_sealed, p_plate_tag, p_tail_tag, p_serial,
-            p_short, p_now, p_by, p_device, p_by = 'device', 0)
+            p_short, p_now, 'visitor', false, 0)
     on conflict do nothing
-    returning * into v_stay;
+    returning id into v_stay;
     if not found then
-        select * into v_stay from parking.stay
+        select id into v_stay from parking.stay
         where operator_id = p_operator and place = p_place and vehicle_class = p_class and plate_tag = p_plate_tag
           and left_at is null;
     end if;

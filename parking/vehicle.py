@@ -90,9 +90,18 @@ class Departure:
 
 # --- in and out, at a tablet -----------------------------------------------------------------------------------------
 
-_ENTER = "select * from parking.enter($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-_LEAVE = "select * from parking.leave($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
-_LEAVE_FOR = "select * from parking.leave($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+# A row within one column: asked for as a table, it would go through one in PostgreSQL first.
+_ENTER = "select parking.enter($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+_LEAVE = "select parking.leave($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+_LEAVE_FOR = "select parking.leave($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+_ANSWER = (
+    "refusal outcome at id place vehicle_class tariff rule entered_at entered_by serial short plate_sealed settled_vnd"
+    " may_leave_until left_at charge_id"
+).split()
+
+
+def _answer(row: Any) -> dict[str, Any]:
+    return dict(zip(_ANSWER, row[0], strict=True))
 
 
 async def enter(
@@ -107,10 +116,11 @@ async def enter(
     said = (*_action(sealer, token, sent, "parking.in"), sent.place, VehicleClass.of(sent.vehicle_class).value)
 
     async def attempt() -> Any:
-        return await database.hot(_ENTER, *said, new_id(), os.urandom(10), code.draw_short(stays.draw), *sealed.columns)
+        drawn = new_id(), os.urandom(10), code.draw_short(stays.draw)
+        return _answer(await database.hot(_ENTER, *said, *drawn, *sealed.columns))
 
     row = await _once(attempt)
-    if row["refusal"] == "draw_again":
+    if row["refusal"] == TryOnceMore.code:  # it left between two looks
         row = await _once(attempt)
     if row["refusal"] is not None:
         raise _refusal(row["refusal"])
@@ -128,7 +138,7 @@ async def leave(
     said = (*_action(sealer, token, sent, "parking.out"), sent.place, *_named(keys, sent))
 
     async def decide() -> Any:
-        row = await database.hot(_LEAVE, *said)
+        row = _answer(await database.hot(_LEAVE, *said))
         if row["refusal"] is None and row["outcome"] is None:
             row = await _leave_for_fee(database, token.operator_id, said, StayView.of(row), row["at"], environment)
         return row
@@ -145,8 +155,7 @@ async def _leave_for_fee(
     fee_vnd = stay.fee(at).amount_vnd
     async with database.transaction(operator_id) as tx:
         await _lock_charge(tx, stay)
-        row = await tx.row(_LEAVE_FOR, *said, fee_vnd, at)
-        assert row is not None
+        row = _answer(await tx.row(_LEAVE_FOR, *said, fee_vnd, at))
         if row["outcome"] is None or row["left_at"] != at:
             return row
         if row["charge_id"] is not None:
@@ -169,15 +178,19 @@ def _refusal(named: str) -> Refusal:
     """The refusal that `parking.enter` or `parking.leave` names."""
     if named == "not_parked_here":
         return NotParkedHere()
-    return TryOnceMore() if named == "draw_again" else refused(named)
+    return TryOnceMore() if named == TryOnceMore.code else refused(named)
 
 
 async def _once(act: Callable[[], Awaitable[Any]]) -> Any:
-    """Runs a hot act. If the same action came twice at once, it runs again: the first outcome is there now."""
+    """Runs a hot act, and once more if it found taken what was free.
+
+    The same action came twice at once: the first outcome is there now. Or a short form that was drawn (one in 10^13):
+    it draws again.
+    """
     try:
         return await act()
     except asyncpg.UniqueViolationError as error:
-        if error.constraint_name != "action_pkey":
+        if error.constraint_name not in ("action_pkey", "stay_short_key"):
             raise
         return await act()
 

@@ -280,7 +280,7 @@ async def vehicle_in(request: Request, here: Here, token: Bearer) -> Response:
     verdict, began = await vehicle.enter(here.database, here.sealer, token, sent, plate=read, month=await _month(here))
     answer = {
         "verdict": verdict,
-        "stay": _stay_json(here, began, None if read is None else read.compact),
+        "stay": _stay_json(here, began, None if read is None else read.written(began.vehicle_class)),
         "warnings": _warnings(read, began.vehicle_class),
     }
     return Response(json.dumps(answer, ensure_ascii=False), media_type="application/json")
@@ -301,7 +301,7 @@ async def vehicle_out(request: Request, here: Here, token: Bearer) -> Response:
         # Of that moment, so that the same action asked again is answered alike.
         counted = gone.fee(datetime.fromisoformat(outcome["left_at"] or outcome["at"]))
         answer["fee_vnd"] = counted.amount_vnd
-        answer["stay"] = _stay_json(here, gone, await stay.plate_of(here.sealer, gone)) | {
+        answer["stay"] = _stay_json(here, gone, await _written_plate(here, gone)) | {
             f"parts_{language}": words.fee_sentence(language, counted) for language in ("vi", "en")
         }
     return Response(json.dumps(answer, ensure_ascii=False), media_type="application/json")
@@ -319,7 +319,7 @@ async def find_vehicles(here: Here, token: Bearer, sent: FindIn) -> dict[str, An
     for one in standing:
         owing = one.owing(now)
         stays.append(
-            _stay_json(here, one, await stay.plate_of(here.sealer, one))
+            _stay_json(here, one, await _written_plate(here, one))
             | {"fee_vnd": owing.fee.amount_vnd, "due_vnd": owing.due_vnd}
             | {f"parts_{language}": words.fee_sentence(language, owing.fee) for language in ("vi", "en")}
         )
@@ -413,13 +413,18 @@ def _meant_page(request: Request, lot: LotView, read: Plate, kind: VehicleClass,
     )
 
 
-def _stay_json(here: Platform, shown: StayView, compact: str | None) -> dict[str, Any]:
+async def _written_plate(here: Platform, shown: StayView) -> str | None:
+    compact = await stay.plate_of(here.sealer, shown)
+    return None if compact is None else plates.display(compact, shown.vehicle_class)
+
+
+def _stay_json(here: Platform, shown: StayView, plate: str | None) -> dict[str, Any]:
     rule = rule_of(shown.rule)
     return {
         "id": str(shown.id),
         "code_url": code.as_url(here.settings.public_url, shown.signed(here.codes)),
         "short": shown.spoken,
-        "plate": None if compact is None else plates.display(compact, shown.vehicle_class),
+        "plate": plate,
         "vehicle_class": shown.vehicle_class.word,
         "entered_at": shown.entered_at.isoformat(),
         "begun_by": shown.begun_by,

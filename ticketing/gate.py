@@ -39,22 +39,21 @@ async def scan(request: Request, here: Here, token: Bearer) -> Response:
     """Admits, or says why not. Repeating the same body returns the first outcome."""
     asked = strict_json.read(ScanIn, await request.body())
     serial, short, foreign = _read(here, asked)
-    outcome = json.loads(
-        await here.database.pool.fetchval(
-            "select ticketing.scan($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-            token.operator_id,
-            token.hash,
-            asked.id,
-            asked.counter,
-            action_hash(asked, "gate.scan"),
-            asked.at,
-            asked.place,
-            serial,
-            short,
-            asked.heads,
-            foreign,
-        )
+    row = await here.database.hot(
+        "select ticketing.scan($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        token.operator_id,
+        token.hash,
+        asked.id,
+        asked.counter,
+        action_hash(asked, "gate.scan"),
+        asked.at,
+        asked.place,
+        serial,
+        short,
+        asked.heads,
+        foreign,
     )
+    outcome = json.loads(row[0])
     if "refusal" in outcome:
         raise refused(outcome["refusal"])
     return Response(json.dumps(_worded(outcome)), media_type="application/json")

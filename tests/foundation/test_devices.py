@@ -6,6 +6,7 @@ import asyncio
 
 import asyncpg
 import httpx
+import pytest
 from acts import enrolled
 
 import demo
@@ -106,3 +107,25 @@ async def test_what_is_no_token_is_nobody(client: httpx.AsyncClient) -> None:
     for header in ("", "Bearer", "Bearer x", "Basic YTpi", "Bearer " + "0" * 32 + "." + "x" * 43):
         answer = await client.get("/api/v1/device/me", headers={"authorization": header})
         assert answer.status_code == 401, header
+
+
+async def test_hot_acts_go_on_after_a_refusal_a_cut_off_call_and_a_connection_that_the_server_closed(
+    here: Platform, admin: asyncpg.Connection
+) -> None:
+    hot = here.database.hot
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await hot("select 1 / 0")
+    cut_off = asyncio.create_task(hot("select pg_sleep(5)"))
+    await asyncio.sleep(0.2)
+    cut_off.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cut_off
+    kept = {
+        row[0] for row in await asyncio.gather(*(hot("select pg_backend_pid(), pg_sleep(0.05)") for _ in range(20)))
+    }
+    for number in kept:
+        await admin.execute("select pg_terminate_backend($1)", number)
+    await asyncio.sleep(0.2)
+    assert [row[0] for row in await asyncio.gather(*(hot("select 1") for _ in range(20)))] == [1] * 20
+    async with here.database.transaction(demo.VANMIEU) as tx:
+        assert await tx.value("select 1") == 1

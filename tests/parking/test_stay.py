@@ -69,7 +69,7 @@ async def test_the_page_says_how_the_fee_was_counted_and_until_when_it_stays(
     for part in ("2 × 25.000\N{NO-BREAK SPACE}₫ (giờ 1–2)", "2 × 35.000\N{NO-BREAK SPACE}₫ (giờ 3–4)"):
         assert part in page
     assert "1 × 45.000\N{NO-BREAK SPACE}₫ (giờ 5)" in page
-    assert "01/12/2026 14:00" in page
+    assert "Số tiền này không đổi đến 14:00." in page
 
 
 async def test_whoever_paid_may_leave_within_the_grace_time(

@@ -35,7 +35,7 @@ async def test_a_vehicle_comes_in_and_its_code_opens_its_page(
     assert stay["code_url"].startswith("HTTP://TEST.LOCAL/T/")
     assert len(stay["code_url"]) <= 90
     assert "5.000" in stay["tariff_vi"]
-    assert "By night" in stay["tariff_en"]
+    assert "Overnight" in stay["tariff_en"]
     assert stay["short"] in await look(client, "/T/" + stay["code_url"].rpartition("/")[2])
     assert await occupied(admin, 2) == 1
 
