@@ -94,10 +94,7 @@ class Departure:
 _ENTER = "select parking.enter($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
 _LEAVE = "select parking.leave($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 _LEAVE_FOR = "select parking.leave($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
-_ANSWER = (
-    "refusal outcome at id place vehicle_class tariff rule entered_at entered_by serial short plate_sealed settled_vnd"
-    " may_leave_until left_at charge_id"
-).split()
+_ANSWER = ("refusal", "outcome", "at", *StayView.__dataclass_fields__)
 
 
 def _answer(row: Any) -> dict[str, Any]:

@@ -6,8 +6,6 @@ import re
 from datetime import datetime
 
 import asyncpg
-import asyncpg
-import asyncpg
 import httpx
 from acts import OPERATOR_IDS, Tablet, hidden, notify
 
@@ -42,36 +40,6 @@ async def park(
     answer = await send_form(client, lot, vehicle_class=vehicle_class, **named)
     assert answer.status_code == 303, answer.text
     return answer.headers["location"]
-
-
-async def occupied(admin: asyncpg.Connection, place: int) -> int:
-    """How many the counter says, after looking that it says the truth."""
-    counter: int = await admin.fetchval("select occupied from parking.lot where place = $1", place)
-    assert counter == await admin.fetchval(
-        "select count(*) from parking.stay where place = $1 and left_at is null and counted", place
-    )
-    return counter
-
-
-async def held(admin: asyncpg.Connection) -> list[tuple[str, int]]:
-    """The money that waits for its payer: (why, VND)."""
-    rows = await admin.fetch("select reason, amount_vnd from payments.held order by amount_vnd")
-    return [(row["reason"], row["amount_vnd"]) for row in rows]
-
-
-async def occupied(admin: asyncpg.Connection, place: int) -> int:
-    """How many the counter says, after looking that it says the truth."""
-    counter: int = await admin.fetchval("select occupied from parking.lot where place = $1", place)
-    assert counter == await admin.fetchval(
-        "select count(*) from parking.stay where place = $1 and left_at is null and counted", place
-    )
-    return counter
-
-
-async def held(admin: asyncpg.Connection) -> list[tuple[str, int]]:
-    """The money that waits for its payer: (why, VND)."""
-    rows = await admin.fetch("select reason, amount_vnd from payments.held order by amount_vnd")
-    return [(row["reason"], row["amount_vnd"]) for row in rows]
 
 
 async def occupied(admin: asyncpg.Connection, place: int) -> int:
