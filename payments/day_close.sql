@@ -1,0 +1,100 @@
+-- Closes a day in one call. lock_timeout: whoever waits for the lock alone makes later postings wait behind him.
+create or replace function payments.close_day(p_operator uuid, p_day date, p_staff uuid, p_now timestamptz)
+returns table (refusal text, next_day date, closed_now boolean) language plpgsql set lock_timeout = '500ms' as $$
+#variable_conflict use_column
+declare
+    v_closed date;
+    v_account text;
+begin
+    perform set_config('app.operator', p_operator::text, true);
+    if p_day >= foundation.hanoi_day(p_now) then
+        return query select 'day_not_over', null::date, false;
+        return;
+    end if;
+    perform pg_advisory_xact_lock(payments.day_lock(p_operator));
+    select closed_through into v_closed from payments.book where operator_id = p_operator;
+    if p_day <= v_closed then
+        return query select null::text, null::date, false;
+        return;
+    end if;
+    if p_day > v_closed + 1 then
+        return query select 'day_before_open', v_closed + 1, false;
+        return;
+    end if;
+    -- One statement, so that the balances are computed without the close that they belong to.
+    with closed as (
+        insert into payments.day_close (operator_id, day, journals, turnover_vnd, closed_by, closed_at)
+        select p_operator, p_day, count(distinct j.id), coalesce(sum(t.amount_vnd), 0), p_staff, p_now
+        from payments.journal j
+        join payments.transfer t on t.operator_id = j.operator_id and t.journal_id = j.id
+        where j.operator_id = p_operator and j.effective_day <= p_day
+          and (v_closed is null or j.effective_day > v_closed))
+    insert into payments.day_balance (operator_id, day, account, debits_vnd, credits_vnd, closing_vnd)
+    select p_operator, p_day, account, debits_vnd, credits_vnd, closing_vnd from payments.balances(p_operator, p_day);
+    -- What the guarded balances say must follow from the rows: the snapshot and everything after it.
+    select b.account into v_account
+    from payments.balance b
+    left join payments.day_balance d on d.operator_id = b.operator_id and d.day = p_day and d.account = b.account
+    left join (
+        select side.account, sum(side.signed_vnd) as moved_vnd
+        from payments.journal j
+        join payments.transfer t on t.operator_id = j.operator_id and t.journal_id = j.id
+        cross join lateral (values (t.debit, t.amount_vnd), (t.credit, -t.amount_vnd)) side (account, signed_vnd)
+        where j.operator_id = p_operator and j.effective_day > p_day
+        group by side.account
+    ) after on after.account = b.account
+    where b.operator_id = p_operator
+      and b.balance_vnd <> coalesce(d.closing_vnd, 0) + coalesce(after.moved_vnd, 0)
+    limit 1;
+    if v_account is not null then
+        raise exception '%', v_account using errcode = 'MC413';
+    end if;
+    insert into payments.book (operator_id, closed_through) values (p_operator, p_day)
+    on conflict (operator_id) do update set closed_through = excluded.closed_through;
+    return query select null::text, null::date, true;
+end $$;
+
+-- The trial balance of a day: from its snapshot, or for a day that is open, from the last snapshot and what came after.
+create or replace function payments.balances(p_operator uuid, p_day date)
+returns table (account text, kind text, debits_vnd bigint, credits_vnd bigint, closing_vnd bigint)
+language sql stable as $$
+    with base as (
+        select max(day) as day from payments.day_close where operator_id = p_operator and day <= p_day
+    ), moved as (
+        select side.account,
+               sum(side.debit_vnd) filter (where j.effective_day = p_day) as debits_vnd,
+               sum(side.credit_vnd) filter (where j.effective_day = p_day) as credits_vnd,
+               sum(side.debit_vnd - side.credit_vnd) as moved_vnd
+        from base
+        join payments.journal j on j.operator_id = p_operator and j.effective_day <= p_day
+                               and (base.day is null or j.effective_day > base.day)
+        join payments.transfer t on t.operator_id = j.operator_id and t.journal_id = j.id
+        cross join lateral (values (t.debit, t.amount_vnd, 0), (t.credit, 0, t.amount_vnd))
+            side (account, debit_vnd, credit_vnd)
+        group by side.account
+    ), kept as (
+        select d.account, case when d.day = p_day then d.debits_vnd else 0 end as debits_vnd,
+               case when d.day = p_day then d.credits_vnd else 0 end as credits_vnd, d.closing_vnd
+        from base join payments.day_balance d on d.operator_id = p_operator and d.day = base.day
+    )
+    select a.code, a.kind, (coalesce(k.debits_vnd, 0) + coalesce(m.debits_vnd, 0))::bigint,
+           (coalesce(k.credits_vnd, 0) + coalesce(m.credits_vnd, 0))::bigint,
+           (coalesce(k.closing_vnd, 0) + coalesce(m.moved_vnd, 0))::bigint
+    from kept k
+    full join moved m on m.account = k.account
+    join payments.account a on a.operator_id = p_operator and a.code = coalesce(k.account, m.account)
+    where coalesce(k.debits_vnd, 0) + coalesce(m.debits_vnd, 0) + coalesce(k.credits_vnd, 0)
+        + coalesce(m.credits_vnd, 0) <> 0
+       or coalesce(k.closing_vnd, 0) + coalesce(m.moved_vnd, 0) <> 0
+$$;
+
+-- The wall behind payments.journal: nobody writes into a closed day.
+create or replace function payments.day_is_open() returns trigger language plpgsql as $$
+begin
+    if exists (select from payments.book where operator_id = new.operator_id and closed_through >= new.effective_day) then
+        raise exception 'the day % is closed', new.effective_day using errcode = 'MC414';
+    end if;
+    return new;
+end $$;
+create or replace trigger day_is_open before insert on payments.journal
+    for each row execute function payments.day_is_open();

@@ -1,0 +1,71 @@
+"""Every posting there is: which event debits which account and credits which (money.md 2.9), as one versioned table.
+
+Read "debit → credit"; debits increase assets and expenses, credits increase liabilities and income. A posting is never
+edited: a change is a new row with the next version, and the old one stays, because journals name the version they were
+made by. Each row has a worked example in `tests/payments/test_ledger.py`. Pure data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+ACCOUNTS: Mapping[str, str] = {
+    # C clearing (returns to zero), A asset, L liability, I income, E expense
+    "gw_receivable": "C",  # credited at the bank, not yet seen on its statement
+    "unapplied_receipts": "L",  # arrived, and nobody has decided yet what it is for
+    "intent_clearing": "C",  # applied to a charge whose service is not yet delivered
+    "operator_payable": "L",  # earned by services, to be paid out
+    "overpaid_held": "L",  # the payer's: it goes back
+    "cash_in_transit": "A",  # notes in the safe or in a bag, on their way to the bank
+    "cash_over_short": "E",  # what a count found missing (debit) or too much (credit)
+}
+"""The accounts that every operator has from its first day, with their kind. Each shift adds a drawer of its own."""
+
+DRAWER = "cash_drawer:{shift}"
+"""An asset that authorises: it has a guarded balance row and can never hold less than nothing."""
+
+Template = Literal[
+    "receipt.seen",
+    "receipt.applied",
+    "receipt.held",
+    "charge.released",
+    "service.delivered",
+    "cash.sold",
+    "proxy.transferred",
+    "shift.opened",
+    "shift.closed",
+    "shift.short",
+    "shift.over",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One row: the event, its version, "debit → credit", and what happened. {drawer} is the drawer of the shift
+    concerned, or cash_in_transit once that shift is closed."""
+
+    template: Template
+    version: int
+    debit: str
+    credit: str
+    event: str
+
+
+POSTINGS = (
+    Posting("receipt.seen", 1, "gw_receivable", "unapplied_receipts", "the bank tells of a credit"),
+    Posting("receipt.applied", 1, "unapplied_receipts", "intent_clearing", "a receipt pays (a part of) a charge"),
+    Posting("receipt.held", 1, "unapplied_receipts", "overpaid_held", "a receipt, or its rest, must go back"),
+    Posting("charge.released", 1, "intent_clearing", "overpaid_held", "a part payment of what is not supplied"),
+    Posting("service.delivered", 1, "intent_clearing", "operator_payable", "a ticket issued, a stay paid"),
+    Posting("cash.sold", 1, "{drawer}", "intent_clearing", "notes taken for a charge"),
+    Posting("proxy.transferred", 1, "unapplied_receipts", "{drawer}", "an attendant's transfer buys his guest's notes"),
+    Posting("shift.opened", 1, "{drawer}", "cash_in_transit", "notes for change, handed over"),
+    Posting("shift.closed", 1, "cash_in_transit", "{drawer}", "the drawer's notes, counted into the safe"),
+    Posting("shift.short", 1, "cash_over_short", "{drawer}", "less in the drawer than was expected"),
+    Posting("shift.over", 1, "{drawer}", "cash_over_short", "more in the drawer than was expected"),
+)
+
+CURRENT: Mapping[str, Posting] = {row.template: row for row in sorted(POSTINGS, key=lambda row: row.version)}
+"""By event, the posting that is made today: the one with the highest version."""
