@@ -164,7 +164,7 @@ def _worker(_: list[str]) -> int:
 async def _work(settings: Settings) -> None:
     """The worker of all services: what is due, and what is asked of the bank again and again."""
     from foundation import worker
-    from payments import application, cashless_share, notice
+    from payments import application, cashless_share, notice, payment
     from payments.finance import proof
     from payments.gateway.bank import Bank
 
@@ -182,6 +182,9 @@ async def _work(settings: Settings) -> None:
         async def prove() -> None:
             await proof.ask_for_the_oldest(here.database)
 
+        async def give_up() -> None:
+            await payment.lapse(here.database)
+
         listener = asyncio.create_task(_pass_on(here, woken))
         try:
             await worker.work(
@@ -195,6 +198,7 @@ async def _work(settings: Settings) -> None:
                     worker.Periodic("polling the bank", settings.poll_seconds, poll),
                     worker.Periodic("charges that ran out", 20, run_out),
                     worker.Periodic("proofs of the books", 60, prove),
+                    worker.Periodic("part payments whose rest never came", 20, give_up),
                 ),
                 woken,
                 stop,

@@ -43,3 +43,9 @@ async def whose(database: Database, kind: Kind, key: str) -> UUID | None:
         "select operator_id from foundation.directory where kind = $1 and key = $2", kind, key
     )
     return found
+
+
+async def operators(database: Database) -> list[UUID]:
+    """Every operator there is, for what the worker does for each."""
+    rows = await database.pool.fetch("select operator_id from foundation.directory where kind = 'operator'")
+    return [row["operator_id"] for row in rows]

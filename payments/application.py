@@ -11,11 +11,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from foundation import audit
 from foundation.database import Tx
 from foundation.errors import Refusal
-from payments import cash, ledger
+from payments import cash, held, ledger
+from payments.charge_states import STEPS, Step, applied_vnd, receipt_event
 from payments.ledger import Source
-from payments.payment import ChargeView, State, close_unsupplied, find, remember, settle
+from payments.payment import ChargeView, end_unpaid, find, part_paid, settle
 
 APPLY = "payments.apply"
 
@@ -38,29 +40,40 @@ async def apply_receipt(tx: Tx, receipt_id: UUID, *, now: datetime) -> str | Non
         receipt_id,
     )
     owed = await _meant(tx, receipt["references_found"])
+    charge_id, amount_vnd, late = None, 0, False
     if isinstance(owed, cash.ProxyTransfer):
-        outcome, charge_id, applied_vnd = "proxy", None, await cash.receive_proxy(tx, owed, receipt, now=now)
-        if applied_vnd < receipt["amount_vnd"]:
-            await _hold_rest(tx, receipt, "overpaid", receipt["amount_vnd"] - applied_vnd, None, now)
+        outcome, amount_vnd = "proxy", await cash.receive_proxy(tx, owed, receipt, now=now)
     elif isinstance(owed, str):
         # Nobody is named, so it stays among the unapplied receipts until finance finds out.
-        await _hold(tx, receipt_id, owed, receipt["amount_vnd"], None, now)
-        outcome, charge_id, applied_vnd = owed, None, 0
+        outcome = owed
     else:
-        charge_id = owed.id
-        outcome, applied_vnd = await _apply_to(tx, receipt, owed, now)
-        if applied_vnd < receipt["amount_vnd"]:
-            await _hold_rest(tx, receipt, outcome, receipt["amount_vnd"] - applied_vnd, owed.id, now)
+        charge_id, late = owed.id, receipt["paid_at"] > owed.holds_until
+        outcome, amount_vnd = await _apply_to(tx, receipt, owed, now)
         tx.wake(owed.channel)
+    held_vnd = receipt["amount_vnd"] - amount_vnd
+    if held_vnd:
+        reason = "overpaid" if outcome == "proxy" else outcome
+        await held.hold(tx, receipt_id, reason, held_vnd, charge_id=charge_id, now=now)
+        if reason not in held.UNDECIDED:
+            # What was not applied is the payer's: it waits for its refund on an account of its own.
+            await ledger.post(
+                tx,
+                "receipt.held",
+                source=Source("receipt", str(receipt_id), "held"),
+                amount_vnd=held_vnd,
+                effective_at=receipt["paid_at"],
+                flow=receipt_id,
+            )
     await tx.execute(
-        "insert into payments.receipt_outcome (operator_id, receipt_id, outcome, charge_id, applied_vnd, held_vnd, at)"
-        " values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into payments.receipt_outcome (operator_id, receipt_id, outcome, charge_id, applied_vnd, held_vnd, late,"
+        " at) values ($1, $2, $3, $4, $5, $6, $7, $8)",
         tx.operator_id,
         receipt_id,
         outcome,
         charge_id,
-        applied_vnd,
-        receipt["amount_vnd"] - applied_vnd,
+        amount_vnd,
+        held_vnd,
+        late,
         now,
     )
     await tx.execute(
@@ -72,42 +85,71 @@ async def apply_receipt(tx: Tx, receipt_id: UUID, *, now: datetime) -> str | Non
     return outcome
 
 
-def decide(state: State, remaining_vnd: int, received_vnd: int) -> tuple[str, int]:
-    """What a receipt does to a charge (money.md 4.5): (outcome, amount applied). Pure; tolerance is zero."""
-    if state in ("paid", "refused"):
-        return ("duplicate" if state == "paid" else "refused"), 0
-    if received_vnd < remaining_vnd:
-        return "partly", received_vnd
-    return ("applied" if received_vnd == remaining_vnd else "overpaid"), remaining_vnd
+class NothingOwed(Refusal):
+    """That payment asks for nothing any more."""
+
+
+class OnlyAPart(Refusal):
+    """This would not cover that payment: {remaining_vnd} đồng are still asked for."""
+
+
+async def assign(
+    tx: Tx, receipt_id: UUID, *, reference: str, staff_id: UUID, reason: str, now: datetime
+) -> tuple[str, int]:
+    """A person says what held money was for: it pays the rest of that charge as if its text had named it.
+
+    Returns what it was then, and how much was applied; what is more stays in the queue. Raises NothingHeld,
+    NoSuchCharge, NothingOwed, OnlyAPart, ReasonMissing, and what the services refuse; then nothing has changed.
+    """
+    if not reason.strip():
+        raise held.ReasonMissing()
+    money = await held.find(tx, receipt_id)
+    owed = await find(tx, reference=reference.strip().upper(), lock=True)
+    step = STEPS[owed.state, receipt_event(owed.remaining_vnd, money.left_vnd)]
+    assert isinstance(step, Step) and step.outcome  # every receipt is something
+    amount_vnd = applied_vnd(step, owed.remaining_vnd, money.left_vnd)
+    if not amount_vnd:
+        raise NothingOwed()
+    if step.state != "paid":
+        raise OnlyAPart(remaining_vnd=owed.remaining_vnd)
+    source = await held.use(tx, money, amount_vnd, charge_id=owed.id, staff_id=staff_id, reason=reason.strip(), now=now)
+    await settle(tx, owed, means="QR_TRANSFER", channel="GATEWAY", paid_at=money.paid_at, now=now, via=source)
+    await audit.note(
+        tx,
+        staff_id,
+        "held.applied",
+        money.subject,
+        reason=reason.strip(),
+        before={"reason": money.reason, "left_vnd": money.left_vnd},
+        after={"charge": owed.reference, "applied_vnd": amount_vnd, "left_vnd": money.left_vnd - amount_vnd},
+        now=now,
+    )
+    return step.outcome, amount_vnd
 
 
 async def _apply_to(tx: Tx, receipt: Any, owed: ChargeView, now: datetime) -> tuple[str, int]:
+    """Does what the table of `charge_states` says of this charge and this receipt: (outcome, amount applied)."""
     id, paid_at = receipt["id"], receipt["paid_at"]
-    outcome, applied_vnd = decide(owed.state, owed.remaining_vnd, receipt["amount_vnd"])
-    if applied_vnd == 0:
-        return outcome, 0
+    step = STEPS[owed.state, receipt_event(owed.remaining_vnd, receipt["amount_vnd"])]
+    assert isinstance(step, Step) and step.outcome  # every receipt is something
+    amount_vnd = applied_vnd(step, owed.remaining_vnd, receipt["amount_vnd"])
+    if not amount_vnd:
+        return step.outcome, 0
     source = Source("receipt", str(id), "applied")
     try:
         async with tx.savepoint():
             await ledger.post(
-                tx, "receipt.applied", source=source, amount_vnd=applied_vnd, effective_at=paid_at, flow=owed.id
+                tx, "receipt.applied", source=source, amount_vnd=amount_vnd, effective_at=paid_at, flow=owed.id
             )
-            if outcome == "partly":
-                await tx.execute(
-                    "update payments.charge set state = 'partial', received_vnd = received_vnd + $3"
-                    " where operator_id = $1 and id = $2",
-                    tx.operator_id,
-                    owed.id,
-                    applied_vnd,
-                )
-                await remember(tx, owed.id, "partial", "receipt", id, now)
+            if step.state == "partial":
+                await part_paid(tx, owed, amount_vnd, receipt_id=id, now=now)
             else:
                 await settle(tx, owed, means="QR_TRANSFER", channel="GATEWAY", paid_at=paid_at, now=now, via=source)
     except Refusal:
         # The service cannot give it any more: this money, and what came before for it, waits for its refund.
-        await close_unsupplied(tx, owed, cause="receipt", receipt_id=id, at=paid_at, now=now)
+        await end_unpaid(tx, owed, "undeliverable", receipt_id=id, at=paid_at, now=now)
         return "refused", 0
-    return outcome, applied_vnd
+    return step.outcome, amount_vnd
 
 
 async def _meant(tx: Tx, references_found: list[str]) -> ChargeView | cash.ProxyTransfer | str:
@@ -119,33 +161,12 @@ async def _meant(tx: Tx, references_found: list[str]) -> ChargeView | cash.Proxy
     )
     transfers = await cash.proxy_transfers(tx, references_found, lock=True)
     if not charges and not transfers:
-        return "unknown_reference"
+        elsewhere = await tx.value(
+            "select true from foundation.directory where kind = 'reference' and key = any($1) and operator_id <> $2",
+            references_found,
+            tx.operator_id,
+        )
+        return "wrong_account" if elsewhere else "unknown_reference"
     if len(charges) + len(transfers) > 1:
         return "ambiguous"
     return transfers[0] if transfers else await find(tx, reference=charges[0]["reference"], lock=True)
-
-
-async def _hold_rest(tx: Tx, receipt: Any, reason: str, held_vnd: int, charge_id: UUID | None, now: datetime) -> None:
-    """What was not applied is the payer's: it waits for its refund on an account of its own."""
-    await ledger.post(
-        tx,
-        "receipt.held",
-        source=Source("receipt", str(receipt["id"]), "held"),
-        amount_vnd=held_vnd,
-        effective_at=receipt["paid_at"],
-        flow=receipt["id"],
-    )
-    await _hold(tx, receipt["id"], reason, held_vnd, charge_id, now)
-
-
-async def _hold(tx: Tx, receipt_id: UUID, reason: str, amount_vnd: int, charge_id: UUID | None, now: datetime) -> None:
-    await tx.execute(
-        "insert into payments.held (operator_id, receipt_id, reason, amount_vnd, charge_id, opened_at)"
-        " values ($1, $2, $3, $4, $5, $6)",
-        tx.operator_id,
-        receipt_id,
-        reason,
-        amount_vnd,
-        charge_id,
-        now,
-    )

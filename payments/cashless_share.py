@@ -17,7 +17,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger
 from sqlmodel import Field, Index, SQLModel, text
 
-from foundation import clock, outbox
+from foundation import clock, directory, outbox
 from foundation.database import Database
 from foundation.errors import Refusal
 from foundation.tables import instant, owner_key
@@ -168,9 +168,8 @@ async def recount(database: Database, claim: outbox.Claim) -> None:
 async def recount_lapsed(database: Database) -> int:
     """Makes due the days in which a pending payment has run out meanwhile; returns how many. Called periodically."""
     due = 0
-    operators = await database.pool.fetch("select operator_id from foundation.directory where kind = 'operator'")
-    for operator in operators:
-        async with database.transaction(operator["operator_id"]) as tx:
+    for operator_id in await directory.operators(database):
+        async with database.transaction(operator_id) as tx:
             for row in await tx.rows(
                 "select service_day from payments.cashless_counted"
                 " where operator_id = $1 and recount_at <= foundation.now()",

@@ -15,23 +15,25 @@ from typing import Literal
 from uuid import UUID
 
 from sqlalchemy import BigInteger
-from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, Index, SQLModel, UniqueConstraint
+from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, Index, SQLModel, UniqueConstraint, text
 
 from foundation import directory, outbox
-from foundation.database import Tx
+from foundation.database import Database, Tx
 from foundation.errors import NotFound, Refusal
 from foundation.money import CHARGE_MAX_VND
 from foundation.tables import instant, keys, new_id, owner_key
 from payments import ledger, reference
+from payments.charge_states import STEPS, Event, NoStep, State, Step
 from payments.gateway import vietqr
 from payments.ledger import Source
 from payments.receipt import collection_account
 
 Means = Literal["CASH", "QR_TRANSFER", "WALLET", "CARD", "ETC_ACCOUNT", "PASS", "FREE"]
 Channel = Literal["GATEWAY", "CASH_DEPOSIT", "ATTENDANT_PROXY"]
-State = Literal["open", "partial", "paid", "refused"]
 ROLLUP = "payments.rollup"
 ROLLUP_AFTER = timedelta(milliseconds=200)  # what happens at once is counted at once
+TOPUP = timedelta(hours=24)
+"""How long after a part payment its rest may come; then what came goes back."""
 _draw = SystemRandom()
 
 
@@ -46,8 +48,10 @@ class Charge(SQLModel, table=True):
         UniqueConstraint(*keys("reference"), name="charge_reference_key"),
         CheckConstraint(f"amount_vnd between 1 and {CHARGE_MAX_VND}", name="amount"),
         CheckConstraint("received_vnd between 0 and amount_vnd", name="received"),
-        CheckConstraint("state in ('open', 'partial', 'paid', 'refused')", name="state"),
+        CheckConstraint("state in ('open', 'partial', 'paid', 'refused', 'lapsed')", name="state"),
         CheckConstraint("(state = 'paid') = (received_vnd = amount_vnd)", name="paid_in_full"),
+        CheckConstraint("(state = 'partial') = (topup_until is not null)", name="topup"),
+        Index("charge_topup_idx", *keys("topup_until"), postgresql_where=text("state = 'partial'")),
         CheckConstraint("return_path like '/%' and return_path not like '//%'", name="return_path"),
         {"schema": "payments"},
     )
@@ -61,6 +65,7 @@ class Charge(SQLModel, table=True):
     return_path: str
     created_at: datetime = instant()
     holds_until: datetime = instant()
+    topup_until: datetime | None = instant(default=None)
     paid_at: datetime | None = instant(default=None)
 
 
@@ -200,6 +205,7 @@ class ChargeView:
     return_path: str
     created_at: datetime
     holds_until: datetime
+    topup_until: datetime | None
     paid_at: datetime | None
 
     @property
@@ -263,7 +269,7 @@ async def charge(
         raise AmountOutOfRange()
     drawn = reference.draw(_draw)
     made = ChargeView(
-        new_id(), drawn, secrets.token_urlsafe(16), amount_vnd, 0, "open", return_path, now, now + holds, None
+        new_id(), drawn, secrets.token_urlsafe(16), amount_vnd, 0, "open", return_path, now, now + holds, None, None
     )
     await tx.execute(
         "insert into payments.charge (operator_id, id, reference, token, amount_vnd, received_vnd, state, return_path,"
@@ -311,8 +317,8 @@ async def note_free(
 async def find(tx: Tx, *, id: UUID | None = None, reference: str | None = None, lock: bool = False) -> ChargeView:
     """A charge of this operator, by id or reference. Raises NoSuchCharge."""
     row = await tx.row(
-        "select id, reference, token, amount_vnd, received_vnd, state, return_path, created_at, holds_until, paid_at"
-        " from payments.charge where operator_id = $1 and (id = $2 or reference = $3)"
+        "select id, reference, token, amount_vnd, received_vnd, state, return_path, created_at, holds_until,"
+        " topup_until, paid_at from payments.charge where operator_id = $1 and (id = $2 or reference = $3)"
         + (" for update" if lock else ""),
         tx.operator_id,
         id,
@@ -362,14 +368,8 @@ async def settle(
         flow=owed.id,
     )
     await touch_statistics(tx, owed.id)
-    await tx.execute(
-        "update payments.charge set state = 'paid', received_vnd = amount_vnd, paid_at = $3"
-        " where operator_id = $1 and id = $2",
-        tx.operator_id,
-        owed.id,
-        paid_at,
-    )
-    await remember(tx, owed.id, "paid", via.type, UUID(via.id) if via.type == "receipt" else None, now)
+    receipt_id = UUID(via.id) if via.type == "receipt" else None
+    await _move(tx, owed, "paid", owed.amount_vnd, cause=via.type, receipt_id=receipt_id, now=now, paid_at=paid_at)
     # Last, because an act takes rows that others wait for.
     for line in lines:
         await _acts[line["purpose"]](
@@ -381,10 +381,25 @@ async def settle(
     tx.wake(owed.channel)
 
 
-async def close_unsupplied(
-    tx: Tx, owed: ChargeView, *, cause: str, receipt_id: UUID | None, at: datetime, now: datetime
-) -> None:
-    """The charge will not be supplied: what was received for it waits for its refund, and nothing more is asked."""
+async def part_paid(tx: Tx, owed: ChargeView, received_vnd: int, *, receipt_id: UUID, now: datetime) -> None:
+    """Some of it came: the rest is asked for until its window is over."""
+    total_vnd = owed.received_vnd + received_vnd
+    await _move(
+        tx, owed, "partial", total_vnd, cause="receipt", receipt_id=receipt_id, now=now, topup_until=now + TOPUP
+    )
+    tx.wake(owed.channel)
+
+
+async def end_unpaid(
+    tx: Tx, owed: ChargeView, event: Event, *, receipt_id: UUID | None = None, at: datetime, now: datetime
+) -> Step | NoStep:
+    """The charge ends without being paid: what was received for it waits for its refund, and nothing more is asked.
+
+    Returns what the table says of it; nothing happens where that is NoStep.
+    """
+    step = STEPS[owed.state, event]
+    if isinstance(step, NoStep):
+        return step
     if owed.received_vnd:
         await ledger.post(
             tx,
@@ -396,27 +411,68 @@ async def close_unsupplied(
         )
         await tx.execute(
             "insert into payments.held (operator_id, receipt_id, reason, amount_vnd, charge_id, opened_at)"
-            " select operator_id, receipt_id, 'refused', applied_vnd, charge_id, $3 from payments.receipt_outcome"
+            " select operator_id, receipt_id, $4, applied_vnd, charge_id, $3 from payments.receipt_outcome"
             " where operator_id = $1 and charge_id = $2 and applied_vnd > 0",
             tx.operator_id,
             owed.id,
             now,
+            step.state,
         )
-    await tx.execute(
-        "update payments.charge set state = 'refused', received_vnd = 0 where operator_id = $1 and id = $2",
-        tx.operator_id,
-        owed.id,
-    )
-    await remember(tx, owed.id, "refused", cause, receipt_id, now)
+    await _move(tx, owed, step.state, 0, cause=event, receipt_id=receipt_id, now=now)
     await touch_statistics(tx, owed.id)
     tx.wake(owed.channel)
+    return step
 
 
 async def release(tx: Tx, charge_id: UUID, *, now: datetime) -> None:
     """What a charge asks for was supplied another way: it asks no longer, and a part payment goes back to its payer."""
-    owed = await find(tx, id=charge_id, lock=True)
-    if owed.state in ("open", "partial"):
-        await close_unsupplied(tx, owed, cause="supplied_otherwise", receipt_id=None, at=now, now=now)
+    await end_unpaid(tx, await find(tx, id=charge_id, lock=True), "supplied_otherwise", at=now, now=now)
+
+
+async def lapse(database: Database) -> int:
+    """Ends the part payments whose rest did not come in time; returns how many. Called periodically by the worker."""
+    lapsed = 0
+    for operator_id in await directory.operators(database):
+        async with database.transaction(operator_id) as tx:
+            now: datetime = await tx.value("select foundation.now()")
+            for row in await tx.rows(
+                "select id from payments.charge where operator_id = $1 and state = 'partial' and topup_until <= $2"
+                " order by topup_until limit 100 for update skip locked",
+                operator_id,
+                now,
+            ):
+                await end_unpaid(tx, await find(tx, id=row["id"], lock=True), "window_over", at=now, now=now)
+                lapsed += 1
+    return lapsed
+
+
+async def _move(
+    tx: Tx,
+    owed: ChargeView,
+    state: State,
+    received_vnd: int,
+    *,
+    cause: str,
+    receipt_id: UUID | None,
+    now: datetime,
+    paid_at: datetime | None = None,
+    topup_until: datetime | None = None,
+) -> None:
+    """One step of a charge: from the state that was read, or not at all, with its row of history."""
+    status = await tx.execute(
+        "update payments.charge set state = $4, received_vnd = $5, paid_at = $6, topup_until = $7"
+        " where operator_id = $1 and id = $2 and state = $3",
+        tx.operator_id,
+        owed.id,
+        owed.state,
+        state,
+        received_vnd,
+        paid_at,
+        topup_until,
+    )
+    if status != "UPDATE 1":
+        raise RuntimeError(f"charge {owed.reference} was read as {owed.state} and is something else")
+    await remember(tx, owed.id, state, cause, receipt_id, now)
 
 
 async def remember(tx: Tx, charge_id: UUID, state: str, cause: str, receipt_id: UUID | None, now: datetime) -> None:

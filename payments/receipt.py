@@ -12,7 +12,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import ARRAY, BigInteger, Text
-from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, Index, SQLModel, UniqueConstraint, text
+from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel, UniqueConstraint
 
 from foundation import outbox
 from foundation.database import Database, Tx
@@ -20,8 +20,6 @@ from foundation.errors import NotFound, Refusal
 from foundation.seal import Sealer
 from foundation.tables import instant, keys, new_id, octets, owner_key, recorded
 from payments import reference
-
-Outcome = Literal["applied", "partly", "overpaid", "duplicate", "unknown_reference", "ambiguous", "refused", "proxy"]
 
 
 class CollectionAccount(SQLModel, table=True):
@@ -53,7 +51,10 @@ class Notice(SQLModel, table=True):
 
 
 class Receipt(SQLModel, table=True):
-    """One credit. `references_found` are our own references read in its text; the text itself is sealed."""
+    """One credit. `references_found` are our own references read in its text; the text itself is sealed.
+
+    `references_like`: what a text without a reference may have meant, for a person to choose from.
+    """
 
     __tablename__ = "receipt"
     __table_args__ = (
@@ -69,6 +70,7 @@ class Receipt(SQLModel, table=True):
     amount_vnd: int = Field(sa_type=BigInteger)
     paid_at: datetime = instant()
     references_found: list[str] = Field(sa_type=ARRAY(Text))
+    references_like: list[str] = Field(sa_type=ARRAY(Text), sa_column_kwargs={"server_default": "{}"})
     text_sealed: bytes = octets()
     payer_sealed: bytes = octets()
     source: str
@@ -76,7 +78,10 @@ class Receipt(SQLModel, table=True):
 
 
 class ReceiptOutcome(SQLModel, table=True):
-    """What became of a receipt, once: how much was applied to which charge, how much is held for the payer."""
+    """What became of a receipt, once: how much was applied to which charge, how much is held for the payer.
+
+    `late`: by the bank's time it was paid after the shown amount had stopped to hold.
+    """
 
     __tablename__ = "receipt_outcome"
     __table_args__ = (
@@ -92,28 +97,8 @@ class ReceiptOutcome(SQLModel, table=True):
     charge_id: UUID | None = None
     applied_vnd: int = Field(sa_type=BigInteger)
     held_vnd: int = Field(sa_type=BigInteger)
+    late: bool = Field(default=False, sa_column_kwargs={"server_default": "false"})
     at: datetime = instant()
-
-
-class Held(SQLModel, table=True):
-    """Money that waits for a person: what it is, since when. Finance sees the open ones by age."""
-
-    __tablename__ = "held"
-    __table_args__ = (
-        ForeignKeyConstraint(
-            keys("receipt_id"), ["payments.receipt.operator_id", "payments.receipt.id"], name="held_receipt_fkey"
-        ),
-        CheckConstraint("amount_vnd > 0", name="amount"),
-        Index("held_open_idx", *keys("opened_at"), postgresql_where=text("closed_at is null")),
-        {"schema": "payments"},
-    )
-    operator_id: UUID = owner_key()
-    receipt_id: UUID = Field(primary_key=True)
-    reason: str
-    amount_vnd: int = Field(sa_type=BigInteger)
-    charge_id: UUID | None = None
-    opened_at: datetime = instant()
-    closed_at: datetime | None = instant(default=None)
 
 
 class AccountUnknown(NotFound):
@@ -155,8 +140,9 @@ async def receive(
     if not bank_ref:
         raise BankRefMissing()
     month = await sealer.ready(now)
+    found = reference.find(credit.text)
     row = await database.hot(
-        "select * from payments.receive($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        "select * from payments.receive($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         operator_id,
         new_id(),
         new_id(),
@@ -164,7 +150,8 @@ async def receive(
         bank_ref,
         credit.amount_vnd,
         credit.paid_at,
-        reference.find(credit.text),
+        found,
+        [] if found else reference.mend(credit.text),
         sealer.seal(credit.text, month=month, context="receipt.text"),
         sealer.seal(credit.payer, month=month, context="receipt.payer"),
         source,

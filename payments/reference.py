@@ -21,6 +21,8 @@ LONGEST_TEXT = 1000
 
 _RANDOM_SYMBOLS = 8
 _CHECK_SYMBOLS: Literal[2] = 2
+_MENDED_MAX = 5
+_LOOKS_LIKE = re.compile(f"(?=({PREFIX}[0-9A-Z]{{{LENGTH - len(PREFIX)}}}))")
 # Looks ahead, so that a candidate that fails does not hide one that begins inside it.
 _CANDIDATE = re.compile(f"(?=({PREFIX}[{ALPHABET}]{{{LENGTH - len(PREFIX)}}}))")
 
@@ -46,6 +48,23 @@ def find(text: str) -> list[str]:
     """
     candidates = (match[1] for match in _CANDIDATE.finditer(_bare(text[:LONGEST_TEXT])))
     return list(dict.fromkeys(candidate for candidate in candidates if is_reference(candidate)))
+
+
+def mend(text: str) -> list[str]:
+    """References that a text may have meant: those that differ in one character from something that looks like one.
+
+    For a person to choose from, never to be applied: one slip of a payer's finger, or a look-alike that a bank's screen
+    made of it (0 for Q, 1 for 7). Two references differ in at least three places, so a slip has one origin at most.
+    """
+    likes = (match[1] for match in _LOOKS_LIKE.finditer(_bare(text[:LONGEST_TEXT])))
+    meant = [
+        candidate
+        for like in likes
+        for place in range(len(PREFIX), LENGTH)
+        for symbol in ALPHABET
+        if is_reference(candidate := like[:place] + symbol + like[place + 1 :]) and candidate != like
+    ]
+    return list(dict.fromkeys(meant))[:_MENDED_MAX]
 
 
 def _stands_alone(reference: str) -> bool:

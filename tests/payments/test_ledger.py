@@ -22,6 +22,7 @@ from foundation.database import Database
 from foundation.errors import NotFound, Refusal
 from foundation.settings import Settings
 from payments import books, day_close, ledger
+from payments.application import assign
 from payments.ledger import (
     NotEnoughThere,
     PostedOtherwise,
@@ -60,6 +61,16 @@ async def a_payment_too_much(trade: Trade) -> None:
     await trade.transfers((await trade.owes(trade.line(70_000))).reference, 100_000)
 
 
+async def a_payment_meant_for_another(trade: Trade) -> None:
+    first, second = await trade.owes(trade.line(70_000)), await trade.owes(trade.line(30_000))
+    await trade.transfers(first.reference, 100_000)
+    await trade.clerk()
+    async with trade.database.transaction(trade.operator_id) as tx:
+        receipt_id = await tx.value("select receipt_id from payments.held")
+        clerk_id = await tx.value("select id from foundation.staff where login = 'sổ'")
+        await assign(tx, receipt_id, reference=second.reference, staff_id=clerk_id, reason="hỏi khách", now=trade.now)
+
+
 async def a_part_payment_of_what_is_sold_out(trade: Trade) -> None:
     gone = await trade.owes(trade.line(35_000, reference=SOLD_OUT))
     await trade.transfers(gone.reference, 15_000)
@@ -92,6 +103,7 @@ EXAMPLES: dict[str, Example] = {
     "receipt.seen": (a_receipt, "gw_receivable", "unapplied_receipts", 20_000),
     "receipt.applied": (a_full_payment, "unapplied_receipts", "intent_clearing", 70_000),
     "receipt.held": (a_payment_too_much, "unapplied_receipts", "overpaid_held", 30_000),
+    "held.applied": (a_payment_meant_for_another, "overpaid_held", "intent_clearing", 30_000),
     "charge.released": (a_part_payment_of_what_is_sold_out, "intent_clearing", "overpaid_held", 15_000),
     "service.delivered": (a_full_payment, "intent_clearing", "operator_payable", 70_000),
     "cash.sold": (a_sale_for_notes, "{drawer}", "intent_clearing", 5_000),

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.check_symbols import ALPHABET
-from payments.reference import LENGTH, PREFIX, draw, find, is_reference
+from payments.reference import LENGTH, PREFIX, draw, find, is_reference, mend
 
 EVERY_SYMBOL = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -134,6 +134,24 @@ def test_look_alikes_are_never_guessed(reference: str) -> None:
         assert find(reference.replace(symbol, look_alike)) == ([] if symbol in reference else [reference])
     for symbol, other in [("2", "²"), ("2", "②"), ("2", "\uff12"), ("M", "\uff2d"), ("C", "С")]:
         assert find(reference.replace(symbol, other)) == ([] if symbol in reference else [reference])
+
+
+@given(references, st.integers(2, LENGTH - 1), st.sampled_from("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+def test_one_wrong_character_is_mended_to_what_was_meant_and_only_for_a_person(
+    reference: str, place: int, wrong: str
+) -> None:
+    slipped = reference[:place] + wrong + reference[place + 1 :]
+    if wrong == reference[place]:
+        assert reference not in mend(slipped)
+        return
+    assert find(slipped) == []
+    assert reference in mend(f"CK {slipped.lower()} GD 123")
+    assert all(is_reference(meant) for meant in mend(slipped))
+
+
+def test_a_text_that_looks_like_nothing_is_mended_to_nothing() -> None:
+    for text in ("", "cam on", "MC", "NGUYEN VAN A chuyen tien", "x" * 5_000_000):
+        assert mend(text) == []
 
 
 def test_a_lost_symbol_hardly_ever_leads_to_another_reference() -> None:

@@ -1,0 +1,231 @@
+"""Money that waits for a person: what it is, since when, who looks after it, and what became of it.
+
+A receipt that nobody knows the purpose of, or that came twice, too late or as too much, is its payer's. It waits in a
+queue with its amount, its age and its owner, until it is used: applied to what it was meant for, or sent back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import BigInteger
+from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, Index, SQLModel, text
+
+from foundation import audit
+from foundation.database import Tx
+from foundation.errors import NotFound, Refusal
+from foundation.tables import instant, keys, owner_key
+from payments import ledger
+from payments.ledger import Source
+
+Reason = Literal["overpaid", "duplicate", "refused", "lapsed", "unknown_reference", "ambiguous", "wrong_account"]
+UNDECIDED: frozenset[Reason] = frozenset({"unknown_reference", "ambiguous", "wrong_account"})
+"""Nobody knows yet what it was for: it still stands among the unapplied receipts. The rest is known to be the payer's."""
+
+
+class Held(SQLModel, table=True):
+    """What is left over of a receipt. `owner_id`: who of the staff looks after it. Closed when all of it is used."""
+
+    __tablename__ = "held"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            keys("receipt_id"), ["payments.receipt.operator_id", "payments.receipt.id"], name="held_receipt_fkey"
+        ),
+        ForeignKeyConstraint(
+            keys("owner_id"), ["foundation.staff.operator_id", "foundation.staff.id"], name="held_owner_fkey"
+        ),
+        CheckConstraint("amount_vnd > 0", name="amount"),
+        CheckConstraint("used_vnd between 0 and amount_vnd", name="used"),
+        CheckConstraint("(closed_at is null) = (used_vnd < amount_vnd)", name="closed"),
+        Index("held_open_idx", *keys("opened_at"), postgresql_where=text("closed_at is null")),
+        Index("held_charge_idx", *keys("charge_id")),
+        {"schema": "payments"},
+    )
+    operator_id: UUID = owner_key()
+    receipt_id: UUID = Field(primary_key=True)
+    reason: str
+    amount_vnd: int = Field(sa_type=BigInteger)
+    used_vnd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    charge_id: UUID | None = None
+    opened_at: datetime = instant()
+    closed_at: datetime | None = instant(default=None)
+    owner_id: UUID | None = None
+
+
+class HeldUse(SQLModel, table=True):
+    """One use of held money by a person: applied to a charge, with his reason."""
+
+    __tablename__ = "held_use"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            keys("receipt_id"), ["payments.held.operator_id", "payments.held.receipt_id"], name="held_use_held_fkey"
+        ),
+        ForeignKeyConstraint(
+            keys("charge_id"), ["payments.charge.operator_id", "payments.charge.id"], name="held_use_charge_fkey"
+        ),
+        ForeignKeyConstraint(
+            keys("staff_id"), ["foundation.staff.operator_id", "foundation.staff.id"], name="held_use_staff_fkey"
+        ),
+        CheckConstraint("amount_vnd > 0 and number > 0", name="amount"),
+        CheckConstraint("kind = 'applied'", name="kind"),
+        {"schema": "payments", "comment": "insert-only: what was decided"},
+    )
+    operator_id: UUID = owner_key()
+    receipt_id: UUID = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    kind: str
+    amount_vnd: int = Field(sa_type=BigInteger)
+    charge_id: UUID
+    staff_id: UUID
+    reason: str
+    at: datetime = instant()
+
+
+class NothingHeld(NotFound):
+    """Nothing of that receipt waits for anybody any more."""
+
+
+class ReasonMissing(Refusal):
+    """Please say why, in a few words."""
+
+    status = 422
+
+
+@dataclass(frozen=True, slots=True)
+class HeldView:
+    """Money that waits: what is left of it, and why it waits."""
+
+    receipt_id: UUID
+    reason: Reason
+    left_vnd: int
+    charge_id: UUID | None
+    owner_id: UUID | None
+    paid_at: datetime
+
+    @property
+    def subject(self) -> str:
+        """What the audit trail calls it."""
+        return f"receipt {self.receipt_id}"
+
+
+async def hold(
+    tx: Tx, receipt_id: UUID, reason: str, amount_vnd: int, *, charge_id: UUID | None, now: datetime
+) -> None:
+    """Puts what is left over of a receipt into the queue."""
+    await tx.execute(
+        "insert into payments.held (operator_id, receipt_id, reason, amount_vnd, charge_id, opened_at)"
+        " values ($1, $2, $3, $4, $5, $6)",
+        tx.operator_id,
+        receipt_id,
+        reason,
+        amount_vnd,
+        charge_id,
+        now,
+    )
+
+
+async def find(tx: Tx, receipt_id: UUID) -> HeldView:
+    """What waits of a receipt, locked. Raises NothingHeld."""
+    row = await tx.row(
+        "select h.receipt_id, h.reason, h.amount_vnd - h.used_vnd as left_vnd, h.charge_id, h.owner_id, r.paid_at"
+        " from payments.held h join payments.receipt r on r.operator_id = h.operator_id and r.id = h.receipt_id"
+        " where h.operator_id = $1 and h.receipt_id = $2 and h.closed_at is null for update of h",
+        tx.operator_id,
+        receipt_id,
+    )
+    if row is None:
+        raise NothingHeld()
+    return HeldView(**row)
+
+
+async def take(tx: Tx, receipt_id: UUID, *, staff_id: UUID, owner_id: UUID | None, now: datetime) -> None:
+    """Says who looks after it from now on (himself or nobody); also over somebody else's name, which is traced."""
+    held = await find(tx, receipt_id)
+    await tx.execute(
+        "update payments.held set owner_id = $3 where operator_id = $1 and receipt_id = $2",
+        tx.operator_id,
+        receipt_id,
+        owner_id,
+    )
+    await audit.note(
+        tx,
+        staff_id,
+        "held.taken" if owner_id else "held.left",
+        held.subject,
+        before={"owner": held.owner_id},
+        after={"owner": owner_id},
+        now=now,
+    )
+
+
+async def use(
+    tx: Tx, held: HeldView, amount_vnd: int, *, charge_id: UUID, staff_id: UUID, reason: str, now: datetime
+) -> Source:
+    """Takes an amount out of the queue for a charge, with its posting. Returns the posting's source."""
+    number: int = await tx.value(
+        "insert into payments.held_use (operator_id, receipt_id, number, kind, amount_vnd, charge_id, staff_id, reason,"
+        " at) select $1, $2, count(*) + 1, 'applied', $3, $4, $5, $6, $7 from payments.held_use"
+        " where operator_id = $1 and receipt_id = $2 returning number",
+        tx.operator_id,
+        held.receipt_id,
+        amount_vnd,
+        charge_id,
+        staff_id,
+        reason,
+        now,
+    )
+    await tx.execute(
+        "update payments.held set used_vnd = used_vnd + $3,"
+        " closed_at = case when used_vnd + $3 = amount_vnd then $4::timestamptz end"
+        " where operator_id = $1 and receipt_id = $2",
+        tx.operator_id,
+        held.receipt_id,
+        amount_vnd,
+        now,
+    )
+    source = Source("held", f"{held.receipt_id}/{number}", "applied")
+    await ledger.post(
+        tx,
+        "receipt.applied" if held.reason in UNDECIDED else "held.applied",
+        source=source,
+        amount_vnd=amount_vnd,
+        effective_at=held.paid_at,
+        flow=charge_id,
+    )
+    return source
+
+
+async def of_charge(tx: Tx, charge_id: UUID) -> int:
+    """How much of what was paid for a charge waits to go back to its payer (VND)."""
+    left_vnd: int = await tx.value(
+        "select coalesce(sum(amount_vnd - used_vnd), 0)::bigint from payments.held"
+        " where operator_id = $1 and charge_id = $2",
+        tx.operator_id,
+        charge_id,
+    )
+    return left_vnd
+
+
+async def may_have_meant(tx: Tx, receipt_id: UUID, *, most: int = 5) -> list[Any]:
+    """Charges that a receipt may have been for: its text differs in one character, or amount and time fit.
+
+    Rows of reference, amount_vnd, remaining_vnd, state, created_at, nearly (one character apart). Suggestions only.
+    """
+    return await tx.rows(
+        "with wanted as (select r.*, h.amount_vnd - h.used_vnd as left_vnd from payments.receipt r"
+        "   join payments.held h on h.operator_id = r.operator_id and h.receipt_id = r.id"
+        "   where r.operator_id = $1 and r.id = $2)"
+        " select c.reference, c.amount_vnd, c.amount_vnd - c.received_vnd as remaining_vnd, c.state, c.created_at,"
+        " c.reference = any(w.references_like || w.references_found) as nearly"
+        " from wanted w join payments.charge c on c.operator_id = w.operator_id and c.state in ('open', 'partial')"
+        " where c.reference = any(w.references_like || w.references_found)"
+        "    or (c.created_at between w.paid_at - interval '1 day' and w.paid_at"
+        "        and c.amount_vnd - c.received_vnd = w.left_vnd)"
+        " order by nearly desc, c.created_at desc limit $3",
+        tx.operator_id,
+        receipt_id,
+        most,
+    )

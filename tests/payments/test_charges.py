@@ -1,0 +1,287 @@
+"""What may become of a charge: the whole table, and each row of money.md 4.5 through what people would see of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from itertools import product
+from uuid import UUID
+
+import asyncpg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trade import SOLD_OUT, SoldOut, Trade
+
+from foundation.database import Database
+from foundation.settings import Settings
+from payments import ChargeView, application, books, held, payment
+from payments.charge_states import ENDS, EVENTS, STATES, STEPS, NoStep, Step, applied_vnd, receipt_event
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    opened = await Database.open(settings.url("database_app_url"), size=8)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def trade(settings: Settings, database: Database) -> Trade:
+    return await Trade.at(settings, database)
+
+
+# The table
+
+RECEIPTS = ("less", "exact", "more")
+
+
+def test_every_state_meets_every_event() -> None:
+    assert set(STEPS) == set(product(STATES, EVENTS))
+
+
+@pytest.mark.parametrize(("state", "event"), list(STEPS))
+def test_each_cell_of_the_table_makes_sense(state: str, event: str) -> None:
+    step = STEPS[state, event]  # type: ignore[index]
+    if isinstance(step, NoStep):
+        assert event not in RECEIPTS, "a receipt is always something"
+        assert step.why
+        return
+    if state in ENDS:
+        assert step.state == state, "an end is never left"
+        assert step.apply == "nothing" and not step.gives_back
+    assert (step.outcome is not None) == (event in RECEIPTS or event == "undeliverable")
+    assert step.gives_back == (step.state in ("refused", "lapsed") and state not in ENDS)
+    assert (step.apply == "all") == (step.outcome in ("partly", "applied"))
+    assert (step.state == "paid") == (step.outcome in ("applied", "overpaid", "duplicate"))
+
+
+@given(st.sampled_from(STATES), st.integers(1, 499_999_999), st.integers(1, 499_999_999))
+def test_what_is_applied_and_what_is_kept_are_together_what_arrived(
+    state: str, remaining_vnd: int, received_vnd: int
+) -> None:
+    step = STEPS[state, receipt_event(remaining_vnd, received_vnd)]  # type: ignore[index]
+    assert isinstance(step, Step)
+    applied = applied_vnd(step, remaining_vnd, received_vnd)
+    assert 0 <= applied <= min(remaining_vnd, received_vnd)
+    assert (applied == remaining_vnd) == (step.outcome in ("applied", "overpaid"))
+    assert state not in ENDS or applied == 0
+
+
+# The same table, walked on a real database: how each state comes about, and what each event then does
+
+
+async def in_state(trade: Trade, state: str) -> ChargeView:
+    owed = await trade.owes(trade.line(70_000, reference=SOLD_OUT if state == "refused" else "thing"))
+    match state:
+        case "partial":
+            assert await trade.transfers(owed.reference, 20_000) == "partly"
+        case "paid":
+            assert await trade.transfers(owed.reference, 70_000) == "applied"
+        case "refused":
+            assert await trade.transfers(owed.reference, 70_000) == "refused"
+        case "lapsed":
+            assert await trade.transfers(owed.reference, 20_000) == "partly"
+            await lapse(trade)
+    return await seen(trade, owed)
+
+
+async def seen(trade: Trade, owed: ChargeView) -> ChargeView:
+    async with trade.database.transaction(trade.operator_id) as tx:
+        return await payment.find(tx, id=owed.id)
+
+
+async def lapse(trade: Trade) -> int:
+    async with trade.database.transaction(trade.operator_id) as tx:
+        await tx.execute("update payments.charge set topup_until = foundation.now() where state = 'partial'")
+    return await payment.lapse(trade.database)
+
+
+async def happens(trade: Trade, owed: ChargeView, event: str) -> str | None:
+    """Lets an event happen to a charge; the outcome of a receipt."""
+    remaining_vnd = owed.remaining_vnd or owed.amount_vnd
+    match event:
+        case "less":
+            return await trade.transfers(owed.reference, remaining_vnd - 1)
+        case "exact":
+            return await trade.transfers(owed.reference, remaining_vnd)
+        case "more":
+            return await trade.transfers(owed.reference, remaining_vnd + 5_000)
+        case "undeliverable":
+            async with trade.database.transaction(trade.operator_id) as tx:
+                await payment.end_unpaid(tx, owed, "undeliverable", at=trade.now, now=trade.now)
+        case "supplied_otherwise":
+            async with trade.database.transaction(trade.operator_id) as tx:
+                await payment.release(tx, owed.id, now=trade.now)
+        case "window_over":
+            await lapse(trade)
+    return None
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_every_event_does_what_the_table_says(trade: Trade, admin: asyncpg.Connection, state: str) -> None:
+    for event in EVENTS:
+        owed = await in_state(trade, state)
+        assert owed.state == state
+        step = STEPS[owed.state, event]
+        outcome = await happens(trade, owed, event)
+        after = await seen(trade, owed)
+        if isinstance(step, NoStep):
+            assert after == owed, f"{event} must change nothing of a charge that is {state}"
+            continue
+        assert after.state == step.state, f"{state}, then {event}"
+        if event in RECEIPTS:
+            assert outcome == step.outcome
+        if step.gives_back:
+            assert after.received_vnd == 0
+            assert await _waits(trade, owed) == owed.received_vnd
+        history = [
+            row["state"]
+            for row in await admin.fetch(
+                "select state from payments.charge_event where charge_id = $1 order by id", owed.id
+            )
+        ]
+        assert history[-1] == after.state
+    assert (await books.prove(admin)).findings == ()
+
+
+async def _waits(trade: Trade, owed: ChargeView) -> int:
+    async with trade.database.transaction(trade.operator_id) as tx:
+        return await held.of_charge(tx, owed.id)
+
+
+# The rows of table 4.5
+
+
+async def test_paid_late_is_supplied_and_marked(trade: Trade, admin: asyncpg.Connection) -> None:
+    owed = await trade.owes(trade.line(70_000), holds=timedelta(minutes=-1))
+    assert await trade.transfers(owed.reference, 70_000) == "applied"
+    assert await admin.fetchval("select late from payments.receipt_outcome")
+
+
+async def test_paid_late_when_it_is_gone_goes_back(trade: Trade, admin: asyncpg.Connection) -> None:
+    owed = await trade.owes(trade.line(70_000, reference=SOLD_OUT), holds=timedelta(minutes=-1))
+    assert await trade.transfers(owed.reference, 70_000) == "refused"
+    row = await admin.fetchrow("select reason, amount_vnd from payments.held")
+    assert tuple(row) == ("refused", 70_000)
+
+
+async def test_the_rest_of_a_part_payment_may_come_for_a_day(trade: Trade, admin: asyncpg.Connection) -> None:
+    owed = await in_state(trade, "partial")
+    assert owed.topup_until == trade.now + timedelta(hours=24)
+    assert await payment.lapse(trade.database) == 0
+    await admin.execute("select foundation.set_clock(foundation.now() + interval '24 hours 1 minute', 1)")
+    assert await payment.lapse(trade.database) == 1
+    assert (await seen(trade, owed)).state == "lapsed"
+    row = await admin.fetchrow("select reason, amount_vnd, charge_id from payments.held")
+    assert tuple(row) == ("lapsed", 20_000, owed.id)
+    assert await trade.transfers(owed.reference, 50_000) == "lapsed"
+    assert await _waits(trade, owed) == 70_000
+
+
+async def test_money_for_another_operators_reference_says_so(settings: Settings, trade: Trade) -> None:
+    elsewhere = await (await Trade.at(settings, trade.database, "dongda")).owes(trade.line(70_000))
+    assert await trade.transfers(elsewhere.reference, 70_000) == "wrong_account"
+    assert await trade.transfers("MC2345678923", 70_000) == "unknown_reference"
+
+
+# What a person decides
+
+
+@pytest.fixture
+async def clerk_id(trade: Trade, admin: asyncpg.Connection) -> UUID:
+    await trade.clerk()
+    found: UUID = await admin.fetchval("select id from foundation.staff where login = 'sổ'")
+    return found
+
+
+async def _held_receipt(admin: asyncpg.Connection) -> UUID:
+    found: UUID = await admin.fetchval("select receipt_id from payments.held where closed_at is null")
+    return found
+
+
+async def _assigns(trade: Trade, receipt_id: UUID, reference: str, clerk_id: UUID, reason: str = "hỏi khách") -> object:
+    async with trade.database.transaction(trade.operator_id) as tx:
+        return await application.assign(
+            tx, receipt_id, reference=reference, staff_id=clerk_id, reason=reason, now=trade.now
+        )
+
+
+async def test_a_clerk_says_what_unknown_money_was_for(trade: Trade, admin: asyncpg.Connection, clerk_id: UUID) -> None:
+    owed = await trade.owes(trade.line(70_000))
+    slipped = owed.reference[:5] + ("2" if owed.reference[5] != "2" else "3") + owed.reference[6:]
+    assert await trade.transfers(slipped, 70_000) == "unknown_reference"
+    receipt_id = await _held_receipt(admin)
+    async with trade.database.transaction(trade.operator_id) as tx:
+        (meant,) = await held.may_have_meant(tx, receipt_id)
+    assert meant["reference"] == owed.reference and meant["nearly"]
+    assert await _assigns(trade, receipt_id, f" {owed.reference.lower()} ", clerk_id) == ("applied", 70_000)
+    assert (await seen(trade, owed)).state == "paid"
+    trace = await admin.fetchrow("select act, subject, reason, after from foundation.audit_entry")
+    assert trace["act"] == "held.applied" and trace["reason"] == "hỏi khách" and owed.reference in trace["after"]
+    assert (await books.prove(admin)).findings == ()
+    with pytest.raises(held.NothingHeld):
+        await _assigns(trade, receipt_id, owed.reference, clerk_id)
+
+
+async def test_what_is_more_than_the_charge_stays_in_the_queue(
+    trade: Trade, admin: asyncpg.Connection, clerk_id: UUID
+) -> None:
+    first, second = await trade.owes(trade.line(70_000)), await trade.owes(trade.line(20_000))
+    assert await trade.transfers(first.reference, 100_000) == "overpaid"
+    receipt_id = await _held_receipt(admin)
+    assert await _assigns(trade, receipt_id, second.reference, clerk_id) == ("overpaid", 20_000)
+    assert await admin.fetchval("select amount_vnd - used_vnd from payments.held where closed_at is null") == 10_000
+    third = await trade.owes(trade.line(10_000))
+    assert await _assigns(trade, receipt_id, third.reference, clerk_id) == ("applied", 10_000)
+    assert await admin.fetchval("select count(*) from payments.held where closed_at is null") == 0
+    assert (await books.prove(admin)).findings == ()
+
+
+async def test_what_a_clerk_may_not_do_changes_nothing(trade: Trade, admin: asyncpg.Connection, clerk_id: UUID) -> None:
+    await trade.transfers("cam on", 50_000)
+    receipt_id = await _held_receipt(admin)
+    bigger = await trade.owes(trade.line(70_000))
+    paid = await trade.pays(trade.line(50_000))
+    gone = await trade.owes(trade.line(50_000, reference=SOLD_OUT))
+    for reference, reason, refusal in (
+        (bigger.reference, "x", application.OnlyAPart),
+        (paid.reference, "x", application.NothingOwed),
+        (gone.reference, "x", SoldOut),
+        ("MC2345678923", "x", payment.NoSuchCharge),
+        (bigger.reference, "  ", held.ReasonMissing),
+    ):
+        with pytest.raises(refusal):
+            await _assigns(trade, receipt_id, reference, clerk_id, reason)
+    assert await admin.fetchval("select used_vnd from payments.held") == 0
+    assert await admin.fetchval("select count(*) from foundation.audit_entry") == 0
+    assert (await seen(trade, gone)).state == "open"
+
+
+async def test_held_money_has_an_owner_and_the_trail_says_who_took_it(
+    trade: Trade, admin: asyncpg.Connection, clerk_id: UUID
+) -> None:
+    await trade.transfers("cam on", 50_000)
+    receipt_id = await _held_receipt(admin)
+    for owner in (clerk_id, None):
+        async with trade.database.transaction(trade.operator_id) as tx:
+            await held.take(tx, receipt_id, staff_id=clerk_id, owner_id=owner, now=trade.now)
+        assert await admin.fetchval("select owner_id from payments.held") == owner
+    acts = [row["act"] for row in await admin.fetch("select act from foundation.audit_entry order by id")]
+    assert acts == ["held.taken", "held.left"]
+
+
+async def test_the_same_money_is_used_once_by_two_clerks_at_once(
+    trade: Trade, admin: asyncpg.Connection, clerk_id: UUID
+) -> None:
+    import asyncio
+
+    await trade.transfers("cam on", 50_000)
+    receipt_id = await _held_receipt(admin)
+    charges = [await trade.owes(trade.line(50_000)) for _ in range(6)]
+    outcomes = await asyncio.gather(
+        *(_assigns(trade, receipt_id, owed.reference, clerk_id) for owed in charges), return_exceptions=True
+    )
+    assert sum(outcome == ("applied", 50_000) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, held.NothingHeld) for outcome in outcomes) == 5
+    assert (await books.prove(admin)).findings == ()
