@@ -239,6 +239,40 @@ with moved as materialized (
     from (select * from known where authorising) k
     full join (select * from payments.balance where operator_id = any($1)) b
       on b.operator_id = k.operator_id and b.account = k.account
+), reserved as (
+    select b.operator_id, b.account, b.reserved_vnd - coalesce(r.amount_vnd, 0) as surplus_vnd
+    from (select * from payments.balance where operator_id = any($1)) b
+    left join (select r.operator_id, r.account, sum(r.amount_vnd)::bigint as amount_vnd from payments.reservation r
+               left join payments.reservation_end e on e.operator_id = r.operator_id and e.reservation_id = r.id
+               where r.operator_id = any($1) and e.reservation_id is null group by 1, 2) r
+      on r.operator_id = b.operator_id and r.account = b.account
+), last_closed as (
+    select operator_id, max(day) as day, max(recorded_at) as at from payments.day_close
+    where operator_id = any($1) group by 1
+), since_closed as (
+    select t.operator_id, side.account, sum(side.signed_vnd)::bigint as moved_vnd
+    from last_closed l
+    join payments.journal j on j.operator_id = l.operator_id and j.effective_day > l.day
+    join payments.transfer t on t.operator_id = j.operator_id and t.journal_id = j.id
+    cross join lateral (values (t.debit, t.amount_vnd), (t.credit, -t.amount_vnd)) side (account, signed_vnd)
+    group by 1, 2
+), snapshot as (
+    select k.operator_id, k.account, l.at,
+           coalesce(d.closing_vnd, 0) + coalesce(m.moved_vnd, 0) - (k.debits - k.credits) as surplus_vnd
+    from known k
+    join last_closed l on l.operator_id = k.operator_id
+    left join payments.day_balance d on d.operator_id = k.operator_id and d.day = l.day and d.account = k.account
+    left join since_closed m on m.operator_id = k.operator_id and m.account = k.account
+), chained as (
+    -- The first close begins with everything before it, so it has nothing to follow from.
+    select d.operator_id, d.account, d.day, d.closing_vnd - d.debits_vnd + d.credits_vnd
+               - coalesce(lag(d.closing_vnd) over days, 0) as surplus_vnd,
+           d.day > (select min(c.day) from payments.day_close c where c.operator_id = d.operator_id) as follows,
+           d.closing_vnd <> 0 and lead(d.day) over days is distinct from d.day + 1
+           and exists (select from payments.day_close c where c.operator_id = d.operator_id and c.day = d.day + 1)
+               as breaks_off
+    from payments.day_balance d where d.operator_id = any($1)
+    window days as (partition by d.operator_id, d.account order by d.day)
 ), drawer as (
     select k.operator_id, k.account, s.id, s.opened_at, s.closed_at, k.debits - k.credits as left_vnd
     from known k
@@ -256,13 +290,14 @@ with moved as materialized (
     from payments.charge where operator_id = any($1) and state = 'partial'
 ), owed as (
     select h.operator_id, case when o.held_vnd > 0 then h.receipt_id else h.charge_id end as flow,
-           sum(h.amount_vnd)::bigint as amount_vnd, min(h.opened_at) as since
+           sum(h.amount_vnd - h.used_vnd)::bigint as amount_vnd, min(h.opened_at) as since
     from payments.held h
     left join payments.receipt_outcome o on o.operator_id = h.operator_id and o.receipt_id = h.receipt_id
-    where h.operator_id = any($1) and h.closed_at is null and h.reason not in ('unknown_reference', 'ambiguous')
+    where h.operator_id = any($1) and h.closed_at is null and h.reason not in ('unknown_reference', 'ambiguous', 'wrong_account')
     group by 1, 2
 ), waiting as (
-    select r.operator_id, r.id::text as flow, r.amount_vnd, r.recorded_at as since,
+    select r.operator_id, r.id::text as flow, coalesce(h.amount_vnd - h.used_vnd, r.amount_vnd) as amount_vnd,
+           r.recorded_at as since,
            o.receipt_id is null and not exists (
                select from foundation.due d
                where d.operator_id = r.operator_id and d.kind = 'payments.apply' and d.id = r.id::text) as forgotten
@@ -270,7 +305,7 @@ with moved as materialized (
     left join payments.receipt_outcome o on o.operator_id = r.operator_id and o.receipt_id = r.id
     left join payments.held h on h.operator_id = r.operator_id and h.receipt_id = r.id and h.closed_at is null
     where r.operator_id = any($1)
-      and (o.receipt_id is null or o.outcome in ('unknown_reference', 'ambiguous') and h.receipt_id is not null)
+      and (o.receipt_id is null or o.outcome in ('unknown_reference', 'ambiguous', 'wrong_account') and h.receipt_id is not null)
 ), weighed as (
     select sum(case 'intent_clearing' when credit then weighed when debit then -weighed end) as clearing,
            sum(case 'overpaid_held' when credit then weighed when debit then -weighed end) as holding,
@@ -294,7 +329,7 @@ with moved as materialized (
     where operator_id = any($1) and not (select clearing and holding from agree)
     group by 1, 2
 ), assigned as (
-    select j.operator_id, j.source_id as flow, min(j.recorded_at) as since,
+    select j.operator_id, split_part(j.source_id, '/', 1) as flow, min(j.recorded_at) as since,
            sum(case 'unapplied_receipts' when t.credit then t.amount_vnd else -t.amount_vnd end)::bigint as left_vnd
     from payments.transfer t
     join payments.journal j on j.operator_id = t.operator_id and j.id = t.journal_id
@@ -326,6 +361,13 @@ select 'M3', 'red', case when balance_vnd is null then 'balance_missing'
                          when not authorising then 'balance_unasked' else 'balance_differs' end,
        operator_id, account, null, coalesce(balance_vnd, 0) - moved_vnd, null
 from balanced where balance_vnd is distinct from moved_vnd or not authorising
+union all
+select 'M3', 'red', 'reserved_differs', operator_id, account, null, surplus_vnd, null from reserved where surplus_vnd <> 0
+union all
+select 'M3', 'red', 'closed_day_differs', operator_id, account, null, surplus_vnd, at from snapshot where surplus_vnd <> 0
+union all
+select 'M3', 'red', 'closed_day_differs', operator_id, account, day::text, surplus_vnd, null
+from chained where follows and surplus_vnd <> 0 or breaks_off
 union all
 select 'M9', 'red', case when id is null then 'drawer_without_shift' else 'drawer_not_empty' end,
        operator_id, account, id::text, left_vnd, closed_at
@@ -381,8 +423,13 @@ with outcome as not materialized (
       on o.operator_id = r.operator_id and o.receipt_id = r.id
 ), notes as not materialized (
     select * from payments.cash_receipt where operator_id = any($1)
+), given as not materialized (
+    select u.operator_id, u.charge_id, u.receipt_id, u.number, u.amount_vnd, r.paid_at as at
+    from payments.held_use u
+    join payments.receipt r on r.operator_id = u.operator_id and r.id = u.receipt_id
+    where u.operator_id = any($1)
 ), refused as (
-    select operator_id, id from payments.charge where operator_id = any($1) and state = 'refused'
+    select operator_id, id, state from payments.charge where operator_id = any($1) and state in ('refused', 'lapsed')
 ), arrived as (
     select count(*) as receipts, sum(amount_vnd)::bigint as sum_vnd,
            bool_or(outcome is not null and applied_vnd + held_vnd is distinct from amount_vnd) as differs,
@@ -393,7 +440,7 @@ with outcome as not materialized (
 ), sold as (
     select sum(amount_vnd * uuid_hash_extended(charge_id, $3)::numeric) as applied,
            sum(uuid_hash_extended(charge_id, timestamptz_hash_extended(at, $3))) as settled
-    from notes
+    from (select charge_id, amount_vnd, at from notes union all select charge_id, amount_vnd, at from given) sold
 ), given_up as (
     select coalesce((select sum(o.applied_vnd * uuid_hash_extended(o.charge_id, $3)::numeric)
                      from refused r join payments.receipt_outcome o
@@ -413,11 +460,12 @@ with outcome as not materialized (
     from arrived a, sold s, given_up g, charged c
 ), received as (
     select coalesce(c.operator_id, a.operator_id) as operator_id, coalesce(c.id, a.charge_id) as charge_id, c.created_at,
-           c.received_vnd - case when c.state = 'refused' then 0 else coalesce(a.applied_vnd, 0) end as surplus_vnd
+           c.received_vnd - case when c.state in ('refused', 'lapsed') then 0 else coalesce(a.applied_vnd, 0) end as surplus_vnd
     from (select * from payments.charge where operator_id = any($1)) c
     full join (select operator_id, charge_id, sum(applied_vnd)::bigint as applied_vnd
                from (select operator_id, charge_id, applied_vnd from outcome where charge_id is not null
-                     union all select operator_id, charge_id, amount_vnd from notes) paid
+                     union all select operator_id, charge_id, amount_vnd from notes
+                     union all select operator_id, charge_id, amount_vnd from given) paid
                group by 1, 2) a
       on a.operator_id = c.operator_id and a.charge_id = c.id
 ), settled as (
@@ -425,14 +473,15 @@ with outcome as not materialized (
            c.paid_at, s.at, coalesce(s.at, c.paid_at, c.created_at) as since
     from (select * from payments.charge where operator_id = any($1) and state = 'paid') c
     full join (select operator_id, charge_id, paid_at as at from outcome where outcome in ('applied', 'overpaid')
-               union all select operator_id, charge_id, at from notes) s
+               union all select operator_id, charge_id, at from notes
+               union all select operator_id, charge_id, at from given) s
       on s.operator_id = c.operator_id and s.charge_id = c.id
 ), should_hold as (
     select operator_id, receipt_id, case outcome when 'proxy' then 'overpaid' else outcome end as reason,
            held_vnd as amount_vnd
     from payments.receipt_outcome where operator_id = any($1) and held_vnd > 0
     union all
-    select o.operator_id, o.receipt_id, 'refused', o.applied_vnd from payments.receipt_outcome o
+    select o.operator_id, o.receipt_id, c.state, o.applied_vnd from payments.receipt_outcome o
     join refused c on c.operator_id = o.operator_id and c.id = o.charge_id
     where o.applied_vnd > 0
 ), holding as (
@@ -448,6 +497,11 @@ with outcome as not materialized (
     join payments.receipt r on r.operator_id = o.operator_id and r.id = o.receipt_id
     cross join unnest(r.references_found) as reference
     where o.operator_id = any($1) and o.outcome = 'proxy' group by 1, 2
+), used as (
+    select h.operator_id, h.receipt_id, h.opened_at, h.used_vnd - coalesce(sum(u.amount_vnd), 0)::bigint as surplus_vnd
+    from payments.held h
+    left join payments.held_use u on u.operator_id = h.operator_id and u.receipt_id = h.receipt_id
+    where h.operator_id = any($1) group by h.operator_id, h.receipt_id
 ), transferred as (
     select p.operator_id, p.reference, p.asked_at, p.received_vnd - coalesce(a.arrived_vnd, 0) as surplus_vnd
     from payments.proxy_transfer p
@@ -475,6 +529,9 @@ from received where not (select received from agree) and surplus_vnd is distinct
 union all
 select 'M4', 'red', 'held_differs', operator_id, null, receipt_id::text, surplus_vnd, opened_at
 from holding where surplus_vnd <> 0 or reason is distinct from held_reason
+union all
+select 'M4', 'red', 'held_use_differs', operator_id, null, receipt_id::text, surplus_vnd, opened_at
+from used where surplus_vnd <> 0
 union all
 select 'M4', 'red', 'proxy_differs', operator_id, null, reference, surplus_vnd, asked_at
 from transferred where surplus_vnd <> 0
@@ -513,7 +570,20 @@ with common as not materialized (
            o.held_vnd, o.receipt_id, r.paid_at
     from payments.receipt_outcome o
     left join payments.receipt r on r.operator_id = o.operator_id and r.id = o.receipt_id
-    where o.operator_id = any($1) and o.held_vnd > 0 and o.outcome not in ('unknown_reference', 'ambiguous')
+    where o.operator_id = any($1) and o.held_vnd > 0 and o.outcome not in ('unknown_reference', 'ambiguous', 'wrong_account')
+    union all
+    select u.operator_id, 'held', u.receipt_id || '/' || u.number, 'taken', 'held.taken', 'overpaid_held',
+           'unapplied_receipts', u.amount_vnd, u.receipt_id, r.paid_at
+    from payments.held_use u
+    join payments.held h on h.operator_id = u.operator_id and h.receipt_id = u.receipt_id
+    join payments.receipt r on r.operator_id = u.operator_id and r.id = u.receipt_id
+    where u.operator_id = any($1) and h.reason not in ('unknown_reference', 'ambiguous', 'wrong_account')
+    union all
+    select u.operator_id, 'held', u.receipt_id || '/' || u.number, 'applied', 'receipt.applied', 'unapplied_receipts',
+           'intent_clearing', u.amount_vnd, u.charge_id, r.paid_at
+    from payments.held_use u
+    join payments.receipt r on r.operator_id = u.operator_id and r.id = u.receipt_id
+    where u.operator_id = any($1)
     union all
     select operator_id, 'charge', id::text, 'delivered', 'service.delivered', 'intent_clearing', 'operator_payable',
            amount_vnd, id, paid_at
@@ -543,10 +613,10 @@ with common as not materialized (
            sum(o.applied_vnd)::bigint as amount_vnd, c.id as flow,
            (select max(coalesce(r.paid_at, e.at)) from payments.charge_event e
             left join payments.receipt r on r.operator_id = e.operator_id and r.id = e.receipt_id
-            where e.operator_id = c.operator_id and e.charge_id = c.id and e.state = 'refused') as at
+            where e.operator_id = c.operator_id and e.charge_id = c.id and e.state in ('refused', 'lapsed')) as at
     from payments.charge c
     join payments.receipt_outcome o on o.operator_id = c.operator_id and o.charge_id = c.id and o.applied_vnd > 0
-    where c.operator_id = any($1) and c.state = 'refused' group by c.operator_id, c.id
+    where c.operator_id = any($1) and c.state in ('refused', 'lapsed') group by c.operator_id, c.id
 ), demanded as not materialized (
     select * from common union all select * from released
 ), demanded_sum as (
@@ -559,7 +629,11 @@ with common as not materialized (
            sum(j.said # t.moved) as sum
     from (select operator_id, id, {said} as said,
                  recorded_at > statement_timestamp()
-                 or effective_day <> (at at time zone interval '7 hours')::date as unfit
+                 or effective_day <> (at at time zone interval '7 hours')::date
+                    and not exists (
+                        select from payments.day_close c where c.operator_id = j.operator_id
+                          and c.day >= (at at time zone interval '7 hours')::date and c.day < effective_day
+                          and c.recorded_at <= j.recorded_at) as unfit
           from (select *, effective_at as at from payments.journal where operator_id = any($1)) j) j
     full join (select operator_id, journal_id, amount_vnd, coalesce(amount_vnd < 1 or debit = credit or leg <> 1) as unfit,
                       {moved} as moved
@@ -595,7 +669,10 @@ with common as not materialized (
                and (b.credit = d.credit
                     or d.credit is null and (b.credit = 'cash_in_transit' or b.credit like 'cash_drawer:%'))) as unlike,
            d.source_id is not null and b.effective_at is distinct from d.at as moved,
-           b.effective_day <> (b.effective_at at time zone interval '7 hours')::date as astray,
+           b.effective_day <> (b.effective_at at time zone interval '7 hours')::date and not exists (
+               select from payments.day_close c where c.operator_id = b.operator_id
+                 and c.day >= (b.effective_at at time zone interval '7 hours')::date and c.day < b.effective_day
+                 and c.recorded_at <= b.recorded_at) as astray,
            b.recorded_at > statement_timestamp() as future
     from demanded d
     full join booked b on b.operator_id = d.operator_id and b.source_id = d.source_id
@@ -745,7 +822,7 @@ from lowest join guarded g using (number) where lowest_vnd < 0
 _REFUSALS = """
 with refused as (
     select operator_id, id, amount_vnd, created_at from payments.charge
-    where operator_id = any($1) and state = 'refused'
+    where operator_id = any($1) and state in ('refused', 'lapsed')
 ), early as (
     select p.operator_id, p.charge_id, p.settled_at, sum(l.amount_vnd)::bigint as amount_vnd from payments.line_paid p
     join payments.charge c on c.operator_id = p.operator_id and c.id = p.charge_id and c.state <> 'paid'

@@ -186,14 +186,20 @@ async def use(
         amount_vnd,
         now,
     )
-    source = Source("held", f"{held.receipt_id}/{number}", "applied")
+    use_id = f"{held.receipt_id}/{number}"
+    if held.reason not in UNDECIDED:
+        # It had been put aside for its payer; now it is applied like any receipt.
+        await ledger.post(
+            tx,
+            "held.taken",
+            source=Source("held", use_id, "taken"),
+            amount_vnd=amount_vnd,
+            effective_at=held.paid_at,
+            flow=held.receipt_id,
+        )
+    source = Source("held", use_id, "applied")
     await ledger.post(
-        tx,
-        "receipt.applied" if held.reason in UNDECIDED else "held.applied",
-        source=source,
-        amount_vnd=amount_vnd,
-        effective_at=held.paid_at,
-        flow=charge_id,
+        tx, "receipt.applied", source=source, amount_vnd=amount_vnd, effective_at=held.paid_at, flow=charge_id
     )
     return source
 

@@ -108,11 +108,27 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ),
         ("accounts_unequal", "delete from payments.account where code = 'operator_payable'"),
         ("account_unfit", "update payments.account set kind = 'A' where code = 'operator_payable'"),
-        ("account_unfit", "update payments.account set authorising = true where code = 'gw_receivable'"),
+        (
+            "account_unfit",
+            "alter table payments.account drop constraint account_authorising;"
+            "update payments.account set authorising = true where code = 'gw_receivable'",
+        ),
         ("account_unfit", "update payments.account set kind = 'L' where code like 'cash_drawer:%'"),
         ("account_unfit", "insert into payments.account select id, 'pocket', 'A', false from foundation.operator"),
     ],
     "M3": [
+        ("reserved_differs", "update payments.balance set reserved_vnd = 1 where balance_vnd > 0"),
+        (
+            "closed_day_differs",
+            "insert into payments.day_close select id, '2020-01-01', 0, 0, id, now(), now() from foundation.operator;"
+            "insert into payments.day_balance select id, '2020-01-01', 'overpaid_held', 5, 0, 5 from foundation.operator",
+        ),
+        (
+            "closed_day_differs",
+            "insert into payments.day_close select id, d, 0, 0, id, now(), now() from foundation.operator,"
+            " (values ('2020-01-01'::date), ('2020-01-02')) of (d);"
+            "insert into payments.day_balance select id, '2020-01-01', 'overpaid_held', 5, 0, 5 from foundation.operator",
+        ),
         ("balance_differs", "update payments.balance set balance_vnd = balance_vnd + 1"),
         ("balance_differs", "update payments.balance set balance_vnd = balance_vnd - 1 where balance_vnd > 0"),
         (
@@ -136,6 +152,7 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ("rollup_differs", "update payments.charge_line set environment = 'production'"),
     ],
     "M4": [
+        ("held_use_differs", "update payments.held set used_vnd = 1"),
         (
             "outcome_differs",
             "update payments.receipt_outcome set applied_vnd = applied_vnd + 1 where outcome = 'applied'",
@@ -268,10 +285,16 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
             "delete from payments.transfer where debit = 'intent_clearing' and credit = 'overpaid_held'",
         ),
         ("clearing_not_zero", "update payments.charge set received_vnd = received_vnd - 1 where state = 'partial'"),
-        ("held_unexplained", "update payments.held set closed_at = now() where reason = 'duplicate'"),
+        (
+            "held_unexplained",
+            "update payments.held set used_vnd = amount_vnd, closed_at = now() where reason = 'duplicate'",
+        ),
         ("held_unexplained", "update payments.transfer set amount_vnd = amount_vnd + 1 where credit = 'overpaid_held'"),
         ("held_unexplained", "delete from payments.transfer where credit = 'overpaid_held'"),
-        ("unapplied_unexplained", "update payments.held set closed_at = now() where reason = 'ambiguous'"),
+        (
+            "unapplied_unexplained",
+            "update payments.held set used_vnd = amount_vnd, closed_at = now() where reason = 'ambiguous'",
+        ),
         ("unapplied_unexplained", "delete from payments.transfer where debit = 'unapplied_receipts'"),
         ("unapplied_unexplained", "delete from payments.receipt_outcome where outcome = 'applied'"),
         ("receipt_forgotten", "delete from foundation.due where kind = 'payments.apply'"),
