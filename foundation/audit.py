@@ -65,3 +65,14 @@ async def note(
         None if after is None else json.dumps(after, default=str),
         now,
     )
+
+
+async def of(tx: Tx, subject: str) -> list[Any]:
+    """What was done to something, oldest first: at, name, act, reason, before, after (JSON texts)."""
+    return await tx.rows(
+        "select e.at, s.name, e.act, e.reason, e.before, e.after from foundation.audit_entry e"
+        " join foundation.staff s on s.operator_id = e.operator_id and s.id = e.staff_id"
+        " where e.operator_id = $1 and e.subject = $2 order by e.id",
+        tx.operator_id,
+        subject,
+    )

@@ -142,3 +142,28 @@ async def park(tx: Tx, kind: str, id: str, why: str) -> None:
         id,
         why,
     )
+
+
+async def unpark(tx: Tx, kind: str, id: str) -> bool:
+    """Gives parked work back to the workers, from its first try on. False if it is not parked."""
+    status = await tx.execute(
+        "update foundation.due set parked_at = null, attempts = 0, due_at = clock_timestamp()"
+        " where operator_id = $1 and kind = $2 and id = $3 and parked_at is not null",
+        tx.operator_id,
+        kind,
+        id,
+    )
+    tx.wake("due")
+    return status == "UPDATE 1"
+
+
+async def drop_parked(tx: Tx, kind: str, id: str) -> str | None:
+    """A person says that parked work is settled. Returns its last error, None if it is not parked."""
+    error: str | None = await tx.value(
+        "delete from foundation.due where operator_id = $1 and kind = $2 and id = $3 and parked_at is not null"
+        " returning coalesce(last_error, '')",
+        tx.operator_id,
+        kind,
+        id,
+    )
+    return error

@@ -27,7 +27,7 @@ from foundation.tables import instant, keys, new_id, octets, owner_key
 PERMISSIONS: dict[str, frozenset[str]] = {
     "attendant": frozenset({"device:work"}),
     "supervisor": frozenset({"device:work", "device:enrol"}),
-    "finance": frozenset({"finance:read"}),
+    "finance": frozenset({"finance:read", "finance:handle"}),
     "manager": frozenset({"finance:read", "device:enrol", "staff:write"}),
 }
 """What each role may do."""

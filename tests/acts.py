@@ -170,3 +170,17 @@ async def enrolled(
     )
     assert said.status_code == 200, said.text
     return Tablet(client, token, said.json()["session_token"], said.json())
+
+
+async def log_in(
+    browser: httpx.AsyncClient, login: str, password: str = demo.PASSWORD, next: str = "/finance/"
+) -> httpx.Response:
+    """Somebody of the staff logs in with a password."""
+    return await browser.post("/finance/login", data={"login": login, "password": password, "next": next})
+
+
+async def press(browser: httpx.AsyncClient, page: str, action: str, **fields: object) -> httpx.Response:
+    """Sends a form as the page holds it: with its token, and what was filled in."""
+    found = re.search(r'name="csrf" value="([^"]+)"', (await browser.get(page)).text)
+    assert found, f"{page} has no form"
+    return await browser.post(action, data={"csrf": found[1], **fields})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -12,12 +11,15 @@ from fastapi.responses import RedirectResponse
 from foundation import clock, pages, texts
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, events, permit
-from payments.finance import login, proof
+from payments.finance import days, login, proof, queue
 from payments.finance.day import Day, Listing, day_of, lines_of, transfers_of
 from payments.finance.spreadsheet import csv_answer, csv_file
+from payments.finance.words import age, word
 
 routes = APIRouter(tags=["finance"])
 routes.include_router(login.routes)
+routes.include_router(queue.routes)
+routes.include_router(days.routes)
 
 ONE_INSTANT = "repeatable read"
 """All figures of a page are of one instant, or books that balance would look as if they did not."""
@@ -44,6 +46,7 @@ async def day_page(
         age=lambda since: age(language, now, since),
         real_age=lambda since: age(language, real_now, since),
         live=f"/api/v1/finance/proof/events?seen={shown.books.version}",
+        may_handle="finance:handle" in person.permissions,
     )
 
 
@@ -133,21 +136,6 @@ async def transfers_csv(here: Here, person: Clerk, language: Language, day: cloc
     return csv_answer(
         csv_file(_headings(language, columns), [*rows, total]), f"motcham-transfers-{day.isoformat()}.csv"
     )
-
-
-def word(language: str, area: str, code: str) -> str:
-    """The word for a code of a service, a means, a channel, a reason; the code itself where nobody gave it a word."""
-    return texts.catalogue(language).get(f"finance.{area}.{code}", code)
-
-
-def age(language: str, now: datetime, since: datetime) -> str:
-    """`3 min`, `2 h`, `4 days`."""
-    minutes = max(int((now - since).total_seconds()) // 60, 0)
-    if minutes < 60:
-        return texts.text(language, "finance.age.minutes", n=minutes)
-    if minutes < 48 * 60:
-        return texts.text(language, "finance.age.hours", n=minutes // 60)
-    return texts.text(language, "finance.age.days", n=minutes // (24 * 60))
 
 
 def _headings(language: str, columns: tuple[str, ...]) -> list[str]:

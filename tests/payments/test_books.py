@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -15,13 +14,6 @@ from foundation.settings import Settings
 from payments import books, cashless_share
 from payments.books import Proof
 from payments.payment import ROLLUP
-
-
-@pytest.fixture
-async def database(settings: Settings) -> AsyncIterator[Database]:
-    opened = await Database.open(settings.url("database_app_url"), size=4)
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from itertools import product
 from uuid import UUID
@@ -13,23 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trade import SOLD_OUT, SoldOut, Trade
 
-from foundation.database import Database
 from foundation.settings import Settings
 from payments import ChargeView, application, books, held, payment
 from payments.charge_states import ENDS, EVENTS, STATES, STEPS, NoStep, Step, applied_vnd, receipt_event
-
-
-@pytest.fixture
-async def database(settings: Settings) -> AsyncIterator[Database]:
-    opened = await Database.open(settings.url("database_app_url"), size=8)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-async def trade(settings: Settings, database: Database) -> Trade:
-    return await Trade.at(settings, database)
-
 
 # The table
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,6 @@ from trade import SOLD_OUT, Trade, a_day_of_everything
 from foundation.clock import hanoi_day
 from foundation.database import Database
 from foundation.errors import NotFound, Refusal
-from foundation.settings import Settings
 from payments import books, day_close, ledger
 from payments.application import assign
 from payments.ledger import (
@@ -32,19 +31,6 @@ from payments.ledger import (
     Source,
 )
 from payments.postings import ACCOUNTS, CURRENT, POSTINGS
-
-
-@pytest.fixture
-async def database(settings: Settings) -> AsyncIterator[Database]:
-    opened = await Database.open(settings.url("database_app_url"), size=8)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-async def trade(settings: Settings, database: Database) -> Trade:
-    return await Trade.at(settings, database)
-
 
 # The worked examples: what happens, and what the event's posting says. {drawer} is the one drawer of the example.
 

@@ -1,0 +1,146 @@
+"""Finance's queue and days: what waits has an amount, an age and an owner; what a clerk decides, and what he may not."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+from acts import log_in, press
+from trade import Trade
+
+from foundation import outbox
+from foundation.clock import hanoi_day
+from payments import books
+
+
+@pytest.fixture
+async def waits(trade: Trade, admin: asyncpg.Connection) -> UUID:
+    """50,000 ₫ that name no payment of ours."""
+    assert await trade.transfers("cam on", 50_000) == "unknown_reference"
+    found: UUID = await admin.fetchval("select receipt_id from payments.held")
+    return found
+
+
+async def test_an_empty_queue_says_so(clerk: httpx.AsyncClient) -> None:
+    assert "Nothing waits." in (await clerk.get("/finance/queue?lang=en")).text
+
+
+async def test_what_waits_stands_there_with_amount_age_reason_and_owner(clerk: httpx.AsyncClient, waits: UUID) -> None:
+    page = (await clerk.get("/finance/queue?lang=en")).text
+    for said in ("50,000", "0 min", "names no payment of ours", "nobody yet"):
+        assert said in page
+    answer = await press(clerk, f"/finance/queue/{waits}", f"/finance/queue/{waits}/take")
+    assert answer.headers["location"] == f"/finance/queue/{waits}"
+    assert "Lê Thu Cúc" in (await clerk.get("/finance/queue?mine=true")).text
+    assert "looks after it" in (await clerk.get(f"/finance/queue/{waits}?lang=en")).text
+    await press(clerk, f"/finance/queue/{waits}", f"/finance/queue/{waits}/take", leave="true")
+    assert "Nothing waits." in (await clerk.get("/finance/queue?mine=true&lang=en")).text
+
+
+async def test_a_clerk_says_what_it_was_for_and_it_is_paid(
+    clerk: httpx.AsyncClient, trade: Trade, waits: UUID, admin: asyncpg.Connection
+) -> None:
+    owed = await trade.owes(trade.line(50_000))
+    page = f"/finance/queue/{waits}"
+    assert owed.reference in (await clerk.get(page)).text
+    refused = await press(clerk, page, f"{page}/assign", reference=owed.reference, reason=" ")
+    assert refused.status_code == 422
+    answer = await press(clerk, page, f"{page}/assign", reference=owed.reference, reason="khách gọi điện")
+    assert answer.status_code == 303
+    assert "khách gọi điện" in (await clerk.get(page)).text
+    assert await admin.fetchval("select state from payments.charge where id = $1", owed.id) == "paid"
+    second = await press(clerk, page, f"{page}/assign", reference=owed.reference, reason="khách gọi điện")
+    assert second.status_code == 404, "the second click finds nothing that waits"
+    assert (await books.prove(admin)).findings == ()
+
+
+async def test_reading_the_banks_text_is_written_down(
+    clerk: httpx.AsyncClient, waits: UUID, admin: asyncpg.Connection
+) -> None:
+    page = f"/finance/queue/{waits}"
+    assert "NGUYEN VAN THU" not in (await clerk.get(page)).text
+    read = await press(clerk, page, f"{page}/read")
+    assert "cam on" in read.text
+    assert "NGUYEN VAN THU" in read.text
+    trace = await admin.fetchrow("select act, subject, after from foundation.audit_entry")
+    assert tuple(trace) == ("receipt.read", f"receipt {waits}", None)
+
+
+async def test_a_manager_sees_the_queue_and_decides_nothing(client: httpx.AsyncClient, waits: UUID) -> None:
+    await log_in(client, "quanly@vanmieu")
+    page = f"/finance/queue/{waits}"
+    shown = (await client.get(page)).text
+    assert "50.000" in shown or "50,000" in shown
+    assert f"{page}/assign" not in shown
+    csrf = re.search(r'name="csrf" value="([^"]+)"', (await client.get("/finance/")).text)
+    assert csrf
+    for act in ("take", "read", "assign"):
+        answer = await client.post(f"{page}/{act}", data={"csrf": csrf[1], "reference": "x", "reason": "x"})
+        assert answer.status_code == 403
+
+
+async def test_another_operators_money_is_not_there(client: httpx.AsyncClient, waits: UUID) -> None:
+    await log_in(client, "ketoan@dongda")
+    assert "Nothing waits." in (await client.get("/finance/queue?lang=en")).text
+    page = f"/finance/queue/{waits}"
+    assert (await client.get(page)).status_code == 404
+    csrf = re.search(r'name="csrf" value="([^"]+)"', (await client.get("/finance/")).text)
+    assert csrf
+    for act in ("take", "read", "assign"):
+        answer = await client.post(f"{page}/{act}", data={"csrf": csrf[1], "reference": "x", "reason": "x"})
+        assert answer.status_code == 404
+    assert (await client.get("/api/v1/finance/held")).json() == []
+
+
+# Work that stands still
+
+
+async def test_work_that_stands_still_is_tried_again_or_settled_with_a_reason(
+    clerk: httpx.AsyncClient, trade: Trade, admin: asyncpg.Connection
+) -> None:
+    for id in ("a", "b"):
+        async with trade.database.transaction(trade.operator_id) as tx:
+            await outbox.park(tx, "payments.receipt_differs", id, "announced again with 1 VND")
+    page = (await clerk.get("/finance/")).text
+    assert page.count("/finance/parked/again") == 2
+    work = {"kind": "payments.receipt_differs"}
+    await press(clerk, "/finance/", "/finance/parked/again", **work, id="a")
+    row = await admin.fetchrow("select parked_at, attempts from foundation.due where id = 'a'")
+    assert tuple(row) == (None, 0)
+    refused = await press(clerk, "/finance/", "/finance/parked/settled", **work, id="b", reason="")
+    assert refused.status_code == 422
+    await press(clerk, "/finance/", "/finance/parked/settled", **work, id="b", reason="ngân hàng xác nhận")
+    assert not await admin.fetchval("select count(*) from foundation.due where id = 'b'")
+    acts = [row["act"] for row in await admin.fetch("select act from foundation.audit_entry order by id")]
+    assert acts == ["work.again", "work.settled"]
+
+
+# Days
+
+
+async def test_a_clerk_closes_yesterday_and_sees_what_every_account_held(
+    clerk: httpx.AsyncClient, trade: Trade, admin: asyncpg.Connection
+) -> None:
+    await trade.pays(trade.line(70_000))
+    day = hanoi_day(trade.now)
+    assert "Every day that is over is closed." in (await clerk.get("/finance/days?lang=en")).text
+    early = await press(clerk, "/finance/", "/finance/days/close", day=day.isoformat())
+    assert early.status_code == 409
+    await admin.execute("select foundation.set_clock(foundation.now() + interval '1 day', 1)")
+    answer = await press(clerk, "/finance/days", "/finance/days/close", day=day.isoformat())
+    assert answer.headers["location"] == f"/finance/days?day={day.isoformat()}"
+    page = (await clerk.get(answer.headers["location"] + "&lang=en")).text
+    for said in ("Earned, to be paid out", "70,000", "Lê Thu Cúc", "closed"):
+        assert said in page
+    said = (await clerk.get(f"/api/v1/finance/balances?day={day.isoformat()}")).json()
+    assert said["closed"]
+    assert sum(account["closing_vnd"] for account in said["accounts"]) == 0
+    again = await press(clerk, "/finance/", "/finance/days/close", day=day.isoformat())
+    assert again.status_code == 303, "a second click changes nothing"
+    assert await admin.fetchval("select count(*) from foundation.audit_entry where act = 'day.closed'") == 1
+    skipped = await press(clerk, "/finance/", "/finance/days/close", day=(day + timedelta(days=2)).isoformat())
+    assert skipped.status_code == 409
