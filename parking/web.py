@@ -258,6 +258,7 @@ async def _facts(tx: Tx, shown: StayView) -> dict[str, Any]:
         "owing": owing,
         "fee_rows": lambda language: words.fee_rows(language, owing.fee),
         "asked": asked if asked is not None and asked.state in ("open", "partial") else None,
+        "back_to_payer": await payments.goes_back(tx, "parking.stay", str(shown.id)),
         "now": now,
     }
 

@@ -8,6 +8,7 @@
 
 from payments.cash import AmountChanged, CashSale, PayOrder, pay_json, record_cash
 from payments.explain import Explanation, explained_by
+from payments.held import GoesBack, goes_back
 from payments.payment import (
     ChargeView,
     Facts,
@@ -28,6 +29,7 @@ __all__ = [
     "ChargeView",
     "Explanation",
     "Facts",
+    "GoesBack",
     "Line",
     "NoSuchCharge",
     "PaidLine",
@@ -35,6 +37,7 @@ __all__ = [
     "charge",
     "explained_by",
     "find",
+    "goes_back",
     "note_free",
     "pay_json",
     "payee",

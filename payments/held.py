@@ -204,15 +204,37 @@ async def use(
     return source
 
 
-async def of_charge(tx: Tx, charge_id: UUID) -> int:
-    """How much of what was paid for a charge waits to go back to its payer (VND)."""
-    left_vnd: int = await tx.value(
-        "select coalesce(sum(amount_vnd - used_vnd), 0)::bigint from payments.held"
-        " where operator_id = $1 and charge_id = $2",
+@dataclass(frozen=True, slots=True)
+class GoesBack:
+    """What a visitor is told of money that he gets back."""
+
+    reason: Reason
+    amount_vnd: int
+
+
+async def of_charge(tx: Tx, charge_id: UUID) -> list[GoesBack]:
+    """What of the money paid for a charge waits to go back to its payer."""
+    rows = await tx.rows(
+        "select reason, sum(amount_vnd - used_vnd)::bigint as amount_vnd from payments.held"
+        " where operator_id = $1 and charge_id = $2 and closed_at is null group by reason order by reason",
         tx.operator_id,
         charge_id,
     )
-    return left_vnd
+    return [GoesBack(**row) for row in rows]
+
+
+async def goes_back(tx: Tx, purpose: str, reference: str) -> list[GoesBack]:
+    """The same for a thing of another service, whichever of its charges the money came for."""
+    rows = await tx.rows(
+        "select h.reason, sum(h.amount_vnd - h.used_vnd)::bigint as amount_vnd from payments.charge_line l"
+        " join payments.held h on h.operator_id = l.operator_id and h.charge_id = l.charge_id and h.closed_at is null"
+        " where l.operator_id = $1 and l.reference = $3 and l.purpose = $2"
+        " group by h.reason order by h.reason",
+        tx.operator_id,
+        purpose,
+        reference,
+    )
+    return [GoesBack(**row) for row in rows]
 
 
 async def may_have_meant(tx: Tx, receipt_id: UUID, *, most: int = 5) -> list[Any]:

@@ -19,8 +19,10 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 from foundation import directory, pages, qr
 from foundation.web import Here, Platform, events, permit
+from payments import held
 from payments import reference as references
 from payments.cash import proxy_transfers
+from payments.charge_states import ENDS
 from payments.gateway import vietqr
 from payments.payment import NoSuchCharge, find, payment_code
 from payments.receipt import collection_account
@@ -58,17 +60,15 @@ async def _pay_page(request: Request, here: Platform, reference: str, token: str
         owed = await find(tx, reference=reference)
         if token is not None and not secrets.compare_digest(token.encode(), owed.token.encode()):
             raise NoSuchCharge()
-        if owed.state == "paid" and token is not None:
+        back_to_payer = await held.of_charge(tx, owed.id)
+        if owed.state == "paid" and token is not None and not back_to_payer:
             return RedirectResponse(owed.return_path, 303)
         if owed.state == "paid":
-            return pages.render(request, "payments/paid.html", owed=owed)
+            onward = owed.return_path if token is not None else None
+            return pages.render(request, "payments/paid.html", owed=owed, back_to_payer=back_to_payer, onward=onward)
+        if owed.state in ENDS:
+            return pages.render(request, "payments/ended.html", owed=owed, back_to_payer=back_to_payer)
         payload, bin, account, payee = await payment_code(tx, owed)
-        held_vnd: int = await tx.value(
-            "select coalesce(sum(amount_vnd), 0)::bigint from payments.held"
-            " where operator_id = $1 and charge_id = $2 and closed_at is null",
-            operator_id,
-            owed.id,
-        )
     back = here.settings.public_url + request.scope["path"]
     apps = [
         (app.name, app.link(payload, back).replace("{bank}", here.settings.bank_public_url))
@@ -84,7 +84,7 @@ async def _pay_page(request: Request, here: Platform, reference: str, token: str
         account=account,
         payee=payee,
         apps=apps,
-        held_vnd=held_vnd,
+        back_to_payer=back_to_payer,
         live=f"/api/v1/public/payments/{reference}/events?seen={owed.version}",
     )
 
@@ -109,7 +109,7 @@ async def pay_picture(here: Here, reference: str, form: str) -> Response:
             )
         else:
             owed = await find(tx, reference=reference)
-            if owed.state in ("paid", "refused"):
+            if owed.state in ENDS:
                 raise NoSuchCharge()
             payload = (await payment_code(tx, owed))[0]
     headers = {"cache-control": "no-store", "content-disposition": f'inline; filename="{reference}.{form}"'}
@@ -132,7 +132,8 @@ async def pay_state(here: Here, reference: str) -> JSONResponse:
     operator_id, reference = await _whose(here, reference)
     async with here.database.transaction(operator_id) as tx:
         owed = await find(tx, reference=reference)
-        code = await payment_code(tx, owed) if owed.state in ("open", "partial") else None
+        code = None if owed.state in ENDS else await payment_code(tx, owed)
+        back_to_payer = await held.of_charge(tx, owed.id)
     return JSONResponse(
         {
             "reference": owed.reference,
@@ -141,6 +142,8 @@ async def pay_state(here: Here, reference: str) -> JSONResponse:
             "received_vnd": owed.received_vnd,
             "remaining_vnd": owed.remaining_vnd,
             "holds_until": owed.holds_until.isoformat(),
+            "topup_until": owed.topup_until and owed.topup_until.isoformat(),
+            "goes_back_vnd": sum(item.amount_vnd for item in back_to_payer),
             "pay": {"vietqr": code[0], "bin": code[1], "account": code[2], "payee": code[3]} if code else None,
         },
         headers={"cache-control": "no-store"},

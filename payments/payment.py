@@ -98,6 +98,7 @@ class ChargeLine(SQLModel, table=True):
         ),
         CheckConstraint("amount_vnd > 0", name="amount"),
         Index("charge_line_day_idx", *keys("service_day")),
+        Index("charge_line_thing_idx", *keys("reference")),
         {"schema": "payments", "comment": "insert-only: facts"},
     )
     operator_id: UUID = owner_key()

@@ -111,10 +111,17 @@ async def bought_code(client: httpx.AsyncClient, site: str = "VANMIEU", **heads:
 async def code_of(client: httpx.AsyncClient, reference: str) -> str:
     """The code of the ticket that a paid order led to."""
     back = await client.get(_pages[reference])
-    assert back.status_code == 303, "the order is not paid"
-    ticket = await client.get(back.headers["location"])
+    # Who paid too much is told so first, and goes on by himself.
+    onward = re.search(r'class="button big" href="(/S/[^"]+)"', back.text)
+    assert back.status_code == 303 or onward, "the order is not paid"
+    ticket = await client.get(onward[1] if onward else back.headers["location"])
     assert ticket.status_code == 303
     return ticket.headers["location"].removeprefix("/T/")
+
+
+def page_of(reference: str) -> str:
+    """The payer's own address of a payment."""
+    return _pages[reference]
 
 
 @dataclass

@@ -117,6 +117,7 @@ async def ticket_page(request: Request, here: Platform, operator_id: UUID, found
         )
         site = await site_by_code(tx, place_code)
         lines = await order.lines_of(tx, issued.order_id)
+        back_to_payer = await payments.goes_back(tx, "ticketing.order", str(issued.order_id))
         now = await clock.now(tx)
     if issued.revoked_at is not None:
         state = "void"
@@ -133,6 +134,7 @@ async def ticket_page(request: Request, here: Platform, operator_id: UUID, found
         ticket=issued,
         lines=lines,
         state=state,
+        back_to_payer=back_to_payer,
         url=issued.url(here.codes, here.settings.public_url),
         signed=issued.signed(here.codes),
     )

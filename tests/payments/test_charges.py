@@ -7,12 +7,16 @@ from itertools import product
 from uuid import UUID
 
 import asyncpg
+import httpx
 import pytest
+from acts import code_of, notify, order_to_pay, page_of
 from hypothesis import given
 from hypothesis import strategies as st
 from trade import SOLD_OUT, SoldOut, Trade
 
+from foundation.money import format_vnd
 from foundation.settings import Settings
+from foundation.web import Platform
 from payments import ChargeView, application, books, held, payment
 from payments.charge_states import ENDS, EVENTS, STATES, STEPS, NoStep, Step, applied_vnd, receipt_event
 
@@ -132,7 +136,7 @@ async def test_every_event_does_what_the_table_says(trade: Trade, admin: asyncpg
 
 async def _waits(trade: Trade, owed: ChargeView) -> int:
     async with trade.database.transaction(trade.operator_id) as tx:
-        return await held.of_charge(tx, owed.id)
+        return sum(item.amount_vnd for item in await held.of_charge(tx, owed.id))
 
 
 # The rows of table 4.5
@@ -270,3 +274,41 @@ async def test_the_same_money_is_used_once_by_two_clerks_at_once(
     assert sum(outcome == ("applied", 50_000) for outcome in outcomes) == 1
     assert sum(isinstance(outcome, held.NothingHeld) for outcome in outcomes) == 5
     assert (await books.prove(admin)).findings == ()
+
+
+# What the visitor is told
+
+
+def vnd(amount_vnd: int) -> str:
+    return format_vnd(amount_vnd, "en")
+
+
+async def test_who_paid_too_much_or_twice_reads_on_his_ticket_that_it_goes_back(
+    client: httpx.AsyncClient,
+) -> None:
+    reference = await order_to_pay(client, adult=1)
+    await notify(client, text=reference, amount_vnd=75_000)
+    said = await client.get(page_of(reference) + "?lang=en")
+    assert f"You paid {vnd(5_000)} too much: it goes back" in said.text
+    ticket = await client.get(f"/T/{await code_of(client, reference)}")
+    assert f"You paid {vnd(5_000)} too much" in ticket.text
+    await notify(client, text=reference, amount_vnd=70_000)
+    ticket = await client.get(f"/T/{await code_of(client, reference)}")
+    assert f"paid a second time: {vnd(70_000)} goes back" in ticket.text
+
+
+async def test_who_paid_a_part_reads_until_when_the_rest_may_come_and_afterwards_that_it_goes_back(
+    client: httpx.AsyncClient, admin: asyncpg.Connection, here: Platform
+) -> None:
+    reference = await order_to_pay(client, adult=1)
+    await notify(client, text=reference, amount_vnd=20_000)
+    page = (await client.get(f"/pay/{reference}?lang=en")).text
+    assert f"{vnd(20_000)} has arrived. {vnd(50_000)} is still missing" in page
+    await admin.execute("update payments.charge set topup_until = now() - interval '1 minute' where state = 'partial'")
+    assert await payment.lapse(here.database) == 1
+    ended = (await client.get(f"/pay/{reference}?lang=en")).text
+    assert "did not come in time" in ended
+    assert f"Your {vnd(20_000)} goes back" in ended
+    assert (await client.get(f"/pay/{reference}/qr.png")).status_code == 404
+    said = (await client.get(f"/api/v1/public/payments/{reference}")).json()
+    assert (said["state"], said["goes_back_vnd"], said["pay"]) == ("lapsed", 20_000, None)

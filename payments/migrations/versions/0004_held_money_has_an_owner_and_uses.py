@@ -42,6 +42,7 @@ def upgrade() -> None:
     op.create_index('charge_topup_idx', 'charge', ['operator_id', 'topup_until'], unique=False, schema='payments', postgresql_where=sa.text("state = 'partial'"))
     op.add_column('held', sa.Column('used_vnd', sa.BigInteger(), server_default='0', nullable=False), schema='payments')
     op.add_column('held', sa.Column('owner_id', sa.Uuid(), nullable=True), schema='payments')
+    op.create_index('charge_line_thing_idx', 'charge_line', ['operator_id', 'reference'], unique=False, schema='payments')
     op.create_index('held_charge_idx', 'held', ['operator_id', 'charge_id'], unique=False, schema='payments')
     op.create_foreign_key('held_owner_fkey', 'held', 'staff', ['operator_id', 'owner_id'], ['operator_id', 'id'], source_schema='payments', referent_schema='foundation')
     op.add_column('receipt', sa.Column('references_like', sa.ARRAY(sa.Text()), server_default='{}', nullable=False), schema='payments')
