@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,11 +21,11 @@ from sqlalchemy import ARRAY, BigInteger, Integer
 from sqlmodel import CheckConstraint, ForeignKeyConstraint, SQLModel
 from sqlmodel import Field as Column
 
-from foundation import idempotency
+from foundation import clock, idempotency
 from foundation.check_symbols import ALPHABET
 from foundation.clock import Instant
-from foundation.database import Tx
-from foundation.errors import NotFound, Refusal
+from foundation.database import Database, Tx
+from foundation.errors import NotFound, Refusal, refusal_of
 from foundation.idempotency import KeyUsedForAnother
 from foundation.staff import LoginExpired, Token
 from foundation.tables import document, instant, keys, new_id, octets, owner_key, recorded
@@ -223,21 +225,52 @@ async def attendant(tx: Tx, token: Token) -> Attendant:
     )
 
 
-async def first_outcome(tx: Tx, who: Attendant, action: ActionIn, kind: str) -> dict[str, Any] | None:
-    """The outcome this action had before, or None: then it is ours to do, and `record_action` must follow.
+@dataclass(slots=True)
+class Acting:
+    """An action of a tablet while it is done. `outcome` is None until it is known; whoever does it sets it."""
 
-    Raises KeyUsedForAnother if the id came with another body, StillRunning if its first sending is not through.
+    tx: Tx
+    who: Attendant
+    now: datetime
+    outcome: dict[str, Any] | None = None
+
+
+@asynccontextmanager
+async def acting(database: Database, token: Token, action: ActionIn, kind: str) -> AsyncIterator[Acting]:
+    """Does an action once, in one transaction: its first outcome stands for ever, also if that was a refusal.
+
+    A rule of the trade that refused it (409) refuses it again under the same id, even if it would hold now: a tablet
+    that asks again after hours must not move money that its attendant was told had not moved. `final` says so; a new id
+    is a new try. Raises LoginExpired, DeviceRevoked, KeyUsedForAnother, StillRunning, and what the act refuses.
     """
-    return await idempotency.stored(
-        tx, principal=f"device:{who.device_id}", route="device", key=str(action.id), digest=action_hash(action, kind)
-    )
+    refusal: Refusal | None = None
+    async with database.transaction(token.operator_id) as tx:
+        who = await attendant(tx, token)
+        name = {"principal": f"device:{who.device_id}", "route": "device", "key": str(action.id)}
+        known = await idempotency.stored(tx, **name, digest=action_hash(action, kind))
+        doing = Acting(tx, who, await clock.now(tx), known)
+        if known is not None:
+            if "refused" in known:
+                raise refusal_of(known["refused"], known["facts"] | {"final": True})
+            yield doing
+            return
+        try:
+            async with tx.savepoint():
+                yield doing
+        except Refusal as caught:
+            if caught.status != 409:
+                raise
+            refusal = caught
+            await idempotency.store(tx, **name, answer={"refused": caught.code, "facts": caught.facts})
+        else:
+            assert doing.outcome is not None, "an action without an outcome"
+            await idempotency.store(tx, **name, answer=doing.outcome)
+            await _log(tx, who, action, kind, doing.outcome, now=doing.now)
+    if refusal is not None:
+        raise refusal
 
 
-async def record_action(
-    tx: Tx, who: Attendant, action: ActionIn, kind: str, outcome: dict[str, Any], *, now: datetime
-) -> None:
-    """Stores the first outcome of an action, in the transaction of its effect."""
-    await idempotency.store(tx, principal=f"device:{who.device_id}", route="device", key=str(action.id), answer=outcome)
+async def _log(tx: Tx, who: Attendant, action: ActionIn, kind: str, outcome: dict[str, Any], *, now: datetime) -> None:
     await tx.execute(
         "insert into foundation.action (operator_id, device_id, id, kind, counter, body_hash, outcome, staff_id,"
         " occurred_at, done_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",

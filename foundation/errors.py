@@ -8,15 +8,22 @@ first line is the English sentence; other languages stand in `locales/<language>
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import ClassVar
 
 _by_constraint: dict[str, type[Refusal]] = {}
+_by_code: dict[str, type[Refusal]] = {}
 
 
 def refusal_of_constraint(name: str | None) -> Refusal | None:
     """The refusal that a violated constraint means, or None if it is a defect of ours."""
     found = _by_constraint.get(name or "")
     return found() if found else None
+
+
+def refusal_of(code: str, facts: Mapping[str, object]) -> Refusal:
+    """The refusal that was stored by its code, with its facts."""
+    return _by_code[code](**facts)
 
 
 class Refusal(Exception):
@@ -31,6 +38,7 @@ class Refusal(Exception):
         super().__init_subclass__(**kwargs)
         if "code" not in cls.__dict__:
             cls.code = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+        _by_code[cls.code] = cls
         if "constraint" in cls.__dict__ and cls.constraint:
             _by_constraint[cls.constraint] = cls
 

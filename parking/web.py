@@ -17,7 +17,7 @@ import payments
 from foundation import clock, code, pages, strict_json
 from foundation.code import Kind, TicketCode
 from foundation.database import Tx
-from foundation.device import Attendant, attendant, first_outcome, record_action
+from foundation.device import Attendant, acting, attendant
 from foundation.errors import Refusal
 from foundation.limits import address_of
 from foundation.operator import operator_name, whose_place
@@ -331,16 +331,12 @@ async def find_vehicles(here: Here, token: Bearer, sent: FindIn) -> dict[str, An
 @permit("device")
 async def cash_stay(here: Here, token: Bearer, sent: CashStayIn) -> dict[str, Any]:
     """Takes notes for what a stay owes, into the drawer of the open shift. 409 amount_changed with `due_vnd`."""
-    async with here.database.transaction(token.operator_id) as tx:
-        who = await attendant(tx, token)
-        answer = await first_outcome(tx, who, sent, "cash.stay")
-        if answer is None:
-            now = await clock.now(tx)
-            answer = await vehicle.take_cash(
-                tx, who, sent, keys=here.codes, environment=here.settings.environment, now=now
+    async with acting(here.database, token, sent, "cash.stay") as it:
+        if it.outcome is None:
+            it.outcome = await vehicle.take_cash(
+                it.tx, it.who, sent, keys=here.codes, environment=here.settings.environment, now=it.now
             )
-            await record_action(tx, who, sent, "cash.stay", answer, now=now)
-        return answer
+    return it.outcome
 
 
 async def tablet_facts(tx: Tx, who: Attendant | None, places: Sequence[int], now: datetime) -> dict[str, Any]:

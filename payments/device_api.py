@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter
 from pydantic import Field
 
-from foundation import clock
 from foundation.database import Tx
-from foundation.device import ActionIn, Attendant, attendant, first_outcome, record_action
+from foundation.device import ActionIn, Attendant, acting
 from foundation.money import CHARGE_MAX_VND
 from foundation.strict_json import StrictRoute
 from foundation.web import Bearer, Here, permit
@@ -37,40 +37,22 @@ class CloseShiftIn(ActionIn):
 @permit("device")
 async def open_shift(here: Here, token: Bearer, sent: OpenShiftIn) -> dict[str, Any]:
     """Opens the shift of whoever is logged in. 409 shift_open, 403 place_not_yours."""
-    async with here.database.transaction(token.operator_id) as tx:
-        who = await attendant(tx, token)
-        outcome = await first_outcome(tx, who, sent, "shift.open")
-        if outcome is None:
-            now = await clock.now(tx)
-            opened = await shift.open_shift(tx, who, place=sent.place, float_vnd=sent.float_vnd, now=now)
-            outcome = _as_json(opened)
-            await record_action(tx, who, sent, "shift.open", outcome, now=now)
-    return outcome
+    async with acting(here.database, token, sent, "shift.open") as it:
+        if it.outcome is None:
+            it.outcome = _as_json(
+                await shift.open_shift(it.tx, it.who, place=sent.place, float_vnd=sent.float_vnd, now=it.now)
+            )
+    return it.outcome
 
 
 @routes.post("/shift/close")
 @permit("device")
 async def close_shift(here: Here, token: Bearer, sent: CloseShiftIn) -> dict[str, Any]:
     """Closes the shift; only now the answer says what was expected. 409 no_shift, 403 shift_of_another."""
-    async with here.database.transaction(token.operator_id) as tx:
-        who = await attendant(tx, token)
-        outcome = await first_outcome(tx, who, sent, "shift.close")
-        if outcome is None:
-            now = await clock.now(tx)
-            closed = await shift.close_shift(tx, who, counted_vnd=sent.counted_vnd, now=now)
-            outcome = {
-                "number": closed.number,
-                "float_vnd": closed.float_vnd,
-                "cash_vnd": closed.cash_vnd,
-                "proxy_vnd": closed.proxy_vnd,
-                "proxy_arrived_vnd": closed.proxy_arrived_vnd,
-                "expected_vnd": closed.expected_vnd,
-                "counted_vnd": closed.counted_vnd,
-                "difference_vnd": closed.difference_vnd,
-                "receipts": closed.receipts,
-            }
-            await record_action(tx, who, sent, "shift.close", outcome, now=now)
-    return outcome
+    async with acting(here.database, token, sent, "shift.close") as it:
+        if it.outcome is None:
+            it.outcome = asdict(await shift.close_shift(it.tx, it.who, counted_vnd=sent.counted_vnd, now=it.now))
+    return it.outcome
 
 
 async def tablet_facts(tx: Tx, who: Attendant | None, places: Sequence[int], now: datetime) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from foundation import clock, idempotency, pages
 from foundation.clock import Day
 from foundation.code import Kind, TicketCode
 from foundation.database import Tx
-from foundation.device import ActionIn, Attendant, attendant, first_outcome, record_action
+from foundation.device import ActionIn, Attendant, acting
 from foundation.errors import BadPayload, Refusal
 from foundation.limits import address_of
 from foundation.operator import NoSuchPlace, operator_name, whose_place
@@ -172,29 +172,26 @@ class CashTicketIn(ActionIn):
 @permit("device")
 async def cash_ticket(here: Here, token: Bearer, sent: CashTicketIn) -> dict[str, Any]:
     """Sells today's entrance for notes into the drawer of the open shift."""
-    async with here.database.transaction(token.operator_id) as tx:
-        who = await attendant(tx, token)
-        answer = await first_outcome(tx, who, sent, "cash.ticket")
-        if answer is not None:
-            return answer
-        who.must_work_at(sent.place)
-        found = await sites_at(tx, [sent.place])
+    async with acting(here.database, token, sent, "cash.ticket") as it:
+        if it.outcome is not None:
+            return it.outcome
+        it.who.must_work_at(sent.place)
+        found = await sites_at(it.tx, [sent.place])
         if not found:
             raise NoSuchPlace(place=str(sent.place))
-        now = await clock.now(tx)
         sold, sale = await order.sell_for_cash(
-            tx,
-            who,
+            it.tx,
+            it.who,
             found[0],
             heads=sent.heads,
             amount_vnd=sent.amount_vnd,
             proxy=sent.proxy,
             environment=here.settings.environment,
-            now=now,
+            now=it.now,
         )
-        issued = await ticket.of_order(tx, sold.id)
+        issued = await ticket.of_order(it.tx, sold.id)
         assert issued is not None
-        answer = {
+        it.outcome = {
             "receipt_number": sale.receipt_number if sale else None,
             "amount_vnd": sold.total_vnd,
             "proxy": bool(sale and sale.proxy),
@@ -203,8 +200,7 @@ async def cash_ticket(here: Here, token: Bearer, sent: CashTicketIn) -> dict[str
             "heads": issued.heads,
             "pay": payments.pay_json(sale.pay) if sale and sale.pay else None,
         }
-        await record_action(tx, who, sent, "cash.ticket", answer, now=now)
-        return answer
+    return it.outcome
 
 
 async def tablet_facts(tx: Tx, who: Attendant | None, places: Sequence[int], now: datetime) -> dict[str, Any]:

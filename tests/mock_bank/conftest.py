@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,7 +25,7 @@ from fastapi import FastAPI
 
 from mock_bank.app import create_app
 from mock_bank.settings import Settings
-from tests.mock_bank.receiving import ACCOUNT, BIN, KEY, SECRETS, Pay, Receiver
+from tests.mock_bank.receiving import ACCOUNT, BIN, KEY, SECRETS, Misbehave, Pay, Receiver
 
 
 @pytest.fixture(scope="module")
@@ -128,21 +128,38 @@ class _Server(uvicorn.Server):
         yield
 
 
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    """A receiver that listens on a port of its own."""
-    receiver = Receiver()
-    server = _Server(uvicorn.Config(receiver, port=0, lifespan="off", log_level="error", access_log=False))
+@contextlib.asynccontextmanager
+async def served(app: Any) -> AsyncIterator[str]:
+    """The address at which the app is served over real connections."""
+    server = _Server(uvicorn.Config(app, port=0, lifespan="off", log_level="critical", access_log=False))
     task = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.005)
-    receiver.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/hooks"
-    yield receiver
-    task.cancel()  # its own shutdown waits for connections that the bank keeps open
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    task.cancel()  # its own shutdown waits for connections that the other side keeps open
     with contextlib.suppress(asyncio.CancelledError):
         await task
     for listening in server.servers:
         listening.close()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A receiver that listens on a port of its own."""
+    receiver = Receiver()
+    async with served(receiver) as address:
+        receiver.url = f"{address}/hooks"
+        yield receiver
+
+
+@pytest.fixture
+async def wire(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A program that knows the bank's key and speaks to it over connections that can break."""
+    async with (
+        served(app) as address,
+        httpx.AsyncClient(base_url=address, headers=KEY, trust_env=False) as client,
+    ):
+        yield client
 
 
 @pytest.fixture
@@ -162,3 +179,32 @@ def pay(api: httpx.AsyncClient, account: str) -> Pay:
         return await api.post("/api/v1/payments", json={**usual, **wanted})
 
     return pay
+
+
+@pytest.fixture
+def misbehave(api: httpx.AsyncClient) -> Misbehave:
+    """Let exactly this go wrong from now on."""
+
+    async def misbehave(**wanted: Any) -> dict[str, Any]:
+        answer = (await api.put("/api/v1/faults", json=wanted)).raise_for_status()
+        return dict(answer.json())
+
+    return misbehave
+
+
+@pytest.fixture
+def first_schema(settings: Settings) -> Callable[[], Awaitable[None]]:
+    """Makes the schema as the first bank made it (first_schema.sql is that file, never to be changed), with some money."""
+
+    async def make() -> None:
+        connection = await asyncpg.connect(settings.database_url)
+        await connection.execute(Path(__file__).with_name("first_schema.sql").read_text(encoding="utf-8"))
+        await connection.execute(
+            """UPDATE mock_bank.faults SET lose_notices = true, delay_seconds = 7;
+               INSERT INTO mock_bank.account (bin, account, owner_name, opened_at)
+               VALUES ('970436', 'OLD1', 'A', clock_timestamp());
+               SELECT mock_bank.book(gen_random_uuid(), '{}', '970436', 'OLD1', 5000, 'A', 'A', 'B', '970436', '1')"""
+        )
+        await connection.close()
+
+    return make

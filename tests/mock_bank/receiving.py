@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 from starlette.types import Receive, Scope, Send
@@ -18,6 +20,7 @@ KEY = {"authorization": "Bearer a key for tests"}
 BIN, ACCOUNT = "970436", "1234567890"
 
 Pay = Callable[..., Awaitable[httpx.Response]]
+Misbehave = Callable[..., Awaitable[dict[str, Any]]]
 
 
 @dataclass
@@ -43,6 +46,16 @@ class Receiver:
         status = self.answers.pop(0) if self.answers else 204
         await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
+
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        """The transactions that the notices tell of, in the order of arrival."""
+        return [json.loads(body)["data"] for _, body in self.got]
+
+    @property
+    def event_ids(self) -> list[str]:
+        """The notices' event ids, in the order of arrival."""
+        return [headers["webhook-id"] for headers, _ in self.got]
 
     async def has(self, count: int, within: float = 5) -> None:
         """Wait until `count` notices have come."""

@@ -89,7 +89,15 @@ async def test_whoever_knows_a_plate_may_pay_for_it_and_gets_nothing_to_leave_wi
     for sentence in sentences:
         assert sentence in after
     for page in (before, after):
-        for secret in ("/T/", slip["code_url"][-48:], slip["short"], slip["short"].replace(" ", ""), "<figure", "123.45", "12345"):
+        for secret in (
+            "/T/",
+            slip["code_url"][-48:],
+            slip["short"],
+            slip["short"].replace(" ", ""),
+            "<figure",
+            "123.45",
+            "12345",
+        ):
             assert secret not in page, secret
     gone = await tablet.does("vehicles/out", place=4, code=slip["code_url"])
     assert gone["verdict"] == "left"

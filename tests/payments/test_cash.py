@@ -248,3 +248,29 @@ async def test_a_revoked_tablet_takes_no_cash(
     await admin.execute("update foundation.device set revoked_at = now()")
     answer = await tablet.post("shift/open", tablet.action(place=1, float_vnd=0))
     assert (answer.status_code, answer.json()["code"]) == (401, "device_revoked")
+
+
+async def test_what_was_refused_once_stays_refused_under_its_id_and_a_new_id_is_a_new_try(
+    client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
+) -> None:
+    tablet = await enrolled(client, here)
+    sale = tablet.action(place=1, heads={"adult": 1}, amount_vnd=70_000, proxy=False)
+    first = await tablet.post("cash/ticket", sale)
+    assert (first.status_code, first.json()["code"]) == (409, "no_shift")
+    await tablet.does("shift/open", place=1, float_vnd=0)
+    again = await tablet.post("cash/ticket", sale)
+    assert (again.status_code, again.json()["code"], again.json()["final"]) == (409, "no_shift", True)
+    assert await admin.fetchval("select count(*) from payments.charge") == 0
+    sold = await tablet.does("cash/ticket", place=1, heads={"adult": 1}, amount_vnd=70_000, proxy=False)
+    assert sold["receipt_number"] == 1
+    other = await tablet.post("cash/ticket", sale | {"amount_vnd": 140_000})
+    assert (other.status_code, other.json()["code"]) == (422, "key_used_for_another")
+
+
+async def test_what_cannot_be_read_or_has_no_login_is_not_remembered(
+    client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
+) -> None:
+    tablet = await enrolled(client, here)
+    sale = tablet.action(place=3, heads={"adult": 1}, amount_vnd=70_000, proxy=False)
+    assert (await tablet.post("cash/ticket", sale)).json()["code"] == "place_not_yours"
+    assert await admin.fetchval("select count(*) from foundation.stored_answer where principal like 'device:%'") == 0
