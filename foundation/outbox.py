@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from random import SystemRandom
 from uuid import UUID, uuid4
 
 from sqlmodel import Field, Index, SQLModel, text
@@ -17,8 +18,12 @@ from foundation.database import Database, Tx
 from foundation.tables import instant
 
 LEASE = timedelta(seconds=30)
-ATTEMPTS_MAX = 12
-"""After that a row is parked: it stays, is shown to finance, and waits for a person."""
+_chance = SystemRandom()
+ATTEMPTS_MAX = 150
+"""After that, some three days, a row is parked: it stays, is shown to finance, and waits for a person."""
+LONGEST_PAUSE = timedelta(hours=1)
+TROUBLED = "(parked_at is not null or attempts >= 8)"
+"""What a person should know of: nobody tries it any more, or it has failed for some minutes."""
 
 
 class Due(SQLModel, table=True):
@@ -116,8 +121,10 @@ async def done(tx: Tx, held: Claim) -> None:
 
 
 async def failed(database: Database, held: Claim, error: str) -> None:
-    """Puts it back with exponential back-off, or parks it after ATTEMPTS_MAX tries."""
-    delay = timedelta(seconds=min(2**held.attempts, 300))
+    """Puts it back with exponential back-off and full jitter, or parks it after ATTEMPTS_MAX tries."""
+    longest = min(timedelta(seconds=2 ** min(held.attempts, 12)), LONGEST_PAUSE)
+    # Full jitter: what failed together, because one thing was away, does not come back together.
+    delay = longest * _chance.random()
     await database.pool.execute(
         "update foundation.due set lease_until = null, lease_token = null, last_error = left($5, 500),"
         " due_at = clock_timestamp() + $6, parked_at = case when attempts >= $7 then clock_timestamp() end"
@@ -144,11 +151,11 @@ async def park(tx: Tx, kind: str, id: str, why: str) -> None:
     )
 
 
-async def unpark(tx: Tx, kind: str, id: str) -> bool:
-    """Gives parked work back to the workers, from its first try on. False if it is not parked."""
+async def try_again(tx: Tx, kind: str, id: str) -> bool:
+    """Gives work in trouble back to the workers at once, from its first try on. False if there is none."""
     status = await tx.execute(
         "update foundation.due set parked_at = null, attempts = 0, due_at = clock_timestamp()"
-        " where operator_id = $1 and kind = $2 and id = $3 and parked_at is not null",
+        f" where operator_id = $1 and kind = $2 and id = $3 and {TROUBLED}",
         tx.operator_id,
         kind,
         id,
@@ -157,10 +164,10 @@ async def unpark(tx: Tx, kind: str, id: str) -> bool:
     return status == "UPDATE 1"
 
 
-async def drop_parked(tx: Tx, kind: str, id: str) -> str | None:
-    """A person says that parked work is settled. Returns its last error, None if it is not parked."""
+async def settle_by_hand(tx: Tx, kind: str, id: str) -> str | None:
+    """A person says that work in trouble is settled. Returns its last error, None if there is none."""
     error: str | None = await tx.value(
-        "delete from foundation.due where operator_id = $1 and kind = $2 and id = $3 and parked_at is not null"
+        f"delete from foundation.due where operator_id = $1 and kind = $2 and id = $3 and {TROUBLED}"
         " returning coalesce(last_error, '')",
         tx.operator_id,
         kind,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from foundation import clock
+from foundation import clock, outbox
 from foundation.database import Tx
 from payments.explain import Explanation, explain
 from payments.finance.proof import Kept, kept
@@ -208,10 +208,10 @@ async def _proxies(tx: Tx) -> Listing:
 
 
 async def _parked(tx: Tx) -> list[Any]:
-    """Work that failed so often that nobody tries any more. The queue has no row-level wall: the WHERE is the wall."""
+    """Work in trouble. The queue has no row-level wall: the WHERE is the wall."""
     return await tx.rows(
-        "select kind, id, attempts, parked_at, last_error from foundation.due"
-        f" where operator_id = $1 and parked_at is not null order by parked_at limit {LISTED_MAX}",
+        "select kind, id, attempts, parked_at, due_at, last_error from foundation.due"
+        f" where operator_id = $1 and {outbox.TROUBLED} order by parked_at, due_at limit {LISTED_MAX}",
         tx.operator_id,
     )
 

@@ -132,7 +132,7 @@ async def try_again(
 ) -> Response:
     """Work that stands still is tried again, from its first try on."""
     async with here.database.transaction(person.operator_id) as tx:
-        if await outbox.unpark(tx, kind, id):
+        if await outbox.try_again(tx, kind, id):
             await audit.note(tx, person.staff_id, "work.again", f"{kind} {id}", now=await clock.now(tx))
     return RedirectResponse("/finance/#parked", 303)
 
@@ -150,7 +150,7 @@ async def settled_by_hand(
     if not reason.strip():
         raise held.ReasonMissing()
     async with here.database.transaction(person.operator_id) as tx:
-        error = await outbox.drop_parked(tx, kind, id)
+        error = await outbox.settle_by_hand(tx, kind, id)
         if error is not None:
             await audit.note(
                 tx,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 from itertools import product
 from uuid import UUID
@@ -273,6 +274,39 @@ async def test_the_same_money_is_used_once_by_two_clerks_at_once(
     )
     assert sum(outcome == ("applied", 50_000) for outcome in outcomes) == 1
     assert sum(isinstance(outcome, held.NothingHeld) for outcome in outcomes) == 5
+    assert (await books.prove(admin)).findings == ()
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_in_whatever_order_and_however_often_money_is_announced_it_ends_at_the_same(
+    trade: Trade, admin: asyncpg.Connection, seed: int
+) -> None:
+    chance = random.Random(seed)
+    charges = [await trade.owes(trade.line(70_000)) for _ in range(8)]
+    paid: dict[UUID, list[int]] = {
+        owed.id: [chance.choice((70_000, 70_000, 20_000, 50_000, 75_000)) for _ in range(chance.randint(0, 3))]
+        for owed in charges
+    }
+    announced = [
+        (owed.reference, amount_vnd, f"FT-{owed.reference}-{number}")
+        for owed in charges
+        for number, amount_vnd in enumerate(paid[owed.id])
+        for _ in range(chance.randint(1, 3))  # by notices, again, and by the bank's list
+    ]
+    chance.shuffle(announced)
+    for reference, amount_vnd, bank_ref in announced:
+        await trade.transfers(reference, amount_vnd, bank_ref=bank_ref, apply=chance.random() < 0.6)
+    # What was not applied at once is the worker's; it comes in its own order.
+    due = [row["id"] for row in await admin.fetch("select id from foundation.due where kind = 'payments.apply'")]
+    chance.shuffle(due)
+    for id in due:
+        async with trade.database.transaction(trade.operator_id) as tx:
+            await application.apply_receipt(tx, UUID(id), now=trade.now)
+    for owed in charges:
+        total_vnd, after = sum(paid[owed.id]), await seen(trade, owed)
+        assert after.received_vnd == min(total_vnd, 70_000)
+        assert (after.state == "paid") == (total_vnd >= 70_000)
+        assert await _waits(trade, owed) == total_vnd - after.received_vnd
     assert (await books.prove(admin)).findings == ()
 
 
