@@ -11,30 +11,33 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
-from mock_bank import account, clock, customer, database, faults, transaction
+from mock_bank import account, clock, customer, database, faults, misbehaviour, refund, transaction
 from mock_bank.database import Database
+from mock_bank.later import BankClerk
 from mock_bank.notice import NoticeSender
 from mock_bank.settings import Settings
 from mock_bank.web import Envelope, answer_refusals
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The bank as one ASGI app; its database is opened and its notices are sent while it runs."""
+    """The bank as one ASGI app; its database is opened and its notices are sent and its clerk works while it runs."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await database.prepare(settings.database_url)
         async with asyncpg.create_pool(settings.database_url, min_size=2, max_size=10, command_timeout=10) as pool:
             sender = NoticeSender(pool, secrets=settings.webhook_secret, retry_unit_seconds=settings.retry_unit_seconds)
-            app.state.pool, app.state.sender = pool, sender
-            async with sender.running():
+            clerk = BankClerk(pool, booked=sender.wake)
+            app.state.pool, app.state.sender, app.state.clerk = pool, sender, clerk
+            async with sender.running(), clerk.working():
                 yield
 
     app = FastAPI(title="Practice Bank", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.settings = settings
     answer_refusals(app)
+    faults.answer_badly(app)
     app.add_middleware(Envelope)
-    for room in (account, transaction, faults, clock, customer):
+    for room in (account, transaction, refund, faults, clock, customer, misbehaviour):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
 

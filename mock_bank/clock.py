@@ -1,6 +1,7 @@
 """The bank's time: an instant set by hand, and everything that has passed since, at a rate. Demo and test only.
 
-Bookings carry it. Leases, retries and signatures do not: those stand in real time.
+What the books say follows it: bookings, when a line is listed, refunds and reversals, a notice told again days later.
+What the network does stands in real time: leases, retries, delays, signatures.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from mock_bank import language
 from mock_bank.database import Database
+from mock_bank.later import Clerk
+from mock_bank.notice import Sender
 from mock_bank.web import ApiKey, In, StrictRoute
 
 
@@ -52,6 +55,9 @@ async def see_the_clock(db: Database, key: ApiKey) -> ClockOut:
 
 
 @router.put("")
-async def set_the_clock(wanted: ClockIn, db: Database, key: ApiKey) -> ClockOut:
+async def set_the_clock(wanted: ClockIn, db: Database, sender: Sender, clerk: Clerk, key: ApiKey) -> ClockOut:
     """Set the bank's time and its rate."""
-    return await put(db, at=wanted.at, rate=wanted.rate)
+    set_to = await put(db, at=wanted.at, rate=wanted.rate)
+    clerk.wake()
+    sender.wake()
+    return set_to

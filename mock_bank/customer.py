@@ -14,10 +14,10 @@ from uuid import UUID, uuid4, uuid5
 
 import asyncpg
 from fastapi import APIRouter, Form, Request, Response, UploadFile
-from pydantic import ValidationError
 
-from mock_bank import account, clock, faults, memo, pages, picture, transaction, vietqr
+from mock_bank import account, faults, memo, pages, picture, transaction, vietqr
 from mock_bank.database import Database
+from mock_bank.later import Clerk
 from mock_bank.notice import Sender
 from mock_bank.refusal import BadPayload, Refusal
 from mock_bank.transaction import PRACTICE_CUSTOMER
@@ -69,16 +69,7 @@ async def _home(
     code: str = "",
     back: str = "",
     refusal: Refusal | None = None,
-    saved: bool | None = None,
 ) -> Response:
-    counts = await db.fetchrow(
-        """SELECT (SELECT count(*) FROM mock_bank.account) AS accounts,
-                  count(*) FILTER (WHERE state = 'waiting') AS waiting,
-                  count(*) FILTER (WHERE state = 'silent') AS silent,
-                  count(*) FILTER (WHERE state = 'delivered') AS delivered,
-                  count(*) FILTER (WHERE state = 'lost') AS lost
-             FROM mock_bank.notice"""
-    )
     return pages.show(
         request,
         "home.html",
@@ -86,10 +77,8 @@ async def _home(
         code=code,
         back=back or request.query_params.get("return", ""),
         refusal=refusal,
-        saved=saved if saved is not None else request.query_params.get("saved") == "1" or None,
-        faults=await faults.read(db),
-        bank_at=(await clock.read(db)).at,
-        counts=counts,
+        any_accounts=await db.fetchval("SELECT EXISTS (SELECT FROM mock_bank.account)"),
+        misbehaves=await faults.read(db) != faults.Faults(),
     )
 
 
@@ -150,6 +139,7 @@ async def pay(
     request: Request,
     db: Database,
     sender: Sender,
+    clerk: Clerk,
     payment: Annotated[UUID, Form()],
     code: Annotated[str, Form()] = "",
     amount: Annotated[str, Form()] = "",
@@ -172,6 +162,7 @@ async def pay(
                 db, payment_id=payment_id, bin=asked.bin, account=asked.account, amount_vnd=amount_vnd, text=text
             )
             sender.wake()
+            clerk.wake()
     except (BadAmount, BadText) as refusal:
         return await _confirm(
             request, db, code=code, back=back, payment_id=payment, amount=amount, text=text, refusal=refusal
@@ -207,26 +198,3 @@ async def refused(request: Request) -> Response:
 async def see_history(request: Request, db: Database) -> Response:
     """The practice customer's newest transactions."""
     return pages.show(request, "history.html", rows=await transaction.history(db), customer=PRACTICE_CUSTOMER)
-
-
-@router.post("/faults")
-async def misbehave(
-    request: Request,
-    db: Database,
-    repeat_notices: Annotated[str, Form()] = "1",
-    delay_seconds: Annotated[str, Form()] = "0",
-    text_style: Annotated[str, Form()] = "dirty",
-    lose_notices: Annotated[str, Form()] = "",
-) -> Response:
-    """Let the bank misbehave from now on."""
-    try:
-        wanted = faults.Faults(
-            lose_notices=lose_notices == "yes",
-            repeat_notices=int(repeat_notices),
-            delay_seconds=int(delay_seconds),
-            text_style=text_style,
-        )
-    except (ValidationError, ValueError):
-        return await _home(request, db, saved=False)
-    await faults.put(db, wanted)
-    return pages.go_to("/app", saved="1")

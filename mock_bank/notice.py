@@ -1,6 +1,7 @@
 """Notices: telling an account's owner what was booked, signed after Standard Webhooks, until the owner says 2xx.
 
-At least once, by a transactional outbox: a sender that dies leaves its notices due again. Real time throughout.
+At least once, by a transactional outbox: a sender that dies leaves its notices due again. Real time throughout, but for
+a notice that is told again days later: those days are the bank's.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 import os
 import ssl
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import asyncpg
@@ -23,6 +24,7 @@ LEASE_SECONDS = 10
 ANSWER_WITHIN_SECONDS = 5
 POLL_SECONDS = 1.0
 AT_ONCE = 16
+STALE = timedelta(hours=1)
 GAPS = (1, 1, 2, 3, 5, 8, 13)  # between eight sendings, in retry units: minutes at a real bank, seconds here
 
 log = logging.getLogger(__name__)
@@ -85,19 +87,24 @@ class NoticeSender:
             """UPDATE mock_bank.notice n SET due_at = clock_timestamp() + make_interval(secs => $2), sends = sends + 1
                  FROM mock_bank.account a
                 WHERE n.id IN (SELECT id FROM mock_bank.notice WHERE state = 'waiting' AND due_at <= clock_timestamp()
+                                  AND (not_before IS NULL OR not_before <= mock_bank.now())
                                 ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
                   AND a.bin = n.bin AND a.account = n.account
-               RETURNING n.id, n.body, n.sends, n.failures, a.webhook_url""",
+               RETURNING n.id, n.body, n.sends, n.failures, n.defects[n.sends] AS defect, a.webhook_url""",
             limit,
             LEASE_SECONDS,
         )
 
     async def _send(self, http: httpx.AsyncClient, notice: Any) -> None:
-        headers = {"content-type": "application/json", **self.signed(notice["id"], notice["body"], datetime.now(UTC))}
+        at = datetime.now(UTC) - (STALE if notice["defect"] == "stale_timestamp" else timedelta(0))
+        signed = self.signed(notice["id"], notice["body"], at)
+        if notice["defect"] == "wrong_signature":
+            signed["webhook-signature"] = self.signed(notice["id"], notice["body"] + " ", at)["webhook-signature"]
+        headers = {"content-type": "application/json", **signed}
         try:
             async with asyncio.timeout(ANSWER_WITHIN_SECONDS):
                 answer = await http.post(notice["webhook_url"] or "", content=notice["body"], headers=headers)
-            arrived = answer.is_success
+            arrived = answer.is_success and notice["defect"] != "answer_lost"
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
             arrived = False
         if arrived:
@@ -116,9 +123,12 @@ class NoticeSender:
     async def _settle_arrival(self, notice: Any) -> None:
         await self._db.execute(
             """UPDATE mock_bank.notice
-                  SET copies_left = copies_left - 1, due_at = clock_timestamp(),
-                      state = CASE WHEN copies_left <= 1 THEN 'delivered' ELSE 'waiting' END,
-                      settled_at = CASE WHEN copies_left <= 1 THEN clock_timestamp() END
+                  SET copies_left = CASE WHEN copies_left > 1 OR again_at IS NULL THEN copies_left - 1 ELSE 1 END,
+                      due_at = clock_timestamp(),
+                      not_before = CASE WHEN copies_left <= 1 THEN again_at END,
+                      again_at = CASE WHEN copies_left > 1 THEN again_at END,
+                      state = CASE WHEN copies_left <= 1 AND again_at IS NULL THEN 'delivered' ELSE 'waiting' END,
+                      settled_at = CASE WHEN copies_left <= 1 AND again_at IS NULL THEN clock_timestamp() END
                 WHERE id = $1 AND sends = $2 AND state = 'waiting'""",
             notice["id"],
             notice["sends"],

@@ -9,14 +9,28 @@ CREATE TABLE IF NOT EXISTS mock_bank.clock (
 );
 INSERT INTO mock_bank.clock (bank_at, real_at, rate) SELECT t, t, 1 FROM clock_timestamp() t ON CONFLICT DO NOTHING;
 
+-- What goes wrong: only what is not as usual stands in `settings`; faults.py says what there is.
 CREATE TABLE IF NOT EXISTS mock_bank.faults (
-    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    lose_notices boolean NOT NULL DEFAULT false,
-    repeat_notices integer NOT NULL DEFAULT 1 CHECK (repeat_notices BETWEEN 1 AND 5),
-    delay_seconds integer NOT NULL DEFAULT 0 CHECK (delay_seconds BETWEEN 0 AND 3600),
-    text_style text NOT NULL DEFAULT 'dirty' CHECK (text_style IN ('clean', 'dirty'))
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row)
 );
+ALTER TABLE mock_bank.faults ADD COLUMN IF NOT EXISTS settings jsonb NOT NULL DEFAULT '{}';
 INSERT INTO mock_bank.faults DEFAULT VALUES ON CONFLICT DO NOTHING;
+DO $$ BEGIN  -- the first four faults had columns of their own
+    IF EXISTS (SELECT FROM information_schema.columns
+                WHERE table_schema = 'mock_bank' AND table_name = 'faults' AND column_name = 'lose_notices') THEN
+        UPDATE mock_bank.faults f SET settings = to_jsonb(f) - ARRAY['only_row', 'settings'];
+        ALTER TABLE mock_bank.faults DROP COLUMN lose_notices, DROP COLUMN repeat_notices,
+                                     DROP COLUMN delay_seconds, DROP COLUMN text_style;
+    END IF;
+END $$;
+
+-- Whom a fault strikes: only the next so many, or only a share, drawn by the seed and counted. Without a row: everybody.
+CREATE TABLE IF NOT EXISTS mock_bank.aim (
+    fault text PRIMARY KEY,
+    next_left integer CHECK (next_left >= 0),
+    share double precision CHECK (share BETWEEN 0 AND 1),
+    drawn bigint NOT NULL DEFAULT 0
+);
 
 CREATE TABLE IF NOT EXISTS mock_bank.account (
     bin text NOT NULL CHECK (bin ~ '^[0-9]{6}$'),
@@ -50,8 +64,57 @@ CREATE TABLE IF NOT EXISTS mock_bank.transaction (
     UNIQUE (bin, account, bank_ref),
     FOREIGN KEY (bin, account) REFERENCES mock_bank.account
 );
+-- `relates_to` is the bank_ref, on the same account, of the line that this one undoes or gives back. A line whose
+-- `visible_at` is still to come is booked and counted, but not yet listed; at `reverse_at` a credit is taken back; both
+-- by the bank's time. `payer_told` and `bank_ref_told` say how the owner is told of them: told, absent, null or empty.
+ALTER TABLE mock_bank.transaction
+    ALTER COLUMN payment_id DROP NOT NULL,
+    ALTER COLUMN request DROP NOT NULL,
+    ADD COLUMN IF NOT EXISTS kind text NOT NULL DEFAULT 'payment'
+        CHECK (kind IN ('payment', 'reversal', 'refund', 'refund_return')),
+    ADD COLUMN IF NOT EXISTS relates_to text,
+    ADD COLUMN IF NOT EXISTS refund_id uuid,
+    ADD COLUMN IF NOT EXISTS payee_name text,
+    ADD COLUMN IF NOT EXISTS payee_bin text,
+    ADD COLUMN IF NOT EXISTS payee_account text,
+    ADD COLUMN IF NOT EXISTS visible_at timestamptz,
+    ADD COLUMN IF NOT EXISTS reverse_at timestamptz,
+    ADD COLUMN IF NOT EXISTS payer_told text NOT NULL DEFAULT 'told',
+    ADD COLUMN IF NOT EXISTS bank_ref_told text NOT NULL DEFAULT 'told';
 CREATE INDEX IF NOT EXISTS transaction_by_payer
     ON mock_bank.transaction (payer_bin, payer_account, recorded_at DESC);
+CREATE INDEX IF NOT EXISTS transaction_by_payee
+    ON mock_bank.transaction (payee_bin, payee_account, recorded_at DESC) WHERE payee_account IS NOT NULL;
+CREATE INDEX IF NOT EXISTS transaction_to_reverse ON mock_bank.transaction (reverse_at) WHERE reverse_at IS NOT NULL;
+-- Money goes back once: a credit is reversed once, and a refund leaves once and comes back once.
+CREATE UNIQUE INDEX IF NOT EXISTS transaction_reversed_once
+    ON mock_bank.transaction (bin, account, relates_to) WHERE kind = 'reversal';
+CREATE UNIQUE INDEX IF NOT EXISTS transaction_refunded_once
+    ON mock_bank.transaction (refund_id, kind) WHERE refund_id IS NOT NULL;
+
+-- Money out, once per `id` of the owner's. What was refused stays refused under its id. `due_at`: its next step, by the
+-- bank's time. `returns`: the receiving bank will send it back.
+CREATE TABLE IF NOT EXISTS mock_bank.refund (
+    id uuid PRIMARY KEY,
+    request jsonb NOT NULL,
+    bin text NOT NULL,
+    account text NOT NULL,
+    original text NOT NULL,
+    amount_vnd bigint NOT NULL CHECK (amount_vnd > 0),
+    state text NOT NULL CHECK (state IN ('refused', 'accepted', 'sent', 'settled', 'returned')),
+    refusal jsonb CHECK ((refusal IS NOT NULL) = (state = 'refused')),
+    debit_bank_ref text CHECK ((debit_bank_ref IS NULL) = (state = 'refused')),
+    return_bank_ref text CHECK ((return_bank_ref IS NOT NULL) = (state = 'returned')),
+    returns boolean NOT NULL,
+    seconds integer NOT NULL CHECK (seconds >= 0),
+    asked_at timestamptz NOT NULL,
+    sent_at timestamptz,
+    ended_at timestamptz,
+    due_at timestamptz CHECK ((due_at IS NOT NULL) = (state IN ('accepted', 'sent'))),
+    FOREIGN KEY (bin, account) REFERENCES mock_bank.account
+);
+CREATE INDEX IF NOT EXISTS refund_by_original ON mock_bank.refund (bin, account, original);
+CREATE INDEX IF NOT EXISTS refund_due ON mock_bank.refund (due_at) WHERE due_at IS NOT NULL;
 
 -- The outbox. `due_at` is also the lease: who takes a notice moves it ahead, so one that died with its sender comes back
 -- by itself. `sends` is the fencing token: only the newest sender may write down how it went.
@@ -69,6 +132,12 @@ CREATE TABLE IF NOT EXISTS mock_bank.notice (
     settled_at timestamptz,
     FOREIGN KEY (bin, account, number) REFERENCES mock_bank.transaction
 );
+-- `not_before`: not to be sent until the bank's time is that. `again_at`: when it is sent once more although it arrived.
+-- `defects`: what is wrong with its first, second, third sending.
+ALTER TABLE mock_bank.notice
+    ADD COLUMN IF NOT EXISTS not_before timestamptz,
+    ADD COLUMN IF NOT EXISTS again_at timestamptz,
+    ADD COLUMN IF NOT EXISTS defects text[] NOT NULL DEFAULT '{}';
 CREATE INDEX IF NOT EXISTS notice_due ON mock_bank.notice (due_at) WHERE state = 'waiting';
 
 CREATE OR REPLACE FUNCTION mock_bank.now() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
@@ -79,67 +148,329 @@ CREATE OR REPLACE FUNCTION mock_bank.moment(at timestamptz) RETURNS text LANGUAG
     SELECT to_char(at AT TIME ZONE 'Asia/Ho_Chi_Minh', 'YYYY-MM-DD"T"HH24:MI:SS.US"+07:00"')
 $$;
 
--- One transaction as the bank shows it to programs: the same in a notice, in a list and in the answer to a payment.
-CREATE OR REPLACE FUNCTION mock_bank.shown(t mock_bank.transaction) RETURNS json LANGUAGE sql STABLE AS $$
-    SELECT json_build_object(
-        'bank_ref', t.bank_ref, 'bin', t.bin, 'account', t.account, 'direction', t.direction,
-        'amount_vnd', t.amount_vnd, 'text', t.text, 'booked_at', mock_bank.moment(t.booked_at),
-        'payer_name', t.payer_name, 'payer_bin', t.payer_bin, 'payer_account', t.payer_account)
+-- A number in [0, 1) that depends on nothing but its arguments.
+CREATE OR REPLACE FUNCTION mock_bank.draw(p_seed text, p_what text, p_count bigint) RETURNS double precision
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT ('x' || left(md5(p_seed || ':' || p_what || ':' || p_count), 7))::bit(28)::integer / 268435456.0
 $$;
 
--- Book one payment on a collection account, and put its notice into the outbox of the same transaction.
+-- What this fault does this time, or null for the usual. Each asking counts; a seed draws the same sequence again.
+CREATE OR REPLACE FUNCTION mock_bank.struck(p_faults jsonb, p_fault text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    v_aim mock_bank.aim;
+    v_hit boolean;
+BEGIN
+    IF NOT p_faults ? p_fault THEN
+        RETURN NULL;
+    END IF;
+    SELECT * INTO v_aim FROM mock_bank.aim WHERE fault = p_fault FOR UPDATE;
+    IF FOUND THEN
+        v_hit := v_aim.next_left IS DISTINCT FROM 0
+             AND (v_aim.share IS NULL
+                  OR mock_bank.draw(coalesce(p_faults ->> 'seed', '0'), p_fault, v_aim.drawn) < v_aim.share);
+        UPDATE mock_bank.aim SET drawn = drawn + 1, next_left = next_left - v_hit::integer WHERE fault = p_fault;
+        IF NOT v_hit THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    RETURN p_faults ->> p_fault;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION mock_bank.struck(p_fault text) RETURNS text LANGUAGE sql VOLATILE AS $$
+    SELECT mock_bank.struck(settings, p_fault) FROM mock_bank.faults
+$$;
+
+-- One transaction with all that the bank knows of it: what the payer's side is shown.
+CREATE OR REPLACE FUNCTION mock_bank.shown(t mock_bank.transaction) RETURNS json LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN t.kind = 'payment' THEN fact ELSE (fact::jsonb || jsonb_strip_nulls(jsonb_build_object(
+               'kind', t.kind, 'relates_to', t.relates_to, 'refund_id', t.refund_id,
+               'payee_name', t.payee_name, 'payee_bin', t.payee_bin, 'payee_account', t.payee_account)))::json END
+      FROM json_build_object(
+        'bank_ref', t.bank_ref, 'bin', t.bin, 'account', t.account, 'direction', t.direction,
+        'amount_vnd', t.amount_vnd, 'text', t.text, 'booked_at', mock_bank.moment(t.booked_at),
+        'payer_name', t.payer_name, 'payer_bin', t.payer_bin, 'payer_account', t.payer_account) AS fact
+$$;
+
+CREATE OR REPLACE FUNCTION mock_bank.withheld(p_facts jsonb, p_names text[], p_how text) RETURNS jsonb
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE p_how
+             WHEN 'told' THEN p_facts
+             WHEN 'absent' THEN p_facts - p_names
+             ELSE p_facts || (SELECT jsonb_object_agg(name, CASE p_how WHEN 'empty' THEN '' END) FROM unnest(p_names) name)
+           END
+$$;
+
+-- The same as the account's owner is told, in a notice and in the list alike.
+CREATE OR REPLACE FUNCTION mock_bank.told(t mock_bank.transaction) RETURNS json LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN t.payer_told = 'told' AND t.bank_ref_told = 'told' THEN mock_bank.shown(t) ELSE
+        mock_bank.withheld(
+            mock_bank.withheld(mock_bank.shown(t)::jsonb, '{payer_name,payer_bin,payer_account}', t.payer_told),
+            '{bank_ref}', t.bank_ref_told)::json END
+$$;
+
+-- Put the notice of a transaction into the outbox, with everything that will go wrong with it.
+CREATE OR REPLACE FUNCTION mock_bank.announce(t mock_bank.transaction, p_faults jsonb) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_lost boolean := mock_bank.struck(p_faults, 'lose_notices') = 'true';
+    v_copies integer := mock_bank.struck(p_faults, 'repeat_notices');
+    v_delay_seconds integer := mock_bank.struck(p_faults, 'delay_seconds');
+    v_shuffle_seconds integer := mock_bank.struck(p_faults, 'shuffle_seconds');
+    v_again_days integer := mock_bank.struck(p_faults, 'repeat_after_days');
+    v_defects text[] := array_remove(ARRAY[
+        CASE WHEN mock_bank.struck(p_faults, 'wrong_signature') = 'true' THEN 'wrong_signature' END,
+        CASE WHEN mock_bank.struck(p_faults, 'stale_timestamp') = 'true' THEN 'stale_timestamp' END,
+        CASE WHEN mock_bank.struck(p_faults, 'lose_notice_answers') = 'true' THEN 'answer_lost' END], NULL);
+    v_events integer := CASE WHEN mock_bank.struck(p_faults, 'two_event_ids') = 'true' THEN 2 ELSE 1 END;
+    v_shuffled double precision := mock_bank.draw(coalesce(p_faults ->> 'seed', '0'), 'shuffle', t.number);
+BEGIN
+    INSERT INTO mock_bank.notice (id, bin, account, number, body, state, due_at, copies_left, again_at, defects)
+    SELECT 'evt_' || replace(gen_random_uuid()::text, '-', ''), t.bin, t.account, t.number,
+           json_build_object('type', 'transaction.booked', 'timestamp', mock_bank.moment(t.booked_at),
+                             'data', mock_bank.told(t))::text,
+           CASE WHEN v_lost THEN 'lost' ELSE 'waiting' END,
+           clock_timestamp()
+               + make_interval(secs => coalesce(v_delay_seconds, 0) + coalesce(v_shuffle_seconds, 0) * v_shuffled),
+           coalesce(v_copies, 1), t.booked_at + make_interval(days => v_again_days), v_defects
+      FROM generate_series(1, v_events);
+END
+$$;
+
+-- The only way onto the books: one line, the account's balance and the notice, together. It gives the line its number,
+-- its reference and its time, and answers null if the payment was booked elsewhere at this very moment.
+CREATE OR REPLACE FUNCTION mock_bank.enter(t mock_bank.transaction) RETURNS mock_bank.transaction
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_account mock_bank.account;
+    v_faults jsonb := (SELECT settings FROM mock_bank.faults);
+BEGIN
+    SELECT * INTO STRICT v_account FROM mock_bank.account WHERE bin = t.bin AND account = t.account FOR UPDATE;
+    t.number := v_account.last_number + 1;
+    t.booked_at := mock_bank.now();
+    t.bank_ref := 'FT' || to_char(t.booked_at AT TIME ZONE 'Asia/Ho_Chi_Minh', 'YYDDD') || lpad(t.number::text, 8, '0');
+    t.recorded_at := clock_timestamp();
+    t.payer_told := coalesce(t.payer_told, 'told');
+    t.bank_ref_told := coalesce(t.bank_ref_told, 'told');
+    t.visible_at := t.booked_at + make_interval(secs => mock_bank.struck(v_faults, 'list_late_seconds')::integer);
+    INSERT INTO mock_bank.transaction SELECT t.* ON CONFLICT (payment_id) DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    UPDATE mock_bank.account
+       SET last_number = t.number,
+           balance_vnd = balance_vnd + CASE t.direction WHEN 'credit' THEN t.amount_vnd ELSE -t.amount_vnd END
+     WHERE bin = t.bin AND account = t.account;
+    IF v_account.webhook_url IS NOT NULL THEN
+        PERFORM mock_bank.announce(t, v_faults);
+    END IF;
+    RETURN t;
+END
+$$;
+
+-- Book one payment on a collection account. `p_texts` holds the text as each kind of payer and of bank would deliver it.
 -- Answers how it went (booked, replayed, other_body, unknown_account) and the transaction as shown.
+DROP FUNCTION IF EXISTS mock_bank.book(uuid, jsonb, text, text, bigint, text, text, text, text, text);
 CREATE OR REPLACE FUNCTION mock_bank.book(
     p_payment_id uuid, p_request jsonb, p_bin text, p_account text, p_amount_vnd bigint,
-    p_text text, p_dirty_text text, p_payer_name text, p_payer_bin text, p_payer_account text,
+    p_texts jsonb, p_payer_name text, p_payer_bin text, p_payer_account text,
     OUT outcome text, OUT shown json
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    v_account mock_bank.account;
-    v_faults mock_bank.faults;
-    v_transaction mock_bank.transaction;
-    v_at timestamptz;
-    v_number bigint;
+    v_faults jsonb;
+    v_known mock_bank.transaction;
+    v_line mock_bank.transaction;
 BEGIN
-    SELECT * INTO v_account FROM mock_bank.account WHERE bin = p_bin AND account = p_account FOR UPDATE;
+    PERFORM 1 FROM mock_bank.account WHERE bin = p_bin AND account = p_account FOR UPDATE;
     IF NOT FOUND THEN
         outcome := 'unknown_account';
         RETURN;
     END IF;
 
-    SELECT * INTO v_transaction FROM mock_bank.transaction WHERE payment_id = p_payment_id;
+    SELECT * INTO v_known FROM mock_bank.transaction WHERE payment_id = p_payment_id;
     IF FOUND THEN
-        outcome := CASE WHEN v_transaction.request = p_request THEN 'replayed' ELSE 'other_body' END;
-        shown := mock_bank.shown(v_transaction);
+        outcome := CASE WHEN v_known.request = p_request THEN 'replayed' ELSE 'other_body' END;
+        shown := mock_bank.shown(v_known);
         RETURN;
     END IF;
 
-    SELECT * INTO v_faults FROM mock_bank.faults;
-    v_at := mock_bank.now();
-    v_number := v_account.last_number + 1;
-    INSERT INTO mock_bank.transaction (bin, account, number, bank_ref, amount_vnd, text, booked_at,
-                                       payer_name, payer_bin, payer_account, payment_id, request)
-    VALUES (p_bin, p_account, v_number,
-            'FT' || to_char(v_at AT TIME ZONE 'Asia/Ho_Chi_Minh', 'YYDDD') || lpad(v_number::text, 8, '0'),
-            p_amount_vnd, CASE v_faults.text_style WHEN 'clean' THEN p_text ELSE p_dirty_text END, v_at,
-            p_payer_name, p_payer_bin, p_payer_account, p_payment_id, p_request)
-    ON CONFLICT (payment_id) DO NOTHING
-    RETURNING * INTO v_transaction;
-    IF NOT FOUND THEN  -- the same id was booked on another account at this very moment
-        outcome := 'other_body';
+    SELECT settings INTO v_faults FROM mock_bank.faults;
+    v_line.kind := 'payment';
+    v_line.direction := 'credit';
+    v_line.bin := p_bin;
+    v_line.account := p_account;
+    v_line.amount_vnd := p_amount_vnd;
+    v_line.text := p_texts -> coalesce(mock_bank.struck(v_faults, 'payer_text'), 'as_typed')
+                           ->> coalesce(mock_bank.struck(v_faults, 'text_style'), 'dirty');
+    v_line.payer_name := p_payer_name;
+    v_line.payer_bin := p_payer_bin;
+    v_line.payer_account := p_payer_account;
+    v_line.payer_told := mock_bank.struck(v_faults, 'payer');
+    v_line.bank_ref_told := mock_bank.struck(v_faults, 'bank_ref');
+    v_line.payment_id := p_payment_id;
+    v_line.request := p_request;
+    v_line.reverse_at :=
+        mock_bank.now() + make_interval(secs => mock_bank.struck(v_faults, 'reverse_after_seconds')::integer);
+    v_line := mock_bank.enter(v_line);
+    outcome := CASE WHEN v_line.number IS NULL THEN 'other_body' ELSE 'booked' END;
+    shown := CASE WHEN v_line.number IS NOT NULL THEN mock_bank.shown(v_line) END;
+END
+$$;
+
+-- Take a refund on, or refuse it for ever: `p_request` is the body as it was asked. An accepted one is debited here, so
+-- no đồng is promised twice. Outcomes: asked, replayed, other_body, unknown_account. One id asked for on two accounts at
+-- the same moment violates the key, and nothing of the second is done.
+CREATE OR REPLACE FUNCTION mock_bank.give_back(p_id uuid, p_request jsonb, OUT outcome text, OUT refund mock_bank.refund)
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_account mock_bank.account;
+    v_faults jsonb;
+    v_original mock_bank.transaction;
+    v_line mock_bank.transaction;
+    v_amount_vnd bigint := p_request -> 'amount_vnd';
+    v_left_vnd bigint;
+BEGIN
+    SELECT * INTO v_account FROM mock_bank.account
+     WHERE bin = p_request ->> 'bin' AND account = p_request ->> 'account' FOR UPDATE;
+    IF NOT FOUND THEN
+        outcome := 'unknown_account';
         RETURN;
     END IF;
-    UPDATE mock_bank.account SET last_number = v_number, balance_vnd = balance_vnd + p_amount_vnd
-     WHERE bin = p_bin AND account = p_account;
 
-    outcome := 'booked';
-    shown := mock_bank.shown(v_transaction);
-    IF v_account.webhook_url IS NOT NULL THEN
-        INSERT INTO mock_bank.notice (id, bin, account, number, body, state, due_at, copies_left)
-        VALUES ('evt_' || replace(gen_random_uuid()::text, '-', ''), p_bin, p_account, v_number,
-                json_build_object('type', 'transaction.booked', 'timestamp', mock_bank.moment(v_at), 'data', shown)::text,
-                CASE WHEN v_faults.lose_notices THEN 'lost' ELSE 'waiting' END,
-                clock_timestamp() + make_interval(secs => v_faults.delay_seconds), v_faults.repeat_notices);
+    SELECT * INTO refund FROM mock_bank.refund r WHERE r.id = p_id;
+    IF FOUND THEN
+        outcome := CASE WHEN refund.request = p_request THEN 'replayed' ELSE 'other_body' END;
+        RETURN;
     END IF;
+
+    SELECT settings INTO v_faults FROM mock_bank.faults;
+    SELECT * INTO v_original FROM mock_bank.transaction t
+     WHERE t.bin = v_account.bin AND t.account = v_account.account
+       AND t.bank_ref = p_request ->> 'bank_ref' AND t.kind = 'payment';
+    v_left_vnd := v_original.amount_vnd - (
+        SELECT coalesce(sum(r.amount_vnd), 0) FROM mock_bank.refund r
+         WHERE r.bin = v_account.bin AND r.account = v_account.account AND r.original = v_original.bank_ref
+           AND r.state IN ('accepted', 'sent', 'settled'));
+    IF EXISTS (SELECT FROM mock_bank.transaction t WHERE t.bin = v_account.bin AND t.account = v_account.account
+                  AND t.kind = 'reversal' AND t.relates_to = v_original.bank_ref) THEN
+        v_left_vnd := 0;
+    END IF;
+
+    refund := NULL;
+    refund.id := p_id;
+    refund.request := p_request;
+    refund.bin := v_account.bin;
+    refund.account := v_account.account;
+    refund.original := p_request ->> 'bank_ref';
+    refund.amount_vnd := v_amount_vnd;
+    refund.asked_at := mock_bank.now();
+    refund.refusal := CASE
+        WHEN v_original.number IS NULL THEN '{"code": "unknown_original"}'
+        WHEN v_amount_vnd > v_left_vnd THEN jsonb_build_object('code', 'more_than_left', 'left_vnd', v_left_vnd)
+        WHEN v_amount_vnd > v_account.balance_vnd
+            THEN jsonb_build_object('code', 'insufficient_balance', 'balance_vnd', v_account.balance_vnd)
+        WHEN p_request ->> 'to' IS NULL AND mock_bank.struck(v_faults, 'refuse_send_back') = 'true'
+            THEN '{"code": "cannot_send_back"}'
+    END;
+    refund.state := CASE WHEN refund.refusal IS NULL THEN 'accepted' ELSE 'refused' END;
+    refund.returns := false;
+    refund.seconds := 0;
+    IF refund.refusal IS NULL THEN
+        refund.returns := coalesce(mock_bank.struck(v_faults, 'return_refunds') = 'true', false);
+        refund.seconds := coalesce(mock_bank.struck(v_faults, 'refund_seconds')::integer, 0);
+        refund.due_at := refund.asked_at + make_interval(secs => refund.seconds / 2.0);
+        v_line.kind := 'refund';
+        v_line.direction := 'debit';
+        v_line.bin := v_account.bin;
+        v_line.account := v_account.account;
+        v_line.amount_vnd := v_amount_vnd;
+        v_line.text := p_request ->> 'text';
+        v_line.relates_to := v_original.bank_ref;
+        v_line.refund_id := p_id;
+        v_line.payer_name := v_account.owner_name;
+        v_line.payer_bin := v_account.bin;
+        v_line.payer_account := v_account.account;
+        v_line.payee_name := coalesce(p_request -> 'to' ->> 'name', v_original.payer_name);
+        v_line.payee_bin := coalesce(p_request -> 'to' ->> 'bin', v_original.payer_bin);
+        v_line.payee_account := coalesce(p_request -> 'to' ->> 'account', v_original.payer_account);
+        refund.debit_bank_ref := (mock_bank.enter(v_line)).bank_ref;
+    END IF;
+    INSERT INTO mock_bank.refund SELECT refund.*;
+    outcome := 'asked';
+END
+$$;
+
+-- Do one thing that has become due by the bank's time; false: there is nothing. An account's row is always locked first,
+-- and what was seen before the lock is looked at again.
+CREATE OR REPLACE FUNCTION mock_bank.proceed() RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := mock_bank.now();
+    v_account mock_bank.account;
+    v_refund mock_bank.refund;
+    v_line mock_bank.transaction;
+    v_back mock_bank.transaction;
+BEGIN
+    SELECT * INTO v_refund FROM mock_bank.refund WHERE due_at <= v_now ORDER BY due_at LIMIT 1;
+    IF FOUND THEN
+        PERFORM 1 FROM mock_bank.account WHERE bin = v_refund.bin AND account = v_refund.account FOR UPDATE;
+        SELECT * INTO v_refund FROM mock_bank.refund WHERE id = v_refund.id AND due_at <= v_now;
+        IF v_refund.state = 'accepted' THEN
+            UPDATE mock_bank.refund
+               SET state = 'sent', sent_at = v_now, due_at = asked_at + make_interval(secs => seconds)
+             WHERE id = v_refund.id;
+        ELSIF v_refund.returns THEN
+            SELECT * INTO v_line FROM mock_bank.transaction WHERE refund_id = v_refund.id AND kind = 'refund';
+            v_back.kind := 'refund_return';
+            v_back.direction := 'credit';
+            v_back.bin := v_line.bin;
+            v_back.account := v_line.account;
+            v_back.amount_vnd := v_line.amount_vnd;
+            v_back.text := 'HOAN TRA GD ' || v_line.bank_ref || ' TAI KHOAN NHAN KHONG HOP LE';
+            v_back.relates_to := v_line.bank_ref;
+            v_back.refund_id := v_refund.id;
+            v_back.payer_name := v_line.payee_name;
+            v_back.payer_bin := v_line.payee_bin;
+            v_back.payer_account := v_line.payee_account;
+            v_back := mock_bank.enter(v_back);
+            UPDATE mock_bank.refund
+               SET state = 'returned', return_bank_ref = v_back.bank_ref, ended_at = v_now, due_at = NULL
+             WHERE id = v_refund.id;
+        ELSIF v_refund.state = 'sent' THEN
+            UPDATE mock_bank.refund SET state = 'settled', ended_at = v_now, due_at = NULL WHERE id = v_refund.id;
+        END IF;
+        RETURN true;
+    END IF;
+
+    -- A reversal waits until the account holds its money. It does not ask whether a refund has gone back already: that
+    -- is how an owner loses twice.
+    SELECT t.* INTO v_line FROM mock_bank.transaction t JOIN mock_bank.account a USING (bin, account)
+     WHERE t.reverse_at <= v_now AND t.amount_vnd <= a.balance_vnd ORDER BY t.reverse_at LIMIT 1;
+    IF FOUND THEN
+        SELECT * INTO STRICT v_account FROM mock_bank.account
+         WHERE bin = v_line.bin AND account = v_line.account FOR UPDATE;
+        SELECT * INTO v_line FROM mock_bank.transaction
+         WHERE bin = v_line.bin AND account = v_line.account AND number = v_line.number AND reverse_at IS NOT NULL;
+        IF NOT FOUND OR v_line.amount_vnd > v_account.balance_vnd THEN
+            RETURN true;
+        END IF;
+        v_back.kind := 'reversal';
+        v_back.direction := 'debit';
+        v_back.bin := v_line.bin;
+        v_back.account := v_line.account;
+        v_back.amount_vnd := v_line.amount_vnd;
+        v_back.text := 'HUY GD ' || v_line.bank_ref || ' ' || v_line.text;
+        v_back.relates_to := v_line.bank_ref;
+        v_back.payer_name := v_account.owner_name;
+        v_back.payer_bin := v_account.bin;
+        v_back.payer_account := v_account.account;
+        v_back.payee_name := v_line.payer_name;
+        v_back.payee_bin := v_line.payer_bin;
+        v_back.payee_account := v_line.payer_account;
+        PERFORM mock_bank.enter(v_back);
+        UPDATE mock_bank.transaction SET reverse_at = NULL
+         WHERE bin = v_line.bin AND account = v_line.account AND number = v_line.number;
+        RETURN true;
+    END IF;
+    RETURN false;
 END
 $$;
