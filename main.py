@@ -176,6 +176,9 @@ async def _work(settings: Settings) -> None:
         async def poll() -> None:
             await notice.poll(here.database, here.sealer, gateway)
 
+        async def sweep() -> None:
+            await notice.sweep(here.database, here.sealer, gateway)
+
         async def run_out() -> None:
             await cashless_share.recount_lapsed(here.database)
 
@@ -196,6 +199,7 @@ async def _work(settings: Settings) -> None:
                 },
                 (
                     worker.Periodic("polling the bank", settings.poll_seconds, poll),
+                    worker.Periodic("sweeping the bank's lists", 15 * settings.poll_seconds, sweep),
                     worker.Periodic("charges that ran out", 20, run_out),
                     worker.Periodic("proofs of the books", 60, prove),
                     worker.Periodic("part payments whose rest never came", 20, give_up),

@@ -1,5 +1,5 @@
 -- What the app may change in payments: states of what is owed and waits, never an amount or an account.
-grant update (poll_cursor, polled_at) on payments.collection_account to motcham_app;
+grant update (poll_cursor, polled_at, swept_at) on payments.collection_account to motcham_app;
 grant update (balance_vnd, reserved_vnd) on payments.balance to motcham_app;
 grant update (closed_through) on payments.book to motcham_app;
 grant update (state, received_vnd, paid_at, topup_until) on payments.charge to motcham_app;

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, BackgroundTasks, Request
@@ -25,6 +27,8 @@ from payments.gateway import bank
 from payments.receipt import AccountUnknown, receive
 
 log = logging.getLogger("motcham.notice")
+OVERLAP = timedelta(minutes=75)
+"""By so much a sweep reaches behind the last one; a bank lists a line at most an hour after it booked it."""
 routes = APIRouter(prefix="/api/v1/hooks", tags=["hooks"])
 
 
@@ -77,48 +81,40 @@ async def apply_due(database: Database, held: outbox.Claim) -> None:
 
 
 async def poll(database: Database, sealer: Sealer, gateway: bank.Bank) -> int:
-    """Asks the bank for what was booked since the last cursor, account by account. Returns how many were new.
+    """Asks the bank for what was booked since the last cursor, account by account. Returns how many were new."""
+    return await _each_account(database, sealer, gateway, _poll_account)
 
-    What one account's list holds never stops the others, and an item that cannot be read never stops its list: it is
-    kept sealed in the inbox and parked as due work, so that finance sees it.
-    """
+
+async def sweep(database: Database, sealer: Sealer, gateway: bank.Bank) -> int:
+    """Asks once more for all since the last complete sweep, with an overlap: a line that the bank listed late stands
+    behind a cursor that has passed it. Returns how many were new."""
+    return await _each_account(database, sealer, gateway, _sweep_account)
+
+
+AccountWalk = Callable[[Database, Sealer, bank.Bank, UUID, str, str], Awaitable[int]]
+
+
+async def _each_account(database: Database, sealer: Sealer, gateway: bank.Bank, walk: AccountWalk) -> int:
+    """What one account's list holds never stops the others."""
     new = 0
     for row in await database.pool.fetch("select key, operator_id from foundation.directory where kind = 'account'"):
+        bin, _, account = row["key"].partition("/")
         try:
-            new += await _poll_account(database, sealer, gateway, row["operator_id"], row["key"])
+            new += await walk(database, sealer, gateway, row["operator_id"], bin, account)
         except Exception as error:
             log.warning("the list of account %s…: %r", row["key"][:10], error)
     return new
 
 
 async def _poll_account(
-    database: Database, sealer: Sealer, gateway: bank.Bank, operator_id: UUID, account_key: str
+    database: Database, sealer: Sealer, gateway: bank.Bank, operator_id: UUID, bin: str, account: str
 ) -> int:
     new = 0
-    bin, _, account = account_key.partition("/")
     while True:
-        async with database.transaction(operator_id) as tx:
-            now = await clock.now(tx)
-            cursor = await tx.value(
-                "select poll_cursor from payments.collection_account"
-                " where operator_id = $1 and bin = $2 and account = $3",
-                operator_id,
-                bin,
-                account,
-            )
+        now, known = await _account(database, operator_id, bin, account)
+        cursor = known["poll_cursor"]
         items, after = await gateway.transactions(bin=bin, account=account, after=cursor)
-        for item in items:
-            try:
-                credit = bank.read_transaction(item).credit()
-                if credit is None:
-                    continue
-                receipt_id, fresh = await receive(database, sealer, operator_id, credit, now=now, source="poll")
-            except (Refusal, ValueError) as error:
-                await _set_aside(database, sealer, operator_id, item, error, now)
-                continue
-            if fresh:
-                new += 1
-                await apply_now(database, operator_id, receipt_id)
+        new += await _take_in(database, sealer, operator_id, items, now)
         # Only now: a cursor that ran ahead of its receipts would lose them.
         async with database.transaction(operator_id) as tx:
             await tx.execute(
@@ -132,6 +128,88 @@ async def _poll_account(
             )
         if not items or after == cursor:
             return new
+
+
+async def _sweep_account(
+    database: Database, sealer: Sealer, gateway: bank.Bank, operator_id: UUID, bin: str, account: str
+) -> int:
+    new, cursor = 0, None
+    began, known = await _account(database, operator_id, bin, account)
+    since = known["swept_at"] and known["swept_at"] - OVERLAP
+    while True:
+        items, after = await gateway.transactions(bin=bin, account=account, after=cursor, since=since)
+        new += await _take_in(database, sealer, operator_id, items, began)
+        if not items or after == cursor:
+            break
+        cursor = after
+    async with database.transaction(operator_id) as tx:
+        await tx.execute(
+            "update payments.collection_account set swept_at = $4 where operator_id = $1 and bin = $2 and account = $3",
+            operator_id,
+            bin,
+            account,
+            began,
+        )
+    return new
+
+
+async def _account(database: Database, operator_id: UUID, bin: str, account: str) -> tuple[datetime, Any]:
+    """The platform's time and what is known of the bank's list of an account."""
+    async with database.transaction(operator_id) as tx:
+        row = await tx.row(
+            "select poll_cursor, swept_at from payments.collection_account"
+            " where operator_id = $1 and bin = $2 and account = $3",
+            operator_id,
+            bin,
+            account,
+        )
+        return await clock.now(tx), row
+
+
+async def _take_in(
+    database: Database, sealer: Sealer, operator_id: UUID, items: Sequence[object], now: datetime
+) -> int:
+    """Books what is new in a page of the bank's list and applies it; returns how many.
+
+    An item that cannot be read never stops its list: it is kept sealed in the inbox and parked as due work, so that
+    finance sees it. So is money that left the account, as long as nothing of ours sends any.
+    """
+    new = 0
+    booked = await _booked(database, operator_id, items)
+    for item in items:
+        try:
+            transaction = bank.read_transaction(item)
+            if (transaction.bin, transaction.account, transaction.bank_ref, transaction.amount_vnd) in booked:
+                continue
+            credit = transaction.credit()
+            if credit is None:
+                async with database.transaction(operator_id) as tx:
+                    why = f"{transaction.kind or 'debit'} of {transaction.amount_vnd} VND"
+                    why += f", relates to {transaction.relates_to}" if transaction.relates_to else ""
+                    await outbox.park(tx, "payments.debit_unexpected", transaction.bank_ref, why)
+                continue
+            receipt_id, fresh = await receive(database, sealer, operator_id, credit, now=now, source="poll")
+        except (Refusal, ValueError) as error:
+            await _set_aside(database, sealer, operator_id, item, error, now)
+            continue
+        if fresh:
+            new += 1
+            await apply_now(database, operator_id, receipt_id)
+    return new
+
+
+async def _booked(database: Database, operator_id: UUID, items: Sequence[object]) -> set[tuple[str, str, str, int]]:
+    """Which lines of a page are receipts already, so that an overlap costs one look: (bin, account, bank_ref, amount)."""
+    told = [str(item.get("bank_ref")) for item in items if isinstance(item, dict)]
+    async with database.transaction(operator_id) as tx:
+        rows = await tx.rows(
+            "select bank_account, bank_ref, amount_vnd from payments.receipt where operator_id = $1"
+            " and bank_ref = any($2) and bank_account in"
+            " (select bin || '/' || account from payments.collection_account where operator_id = $1)",
+            operator_id,
+            told,
+        )
+    return {(*row["bank_account"].split("/"), row["bank_ref"], row["amount_vnd"]) for row in rows}
 
 
 async def _set_aside(

@@ -36,6 +36,7 @@ class CollectionAccount(SQLModel, table=True):
     owner_name: str
     poll_cursor: str | None = None
     polled_at: datetime | None = instant(default=None)
+    swept_at: datetime | None = instant(default=None)
 
 
 class Notice(SQLModel, table=True):

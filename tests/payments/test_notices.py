@@ -270,6 +270,49 @@ async def test_a_line_of_the_bank_that_cannot_be_read_stops_neither_its_list_nor
     assert await admin.fetchval("select count(*) from payments.notice where type = 'unreadable'") == 8
 
 
+async def test_a_line_that_the_bank_lists_late_behind_its_cursor_is_found_by_the_sweep(
+    client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
+) -> None:
+    reference = await order_to_pay(client, adult=1)
+    bin, account = ACCOUNTS["vanmieu"]
+    asked: list[httpx.QueryParams] = []
+    late = {
+        "bank_ref": "FT-LATE",
+        "bin": bin,
+        "account": account,
+        "direction": "credit",
+        "amount_vnd": 70_000,
+        "text": reference,
+        "booked_at": datetime.now(UTC).isoformat(),
+        "payer_name": None,
+        "payer_bin": None,
+        "payer_account": None,
+    }
+    taken_back = late | {"bank_ref": "FT-BACK", "direction": "debit", "kind": "reversal", "relates_to": "FT-OLD"}
+    listed: list[object] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params)
+        first = request.url.params["account"] == account and not request.url.params.get("after")
+        return httpx.Response(200, json={"items": listed if first else [], "next_cursor": "7", "has_more": False})
+
+    gateway = Bank("http://bank.test", "key", transport=httpx.MockTransport(answer))
+    await notice.sweep(here.database, here.sealer, gateway)
+    await notice.poll(here.database, here.sealer, gateway)
+    listed += [late, taken_back]  # behind the cursor that was given out
+    assert await notice.poll(here.database, here.sealer, gateway) == 0
+    assert await state(client, reference) == "open"
+    assert await notice.sweep(here.database, here.sealer, gateway) == 1
+    assert await state(client, reference) == "paid"
+    since = [datetime.fromisoformat(params["since"]) for params in asked if "since" in params]
+    swept = await admin.fetchval("select swept_at from payments.collection_account where account = $1", account)
+    assert min(since) <= swept - timedelta(minutes=74)
+    assert await notice.sweep(here.database, here.sealer, gateway) == 0
+    await gateway.close()
+    parked = await admin.fetchrow("select kind, id, last_error from foundation.due where parked_at is not null")
+    assert tuple(parked) == ("payments.debit_unexpected", "FT-BACK", "reversal of 70000 VND, relates to FT-OLD")
+
+
 async def test_a_payment_waits_for_no_other_payment_of_the_same_operator(
     client: httpx.AsyncClient, here: Platform
 ) -> None:
