@@ -15,7 +15,7 @@ from foundation import audit
 from foundation.database import Tx
 from foundation.errors import Refusal
 from payments import cash, held, ledger
-from payments.charge_states import STEPS, Step, applied_vnd, receipt_event
+from payments.charge_states import POLICY, STEPS, Step, applied_vnd, receipt_event
 from payments.ledger import Source
 from payments.payment import ChargeView, end_unpaid, find, part_paid, settle
 
@@ -47,7 +47,7 @@ async def apply_receipt(tx: Tx, receipt_id: UUID, *, now: datetime) -> str | Non
         # Nobody is named, so it stays among the unapplied receipts until finance finds out.
         outcome = owed
     else:
-        charge_id, late = owed.id, receipt["paid_at"] > owed.holds_until
+        charge_id, late = owed.id, receipt["paid_at"] > (owed.topup_until or owed.holds_until)
         outcome, amount_vnd = await _apply_to(tx, receipt, owed, now)
         tx.wake(owed.channel)
     held_vnd = receipt["amount_vnd"] - amount_vnd
@@ -66,7 +66,7 @@ async def apply_receipt(tx: Tx, receipt_id: UUID, *, now: datetime) -> str | Non
             )
     await tx.execute(
         "insert into payments.receipt_outcome (operator_id, receipt_id, outcome, charge_id, applied_vnd, held_vnd, late,"
-        " at) values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        " policy, at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         tx.operator_id,
         receipt_id,
         outcome,
@@ -74,6 +74,7 @@ async def apply_receipt(tx: Tx, receipt_id: UUID, *, now: datetime) -> str | Non
         amount_vnd,
         held_vnd,
         late,
+        POLICY,
         now,
     )
     await tx.execute(
@@ -113,7 +114,8 @@ async def assign(
     if step.state != "paid":
         raise OnlyAPart(remaining_vnd=owed.remaining_vnd)
     source = await held.use(tx, money, amount_vnd, charge_id=owed.id, staff_id=staff_id, reason=reason.strip(), now=now)
-    await settle(tx, owed, means="QR_TRANSFER", channel="GATEWAY", paid_at=money.paid_at, now=now, via=source)
+    # A decision takes effect when it is made: days that are over keep what they had.
+    await settle(tx, owed, means="QR_TRANSFER", channel="GATEWAY", paid_at=now, now=now, via=source)
     await audit.note(
         tx,
         staff_id,

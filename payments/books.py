@@ -90,8 +90,10 @@ class Proof:
         return tuple(finding for line in self.lines for finding in line.findings)
 
 
-async def prove(connection: Any, *, operator_id: UUID | None = None) -> Proof:
+async def prove(connection: Any, *, operator_id: UUID | None = None, every_day: bool = False) -> Proof:
     """The proof for one operator, or for all that the connection's role may see. Only reads.
+
+    Of the closed days, the last month is met with its rows, older ones with each other; with `every_day` all of them.
 
     `connection` is an asyncpg connection inside a transaction whose statements share a snapshot (repeatable read);
     otherwise money that moves meanwhile looks like a difference.
@@ -110,7 +112,7 @@ async def prove(connection: Any, *, operator_id: UUID | None = None) -> Proof:
     salt = secrets.randbits(63)
     found: list[Any] = []
     for query in (_ACCOUNTS, _RECEIPTS, _EVENTS, _LINES, _DRAWERS, _REFUSALS):
-        named = _MOST_IMPORTANT.format(query=query)
+        named = _MOST_IMPORTANT.format(query=query.replace("{days}", "1000000" if every_day else "31"))
         found += await connection.fetch(named, list(codes), NAMED_MAX, salt, timeout=PROOF_SECONDS)
     found += await connection.fetch(_WALLS, insert_only)
     return Proof(at, tuple(_line(invariant, found, codes) for invariant in INVARIANTS))
@@ -195,7 +197,7 @@ async def _as_keeper(url: str) -> Proof:
     connection = await asyncpg.connect(url, timeout=10, server_settings={"application_name": "motcham books"})
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            return await prove(connection)
+            return await prove(connection, every_day=True)
     finally:
         await connection.close()
 
@@ -263,11 +265,37 @@ with moved as materialized (
     join last_closed l on l.operator_id = k.operator_id
     left join payments.day_balance d on d.operator_id = k.operator_id and d.day = l.day and d.account = k.account
     left join since_closed m on m.operator_id = k.operator_id and m.account = k.account
+), closed_rows as (
+    select j.operator_id, j.effective_day as day, j.id, t.debit, t.credit, t.amount_vnd
+    from last_closed l
+    join payments.journal j on j.operator_id = l.operator_id and j.effective_day between l.day - {days} and l.day
+    join payments.transfer t on t.operator_id = j.operator_id and t.journal_id = j.id
+), closed_turnover as (
+    select coalesce(c.operator_id, r.operator_id) as operator_id, coalesce(c.day, r.day) as day, c.recorded_at as at,
+           coalesce(c.turnover_vnd, 0) - coalesce(r.turnover_vnd, 0) as surplus_vnd,
+           c.journals is distinct from coalesce(r.journals, 0) as uncounted
+    from (select c.* from payments.day_close c join last_closed l on l.operator_id = c.operator_id
+          where c.day >= l.day - {days}) c
+    full join (select operator_id, day, count(distinct id) as journals, sum(amount_vnd)::bigint as turnover_vnd
+               from closed_rows group by 1, 2) r
+      on r.operator_id = c.operator_id and r.day = c.day
+), closed_account as (
+    select coalesce(d.operator_id, r.operator_id) as operator_id, coalesce(d.account, r.account) as account,
+           coalesce(d.day, r.day) as day,
+           coalesce(d.debits_vnd, 0) - coalesce(r.debits_vnd, 0) as debits_vnd,
+           coalesce(d.credits_vnd, 0) - coalesce(r.credits_vnd, 0) as credits_vnd
+    from (select d.* from payments.day_balance d join last_closed l on l.operator_id = d.operator_id
+          where d.day >= l.day - {days}) d
+    full join (select r.operator_id, r.day, side.account, sum(side.debit_vnd)::bigint as debits_vnd,
+                      sum(side.credit_vnd)::bigint as credits_vnd
+               from closed_rows r
+               cross join lateral (values (r.debit, r.amount_vnd, 0), (r.credit, 0, r.amount_vnd))
+                   side (account, debit_vnd, credit_vnd)
+               group by 1, 2, 3) r
+      on r.operator_id = d.operator_id and r.day = d.day and r.account = d.account
 ), chained as (
-    -- The first close begins with everything before it, so it has nothing to follow from.
     select d.operator_id, d.account, d.day, d.closing_vnd - d.debits_vnd + d.credits_vnd
                - coalesce(lag(d.closing_vnd) over days, 0) as surplus_vnd,
-           d.day > (select min(c.day) from payments.day_close c where c.operator_id = d.operator_id) as follows,
            d.closing_vnd <> 0 and lead(d.day) over days is distinct from d.day + 1
            and exists (select from payments.day_close c where c.operator_id = d.operator_id and c.day = d.day + 1)
                as breaks_off
@@ -305,7 +333,7 @@ with moved as materialized (
     left join payments.receipt_outcome o on o.operator_id = r.operator_id and o.receipt_id = r.id
     left join payments.held h on h.operator_id = r.operator_id and h.receipt_id = r.id and h.closed_at is null
     where r.operator_id = any($1)
-      and (o.receipt_id is null or o.outcome in ('unknown_reference', 'ambiguous', 'wrong_account') and h.receipt_id is not null)
+      and (o.receipt_id is null or h.reason in ('unknown_reference', 'ambiguous', 'wrong_account'))
 ), weighed as (
     select sum(case 'intent_clearing' when credit then weighed when debit then -weighed end) as clearing,
            sum(case 'overpaid_held' when credit then weighed when debit then -weighed end) as holding,
@@ -367,7 +395,13 @@ union all
 select 'M3', 'red', 'closed_day_differs', operator_id, account, null, surplus_vnd, at from snapshot where surplus_vnd <> 0
 union all
 select 'M3', 'red', 'closed_day_differs', operator_id, account, day::text, surplus_vnd, null
-from chained where follows and surplus_vnd <> 0 or breaks_off
+from chained where surplus_vnd <> 0 or breaks_off
+union all
+select 'M3', 'red', 'closed_day_differs', operator_id, null, day::text, surplus_vnd, at
+from closed_turnover where surplus_vnd <> 0 or uncounted
+union all
+select 'M3', 'red', 'closed_day_differs', operator_id, account, day::text, debits_vnd - credits_vnd, null
+from closed_account where debits_vnd <> 0 or credits_vnd <> 0
 union all
 select 'M9', 'red', case when id is null then 'drawer_without_shift' else 'drawer_not_empty' end,
        operator_id, account, id::text, left_vnd, closed_at
@@ -424,10 +458,7 @@ with outcome as not materialized (
 ), notes as not materialized (
     select * from payments.cash_receipt where operator_id = any($1)
 ), given as not materialized (
-    select u.operator_id, u.charge_id, u.receipt_id, u.number, u.amount_vnd, r.paid_at as at
-    from payments.held_use u
-    join payments.receipt r on r.operator_id = u.operator_id and r.id = u.receipt_id
-    where u.operator_id = any($1)
+    select operator_id, charge_id, receipt_id, number, amount_vnd, at from payments.held_use where operator_id = any($1)
 ), refused as (
     select operator_id, id, state from payments.charge where operator_id = any($1) and state in ('refused', 'lapsed')
 ), arrived as (
@@ -486,7 +517,7 @@ with outcome as not materialized (
     where o.applied_vnd > 0
 ), holding as (
     select coalesce(s.operator_id, h.operator_id) as operator_id, coalesce(s.receipt_id, h.receipt_id) as receipt_id,
-           coalesce(h.amount_vnd, 0) - coalesce(s.amount_vnd, 0) as surplus_vnd, s.reason, h.reason as held_reason,
+           coalesce(h.amount_vnd, 0) - coalesce(s.amount_vnd, 0) as surplus_vnd, s.reason, h.reason as held_reason, h.used_vnd,
            h.opened_at
     from should_hold s
     full join (select * from payments.held where operator_id = any($1)) h
@@ -528,7 +559,11 @@ select 'M4', 'red', 'received_differs', operator_id, null, charge_id::text, surp
 from received where not (select received from agree) and surplus_vnd is distinct from 0
 union all
 select 'M4', 'red', 'held_differs', operator_id, null, receipt_id::text, surplus_vnd, opened_at
-from holding where surplus_vnd <> 0 or reason is distinct from held_reason
+from holding
+where surplus_vnd <> 0
+   or reason is distinct from held_reason and not (
+       coalesce(used_vnd, 0) > 0 and held_reason = 'overpaid'
+       and reason in ('unknown_reference', 'ambiguous', 'wrong_account'))
 union all
 select 'M4', 'red', 'held_use_differs', operator_id, null, receipt_id::text, surplus_vnd, opened_at
 from used where surplus_vnd <> 0
@@ -567,23 +602,27 @@ with common as not materialized (
     where o.operator_id = any($1) and o.applied_vnd > 0
     union all
     select o.operator_id, 'receipt', o.receipt_id::text, 'held', 'receipt.held', 'unapplied_receipts', 'overpaid_held',
-           o.held_vnd, o.receipt_id, r.paid_at
+           o.held_vnd, o.receipt_id,
+           case when o.outcome in ('unknown_reference', 'ambiguous', 'wrong_account')
+                then (select min(u.at) from payments.held_use u
+                      where u.operator_id = o.operator_id and u.receipt_id = o.receipt_id)
+                else r.paid_at end
     from payments.receipt_outcome o
     left join payments.receipt r on r.operator_id = o.operator_id and r.id = o.receipt_id
-    where o.operator_id = any($1) and o.held_vnd > 0 and o.outcome not in ('unknown_reference', 'ambiguous', 'wrong_account')
+    left join payments.held h on h.operator_id = o.operator_id and h.receipt_id = o.receipt_id
+    where o.operator_id = any($1) and o.held_vnd > 0
+      and coalesce(h.reason, o.outcome) not in ('unknown_reference', 'ambiguous', 'wrong_account')
     union all
     select u.operator_id, 'held', u.receipt_id || '/' || u.number, 'taken', 'held.taken', 'overpaid_held',
-           'unapplied_receipts', u.amount_vnd, u.receipt_id, r.paid_at
+           'unapplied_receipts', u.amount_vnd, case when o.held_vnd > 0 then u.receipt_id else h.charge_id end, u.at
     from payments.held_use u
-    join payments.held h on h.operator_id = u.operator_id and h.receipt_id = u.receipt_id
-    join payments.receipt r on r.operator_id = u.operator_id and r.id = u.receipt_id
-    where u.operator_id = any($1) and h.reason not in ('unknown_reference', 'ambiguous', 'wrong_account')
-    union all
-    select u.operator_id, 'held', u.receipt_id || '/' || u.number, 'applied', 'receipt.applied', 'unapplied_receipts',
-           'intent_clearing', u.amount_vnd, u.charge_id, r.paid_at
-    from payments.held_use u
-    join payments.receipt r on r.operator_id = u.operator_id and r.id = u.receipt_id
+    left join payments.held h on h.operator_id = u.operator_id and h.receipt_id = u.receipt_id
+    left join payments.receipt_outcome o on o.operator_id = u.operator_id and o.receipt_id = u.receipt_id
     where u.operator_id = any($1)
+    union all
+    select operator_id, 'held', receipt_id || '/' || number, 'applied', 'receipt.applied', 'unapplied_receipts',
+           'intent_clearing', amount_vnd, charge_id, at
+    from payments.held_use where operator_id = any($1)
     union all
     select operator_id, 'charge', id::text, 'delivered', 'service.delivered', 'intent_clearing', 'operator_payable',
            amount_vnd, id, paid_at

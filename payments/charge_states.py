@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+POLICY = 1
+"""The version of the table below; every outcome names the one it was decided by."""
+
 State = Literal["open", "partial", "paid", "refused", "lapsed"]
 Event = Literal["less", "exact", "more", "undeliverable", "supplied_otherwise", "window_over"]
 """`less`, `exact`, `more`: a receipt of less than, exactly, more than what remains. `undeliverable`: the money is there

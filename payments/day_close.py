@@ -20,7 +20,7 @@ from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel
 
 from foundation.database import Database, Tx
 from foundation.errors import Refusal
-from foundation.tables import instant, keys, owner_key, recorded
+from foundation.tables import instant, keys, new_id, owner_key, recorded
 
 WAITS = 20
 """So often it tries to get the lock, half a second each. Waiting longer at a time would make payments wait behind it."""
@@ -76,7 +76,7 @@ class DayNotOver(Refusal):
 
 
 class DayBeforeOpen(Refusal):
-    """Close the days in order: {day} is the next."""
+    """Close the days in order: the next is {day}."""
 
 
 class BooksDiffer(Refusal):
@@ -101,18 +101,20 @@ class ClosedDay:
 
 
 async def close_day(database: Database, operator_id: UUID, day: date, *, staff_id: UUID, now: datetime) -> bool:
-    """Closes a day. True if it is closed now, False if it was before.
+    """Closes a day, with its trace. True if it is closed now, False if it was before.
 
     Raises DayNotOver, DayBeforeOpen, BooksDiffer (and nothing is closed), BooksBusy.
     """
     for _ in range(WAITS):
         try:
             row = await database.hot(
-                "select * from payments.close_day($1, $2, $3, $4)", operator_id, day, staff_id, now
+                "select * from payments.close_day($1, $2, $3, $4, $5)", operator_id, day, staff_id, now, new_id()
             )
         except asyncpg.LockNotAvailableError:
             await asyncio.sleep(0.1)
             continue
+        except asyncpg.QueryCanceledError as error:
+            raise BooksBusy() from error
         except asyncpg.PostgresError as error:
             if error.sqlstate == "MC413":
                 raise BooksDiffer(account=str(error)) from error
@@ -121,7 +123,7 @@ async def close_day(database: Database, operator_id: UUID, day: date, *, staff_i
             case "day_not_over":
                 raise DayNotOver()
             case "day_before_open":
-                raise DayBeforeOpen(day=row["next_day"])
+                raise DayBeforeOpen(day=row["next_day"] or "–")
         return bool(row["closed_now"])
     raise BooksBusy()
 

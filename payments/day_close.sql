@@ -1,9 +1,12 @@
 -- Closes a day in one call. lock_timeout: whoever waits for the lock alone makes later postings wait behind him.
-create or replace function payments.close_day(p_operator uuid, p_day date, p_staff uuid, p_now timestamptz)
+drop function if exists payments.close_day(uuid, date, uuid, timestamptz);
+create or replace function payments.close_day(
+    p_operator uuid, p_day date, p_staff uuid, p_now timestamptz, p_trace uuid)
 returns table (refusal text, next_day date, closed_now boolean) language plpgsql set lock_timeout = '500ms' as $$
 #variable_conflict use_column
 declare
     v_closed date;
+    v_next date;
     v_account text;
 begin
     perform set_config('app.operator', p_operator::text, true);
@@ -17,8 +20,10 @@ begin
         return query select null::text, null::date, false;
         return;
     end if;
-    if p_day > v_closed + 1 then
-        return query select 'day_before_open', v_closed + 1, false;
+    -- The first day to be closed is the first on which anything moved: one cut through years would hold up all payments.
+    v_next := coalesce(v_closed + 1, (select min(effective_day) from payments.journal where operator_id = p_operator));
+    if p_day is distinct from v_next then
+        return query select 'day_before_open', v_next, false;
         return;
     end if;
     -- One statement, so that the balances are computed without the close that they belong to.
@@ -41,6 +46,7 @@ begin
         join payments.transfer t on t.operator_id = j.operator_id and t.journal_id = j.id
         cross join lateral (values (t.debit, t.amount_vnd), (t.credit, -t.amount_vnd)) side (account, signed_vnd)
         where j.operator_id = p_operator and j.effective_day > p_day
+          and side.account in (select account from payments.balance where operator_id = p_operator)
         group by side.account
     ) after on after.account = b.account
     where b.operator_id = p_operator
@@ -51,6 +57,8 @@ begin
     end if;
     insert into payments.book (operator_id, closed_through) values (p_operator, p_day)
     on conflict (operator_id) do update set closed_through = excluded.closed_through;
+    insert into foundation.audit_entry (operator_id, id, staff_id, act, subject, reason, at)
+    values (p_operator, p_trace, p_staff, 'day.closed', 'day ' || p_day, '', p_now);
     return query select null::text, null::date, true;
 end $$;
 

@@ -103,7 +103,8 @@ class HeldView:
     left_vnd: int
     charge_id: UUID | None
     owner_id: UUID | None
-    paid_at: datetime
+    flow: UUID
+    """The receipt, or for what a charge gave back that charge: under which the ledger holds it."""
 
     @property
     def subject(self) -> str:
@@ -130,8 +131,10 @@ async def hold(
 async def find(tx: Tx, receipt_id: UUID) -> HeldView:
     """What waits of a receipt, locked. Raises NothingHeld."""
     row = await tx.row(
-        "select h.receipt_id, h.reason, h.amount_vnd - h.used_vnd as left_vnd, h.charge_id, h.owner_id, r.paid_at"
-        " from payments.held h join payments.receipt r on r.operator_id = h.operator_id and r.id = h.receipt_id"
+        "select h.receipt_id, h.reason, h.amount_vnd - h.used_vnd as left_vnd, h.charge_id, h.owner_id,"
+        " case when o.held_vnd > 0 then h.receipt_id else h.charge_id end as flow"
+        " from payments.held h"
+        " join payments.receipt_outcome o on o.operator_id = h.operator_id and o.receipt_id = h.receipt_id"
         " where h.operator_id = $1 and h.receipt_id = $2 and h.closed_at is null for update of h",
         tx.operator_id,
         receipt_id,
@@ -144,6 +147,8 @@ async def find(tx: Tx, receipt_id: UUID) -> HeldView:
 async def take(tx: Tx, receipt_id: UUID, *, staff_id: UUID, owner_id: UUID | None, now: datetime) -> None:
     """Says who looks after it from now on (himself or nobody); also over somebody else's name, which is traced."""
     held = await find(tx, receipt_id)
+    if owner_id is None and held.owner_id != staff_id:
+        return  # a page that was open for a while: somebody else looks after it by now
     await tx.execute(
         "update payments.held set owner_id = $3 where operator_id = $1 and receipt_id = $2",
         tx.operator_id,
@@ -164,7 +169,19 @@ async def take(tx: Tx, receipt_id: UUID, *, staff_id: UUID, owner_id: UUID | Non
 async def use(
     tx: Tx, held: HeldView, amount_vnd: int, *, charge_id: UUID, staff_id: UUID, reason: str, now: datetime
 ) -> Source:
-    """Takes an amount out of the queue for a charge, with its posting. Returns the posting's source."""
+    """Takes an amount out of the queue for a charge, with its postings, on the day it is decided.
+
+    Of money that nobody knew the purpose of, a rest is its payer's from now on. Returns the source of the posting.
+    """
+    if held.reason in UNDECIDED:
+        await ledger.post(
+            tx,
+            "receipt.held",
+            source=Source("receipt", str(held.receipt_id), "held"),
+            amount_vnd=held.left_vnd,
+            effective_at=now,
+            flow=held.receipt_id,
+        )
     number: int = await tx.value(
         "insert into payments.held_use (operator_id, receipt_id, number, kind, amount_vnd, charge_id, staff_id, reason,"
         " at) select $1, $2, count(*) + 1, 'applied', $3, $4, $5, $6, $7 from payments.held_use"
@@ -179,28 +196,27 @@ async def use(
     )
     await tx.execute(
         "update payments.held set used_vnd = used_vnd + $3,"
-        " closed_at = case when used_vnd + $3 = amount_vnd then $4::timestamptz end"
+        " closed_at = case when used_vnd + $3 = amount_vnd then $4::timestamptz end,"
+        " reason = case when reason = any($5) then 'overpaid' else reason end, charge_id = coalesce(charge_id, $6)"
         " where operator_id = $1 and receipt_id = $2",
         tx.operator_id,
         held.receipt_id,
         amount_vnd,
         now,
+        list(UNDECIDED),
+        charge_id,
     )
     use_id = f"{held.receipt_id}/{number}"
-    if held.reason not in UNDECIDED:
-        # It had been put aside for its payer; now it is applied like any receipt.
-        await ledger.post(
-            tx,
-            "held.taken",
-            source=Source("held", use_id, "taken"),
-            amount_vnd=amount_vnd,
-            effective_at=held.paid_at,
-            flow=held.receipt_id,
-        )
-    source = Source("held", use_id, "applied")
     await ledger.post(
-        tx, "receipt.applied", source=source, amount_vnd=amount_vnd, effective_at=held.paid_at, flow=charge_id
+        tx,
+        "held.taken",
+        source=Source("held", use_id, "taken"),
+        amount_vnd=amount_vnd,
+        effective_at=now,
+        flow=held.flow,
     )
+    source = Source("held", use_id, "applied")
+    await ledger.post(tx, "receipt.applied", source=source, amount_vnd=amount_vnd, effective_at=now, flow=charge_id)
     return source
 
 
@@ -226,10 +242,10 @@ async def of_charge(tx: Tx, charge_id: UUID) -> list[GoesBack]:
 async def goes_back(tx: Tx, purpose: str, reference: str) -> list[GoesBack]:
     """The same for a thing of another service, whichever of its charges the money came for."""
     rows = await tx.rows(
-        "select h.reason, sum(h.amount_vnd - h.used_vnd)::bigint as amount_vnd from payments.charge_line l"
-        " join payments.held h on h.operator_id = l.operator_id and h.charge_id = l.charge_id and h.closed_at is null"
-        " where l.operator_id = $1 and l.reference = $3 and l.purpose = $2"
-        " group by h.reason order by h.reason",
+        "select reason, sum(amount_vnd - used_vnd)::bigint as amount_vnd from payments.held"
+        " where operator_id = $1 and closed_at is null and charge_id in"
+        " (select charge_id from payments.charge_line where operator_id = $1 and reference = $3 and purpose = $2)"
+        " group by reason order by reason",
         tx.operator_id,
         purpose,
         reference,

@@ -38,7 +38,9 @@ returns void language sql as $$
 $$;
 
 -- A reservation ends, and its account is free of it. Raises if it has ended already, or its time is over.
-create or replace function payments.end_reservation(p_operator uuid, p_reservation uuid, p_posted_vnd bigint)
+drop function if exists payments.end_reservation(uuid, uuid, bigint);
+create or replace function payments.end_reservation(
+    p_operator uuid, p_reservation uuid, p_posted_vnd bigint, p_account text default null)
 returns boolean language plpgsql as $$
 declare
     v_reserved payments.reservation;
@@ -50,7 +52,7 @@ begin
     if p_posted_vnd > 0 and v_expired then
         raise exception 'expired' using errcode = 'MC411';
     end if;
-    if v_reserved.id is null or p_posted_vnd > v_reserved.amount_vnd then
+    if v_reserved.id is null or p_posted_vnd > v_reserved.amount_vnd or p_account <> v_reserved.account then
         raise exception 'never reserved' using errcode = 'MC410';
     end if;
     insert into payments.reservation_end (operator_id, reservation_id, outcome, posted_vnd)
@@ -115,10 +117,13 @@ begin
     if v_journal is null then
         select case when j.template <> p_template then 'template' when t.debit <> p_debit then 'debit'
                     when t.credit <> p_credit then 'credit' when t.amount_vnd <> p_amount_vnd then 'amount_vnd'
-                    when t.flow is distinct from p_flow then 'flow' when t.journal_id is null then 'transfer' end
+                    when t.flow is distinct from p_flow then 'flow' when t.journal_id is null then 'transfer'
+                    when j.effective_at <> p_effective_at then 'effective_at' when r.id is not null then 'reversal' end
         into v_differs
         from payments.journal j
         left join payments.transfer t on t.operator_id = j.operator_id and t.journal_id = j.id and t.leg = 1
+        left join payments.journal r on r.operator_id = j.operator_id and r.source_type = 'journal'
+                                    and r.source_id = j.id::text and r.purpose = 'reversed'
         where j.operator_id = p_operator and j.source_type = p_source_type and j.source_id = p_source_id
           and j.purpose = p_purpose;
         if v_differs is not null then
@@ -129,7 +134,7 @@ begin
     insert into payments.transfer (operator_id, journal_id, leg, debit, credit, amount_vnd, flow)
     values (p_operator, v_journal, 1, p_debit, p_credit, p_amount_vnd, p_flow);
     if p_reserved is not null then
-        perform payments.end_reservation(p_operator, p_reserved, p_amount_vnd);
+        perform payments.end_reservation(p_operator, p_reserved, p_amount_vnd, p_credit);
     end if;
     if p_debit like 'cash_drawer:%' or p_credit like 'cash_drawer:%' then
         perform payments.move_balances(p_operator, p_debit, p_credit, p_amount_vnd);

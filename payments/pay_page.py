@@ -24,7 +24,7 @@ from payments import reference as references
 from payments.cash import proxy_transfers
 from payments.charge_states import ENDS
 from payments.gateway import vietqr
-from payments.payment import NoSuchCharge, find, payment_code
+from payments.payment import NoSuchCharge, ended_by, find, payment_code
 from payments.receipt import collection_account
 
 routes = APIRouter(tags=["public"])
@@ -67,7 +67,8 @@ async def _pay_page(request: Request, here: Platform, reference: str, token: str
             onward = owed.return_path if token is not None else None
             return pages.render(request, "payments/paid.html", owed=owed, back_to_payer=back_to_payer, onward=onward)
         if owed.state in ENDS:
-            return pages.render(request, "payments/ended.html", owed=owed, back_to_payer=back_to_payer)
+            why = await ended_by(tx, owed.id)
+            return pages.render(request, "payments/ended.html", owed=owed, why=why, back_to_payer=back_to_payer)
         payload, bin, account, payee = await payment_code(tx, owed)
     back = here.settings.public_url + request.scope["path"]
     apps = [

@@ -6,6 +6,7 @@ Payments does not understand what it takes money for: a line carries the name of
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -23,17 +24,20 @@ from foundation.errors import NotFound, Refusal
 from foundation.money import CHARGE_MAX_VND
 from foundation.tables import instant, keys, new_id, owner_key
 from payments import ledger, reference
-from payments.charge_states import STEPS, Event, NoStep, State, Step
+from payments.charge_states import EVENTS, STEPS, Event, NoStep, State, Step
 from payments.gateway import vietqr
 from payments.ledger import Source
 from payments.receipt import collection_account
 
 Means = Literal["CASH", "QR_TRANSFER", "WALLET", "CARD", "ETC_ACCOUNT", "PASS", "FREE"]
 Channel = Literal["GATEWAY", "CASH_DEPOSIT", "ATTENDANT_PROXY"]
+log = logging.getLogger("motcham.payment")
 ROLLUP = "payments.rollup"
 ROLLUP_AFTER = timedelta(milliseconds=200)  # what happens at once is counted at once
 TOPUP = timedelta(hours=24)
 """How long after a part payment its rest may come; then what came goes back."""
+ARRIVES_WITHIN = timedelta(minutes=90)
+"""So long after its time of payment money may still be told of; a bank lists a line at most an hour late."""
 _draw = SystemRandom()
 
 
@@ -425,25 +429,51 @@ async def end_unpaid(
     return step
 
 
+async def ended_by(tx: Tx, charge_id: UUID) -> str:
+    """The event that ended a charge."""
+    cause: str = await tx.value(
+        "select cause from payments.charge_event where operator_id = $1 and charge_id = $2 order by id desc limit 1",
+        tx.operator_id,
+        charge_id,
+    )
+    return cause if cause in EVENTS else "undeliverable"
+
+
 async def release(tx: Tx, charge_id: UUID, *, now: datetime) -> None:
     """What a charge asks for was supplied another way: it asks no longer, and a part payment goes back to its payer."""
     await end_unpaid(tx, await find(tx, id=charge_id, lock=True), "supplied_otherwise", at=now, now=now)
 
 
 async def lapse(database: Database) -> int:
-    """Ends the part payments whose rest did not come in time; returns how many. Called periodically by the worker."""
+    """Ends the part payments whose rest did not come in time; returns how many. Called periodically by the worker.
+
+    By the bank's time: what was paid within the window may arrive some minutes after it, or have arrived and not yet be
+    applied. A charge that cannot be ended stops no other.
+    """
     lapsed = 0
     for operator_id in await directory.operators(database):
         async with database.transaction(operator_id) as tx:
-            now: datetime = await tx.value("select foundation.now()")
-            for row in await tx.rows(
-                "select id from payments.charge where operator_id = $1 and state = 'partial' and topup_until <= $2"
-                " order by topup_until limit 100 for update skip locked",
+            over = await tx.rows(
+                "select c.id from payments.charge c where c.operator_id = $1 and c.state = 'partial'"
+                " and c.topup_until <= foundation.now() - $3::interval and not exists ("
+                "   select from foundation.due d"
+                "   join payments.receipt r on r.operator_id = d.operator_id and r.id::text = d.id"
+                "   where d.operator_id = $1 and d.kind = $2 and c.reference = any(r.references_found))"
+                " order by c.topup_until limit 100",
                 operator_id,
-                now,
-            ):
-                await end_unpaid(tx, await find(tx, id=row["id"], lock=True), "window_over", at=now, now=now)
-                lapsed += 1
+                "payments.apply",
+                ARRIVES_WITHIN,
+            )
+        for row in over:
+            try:
+                async with database.transaction(operator_id) as tx:
+                    now: datetime = await tx.value("select foundation.now()")
+                    owed = await find(tx, id=row["id"], lock=True)
+                    if owed.state == "partial" and owed.topup_until and owed.topup_until <= now - ARRIVES_WITHIN:
+                        await end_unpaid(tx, owed, "window_over", at=now, now=now)
+                        lapsed += 1
+            except Exception as error:
+                log.warning("part payment %s could not be ended: %r", row["id"], error)
     return lapsed
 
 

@@ -99,6 +99,7 @@ class ReceiptOutcome(SQLModel, table=True):
     applied_vnd: int = Field(sa_type=BigInteger)
     held_vnd: int = Field(sa_type=BigInteger)
     late: bool = Field(default=False, sa_column_kwargs={"server_default": "false"})
+    policy: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
     at: datetime = instant()
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from foundation import audit, clock, pages
+from foundation import clock, pages
 from foundation.database import Tx
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, permit
@@ -67,9 +67,7 @@ async def close_day(here: Here, person: Clerk, day: Annotated[clock.Day, Form()]
     """Closes the day. 409 day_not_over, day_before_open, books_differ."""
     async with here.database.transaction(person.operator_id) as tx:
         now = await clock.now(tx)
-    if await day_close.close_day(here.database, person.operator_id, day, staff_id=person.staff_id, now=now):
-        async with here.database.transaction(person.operator_id) as tx:
-            await audit.note(tx, person.staff_id, "day.closed", f"day {day.isoformat()}", now=now)
+    await day_close.close_day(here.database, person.operator_id, day, staff_id=person.staff_id, now=now)
     return RedirectResponse(f"/finance/days?day={day.isoformat()}", 303)
 
 

@@ -15,6 +15,7 @@ from fastapi.responses import RedirectResponse
 
 from foundation import audit, clock, outbox, pages
 from foundation.database import Tx
+from foundation.errors import Refusal
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, permit
 from payments import application, held
@@ -22,6 +23,17 @@ from payments.finance.words import age, word
 
 routes = APIRouter(tags=["finance"])
 LISTED_MAX = 200
+BY_HAND = frozenset({"payments.receipt_differs", "payments.unreadable", "payments.debit_unexpected"})
+"""What no worker can do: a person finds out and says how it was settled. All other work is money's own way, and is only
+ever tried again."""
+
+
+class OnlyTheWorkerCan(Refusal):
+    """This can be tried again, not settled by hand: money hangs on it."""
+
+
+class OnlyAPersonCan(Refusal):
+    """No worker can do this; find out, and say how it was settled."""
 
 
 @routes.get("/finance/queue", include_in_schema=False)
@@ -131,6 +143,8 @@ async def try_again(
     id: Annotated[str, Form(max_length=300)],
 ) -> Response:
     """Work that stands still is tried again, from its first try on."""
+    if kind in BY_HAND:
+        raise OnlyAPersonCan()
     async with here.database.transaction(person.operator_id) as tx:
         if await outbox.try_again(tx, kind, id):
             await audit.note(tx, person.staff_id, "work.again", f"{kind} {id}", now=await clock.now(tx))
@@ -147,6 +161,8 @@ async def settled_by_hand(
     reason: Annotated[str, Form(max_length=300)] = "",
 ) -> Response:
     """Nobody has to do it any more, and why."""
+    if kind not in BY_HAND:
+        raise OnlyTheWorkerCan()
     if not reason.strip():
         raise held.ReasonMissing()
     async with here.database.transaction(person.operator_id) as tx:

@@ -47,6 +47,7 @@ async def day_page(
         real_age=lambda since: age(language, real_now, since),
         live=f"/api/v1/finance/proof/events?seen={shown.books.version}",
         may_handle="finance:handle" in person.permissions,
+        by_hand=queue.BY_HAND,
     )
 
 

@@ -67,6 +67,12 @@ async def test_what_is_open_is_named_with_its_amount(admin: asyncpg.Connection, 
     assert ("drawer_open", 170_000) in mine
 
 
+CLOSED = (
+    "select payments.close_day(o.id, (select max(effective_day) from payments.journal),"
+    " (select id from foundation.staff s where s.operator_id = o.id limit 1), now() + interval '3 days',"
+    " gen_random_uuid()) from foundation.operator o;"
+)
+
 # What a vandal with all rights does, and the rule that must name it. Each runs alone and is undone.
 DEFECTS: dict[str, list[tuple[str, str]]] = {
     "M1": [
@@ -142,6 +148,17 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ("rollup_differs", "delete from payments.cashless_day where means = 'FREE'"),
         ("rollup_differs", "update payments.charge_line set \"class\" = 'child' where \"class\" = 'motorbike'"),
         ("rollup_differs", "update payments.charge_line set environment = 'production'"),
+        (
+            "closed_day_differs",
+            CLOSED + "update payments.day_close set turnover_vnd = turnover_vnd + 1 where journals > 0",
+        ),
+        ("closed_day_differs", CLOSED + "update payments.day_close set journals = journals + 1"),
+        (
+            "closed_day_differs",
+            CLOSED + "update payments.day_balance set debits_vnd = debits_vnd + 9, closing_vnd = closing_vnd + 9"
+            " where account = 'gw_receivable'",
+        ),
+        ("closed_day_differs", CLOSED + "delete from payments.day_balance where account = 'gw_receivable'"),
     ],
     "M4": [
         ("held_use_differs", "update payments.held set used_vnd = 1"),

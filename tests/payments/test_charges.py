@@ -83,7 +83,10 @@ async def seen(trade: Trade, owed: ChargeView) -> ChargeView:
 
 async def lapse(trade: Trade) -> int:
     async with trade.database.transaction(trade.operator_id) as tx:
-        await tx.execute("update payments.charge set topup_until = foundation.now() where state = 'partial'")
+        await tx.execute(
+            "update payments.charge set topup_until = foundation.now() - $1::interval where state = 'partial'",
+            payment.ARRIVES_WITHIN,
+        )
     return await payment.lapse(trade.database)
 
 
@@ -161,12 +164,56 @@ async def test_the_rest_of_a_part_payment_may_come_for_a_day(trade: Trade, admin
     assert owed.topup_until == trade.now + timedelta(hours=24)
     assert await payment.lapse(trade.database) == 0
     await admin.execute("select foundation.set_clock(foundation.now() + interval '24 hours 1 minute', 1)")
+    assert await payment.lapse(trade.database) == 0, "money paid in time may still be told of"
+    await admin.execute("select foundation.set_clock(foundation.now() + interval '90 minutes', 1)")
     assert await payment.lapse(trade.database) == 1
     assert (await seen(trade, owed)).state == "lapsed"
     row = await admin.fetchrow("select reason, amount_vnd, charge_id from payments.held")
     assert tuple(row) == ("lapsed", 20_000, owed.id)
     assert await trade.transfers(owed.reference, 50_000) == "lapsed"
     assert await _waits(trade, owed) == 70_000
+
+
+async def test_a_part_payment_whose_rest_has_arrived_and_is_not_yet_applied_does_not_lapse(
+    trade: Trade, admin: asyncpg.Connection
+) -> None:
+    owed = await in_state(trade, "partial")
+    await trade.transfers(f"CK {owed.reference.lower()}", 50_000, apply=False)
+    assert await lapse(trade) == 0
+    receipt_id = await admin.fetchval("select id from foundation.due where kind = 'payments.apply'")
+    async with trade.database.transaction(trade.operator_id) as tx:
+        assert await application.apply_receipt(tx, UUID(receipt_id), now=trade.now) == "applied"
+    assert (await seen(trade, owed)).state == "paid"
+
+
+async def test_money_that_a_charge_gave_back_can_be_given_to_another(
+    trade: Trade, admin: asyncpg.Connection, clerk_id: UUID
+) -> None:
+    owed = await in_state(trade, "lapsed")
+    other = await trade.owes(trade.line(15_000))
+    assert await _assigns(trade, await _held_receipt(admin), other.reference, clerk_id) == ("overpaid", 15_000)
+    assert await _waits(trade, owed) == 5_000
+    assert (await books.prove(admin)).findings == ()
+
+
+async def test_the_rest_of_unknown_money_is_its_payers_once_it_is_known_what_it_was_for(
+    trade: Trade, admin: asyncpg.Connection, clerk_id: UUID
+) -> None:
+    owed = await trade.owes(trade.line(70_000))
+    await trade.transfers("cam on", 100_000)
+    assert await _assigns(trade, await _held_receipt(admin), owed.reference, clerk_id) == ("overpaid", 70_000)
+    assert await _waits(trade, owed) == 30_000
+    assert await admin.fetchval("select reason from payments.held") == "overpaid"
+    assert (await books.prove(admin)).findings == ()
+
+
+async def test_what_was_paid_another_way_is_not_called_sold_out(client: httpx.AsyncClient, trade: Trade) -> None:
+    owed = await in_state(trade, "partial")
+    async with trade.database.transaction(trade.operator_id) as tx:
+        await payment.release(tx, owed.id, now=trade.now)
+    page = (await client.get(f"/pay/{owed.reference}?lang=en")).text
+    assert "paid another way" in page
+    assert f"Your {vnd(20_000)} is kept safe and goes back" in page
 
 
 async def test_money_for_another_operators_reference_says_so(settings: Settings, trade: Trade) -> None:
@@ -338,7 +385,9 @@ async def test_who_paid_a_part_reads_until_when_the_rest_may_come_and_afterwards
     await notify(client, text=reference, amount_vnd=20_000)
     page = (await client.get(f"/pay/{reference}?lang=en")).text
     assert f"{vnd(20_000)} has arrived. {vnd(50_000)} is still missing" in page
-    await admin.execute("update payments.charge set topup_until = now() - interval '1 minute' where state = 'partial'")
+    await admin.execute(
+        "update payments.charge set topup_until = now() - interval '91 minutes' where state = 'partial'"
+    )
     assert await payment.lapse(here.database) == 1
     ended = (await client.get(f"/pay/{reference}?lang=en")).text
     assert "did not come in time" in ended

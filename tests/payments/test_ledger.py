@@ -333,6 +333,13 @@ async def test_the_same_reservation_again_is_the_same_and_another_amount_is_refu
         await drawer.reserves(140_000)
 
 
+async def test_what_one_drawer_reserved_is_not_spent_by_another(drawer: Drawer) -> None:
+    reserved = await drawer.reserves(60_000)
+    other = Drawer(drawer.trade, (await drawer.trade.opens(await drawer.trade.attendant(), 100_000)).drawer)
+    with pytest.raises(ReservationEnded):
+        await other.spends(1_000, reserved=reserved)
+
+
 async def test_two_who_reserve_the_last_notes_at_once_get_them_once(drawer: Drawer) -> None:
     outcomes = await asyncio.gather(*(drawer.reserves(150_000, key=str(n)) for n in range(8)), return_exceptions=True)
     assert sum(isinstance(outcome, UUID) for outcome in outcomes) == 1
@@ -397,6 +404,7 @@ async def test_a_late_fact_takes_effect_on_the_open_day_and_keeps_the_day_it_bel
 
 async def test_nobody_writes_into_a_closed_day(trade: Trade, close: Close, admin: asyncpg.Connection) -> None:
     day = hanoi_day(trade.now)
+    await trade.transfers("cam on", 1_000)
     await close(day)
     with pytest.raises(asyncpg.PostgresError, match="is closed"):
         await admin.execute(
@@ -413,6 +421,12 @@ async def test_days_are_closed_in_order_and_only_when_they_are_over(trade: Trade
     day = hanoi_day(trade.now)
     with pytest.raises(day_close.DayNotOver):
         await close(day, later=timedelta())
+    with pytest.raises(day_close.DayBeforeOpen):
+        await close(day)  # nothing has ever moved
+    await trade.transfers("cam on", 1_000)
+    with pytest.raises(day_close.DayBeforeOpen) as first:
+        await close(day - timedelta(days=300))
+    assert first.value.facts == {"day": day}
     await close(day)
     with pytest.raises(day_close.DayBeforeOpen) as refused:
         await close(day + timedelta(days=2))
@@ -450,11 +464,12 @@ async def test_payments_go_on_while_a_day_is_being_closed(
     trade: Trade, close: Close, admin: asyncpg.Connection
 ) -> None:
     day = hanoi_day(trade.now)
+    await trade.transfers("cam on", 1_000)
     outcomes = await asyncio.gather(
         *(trade.transfers("cam on", 1_000) for _ in range(40)), close(day), return_exceptions=True
     )
     assert not [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-    assert await admin.fetchval("select sum(amount_vnd) from payments.transfer") == 40_000
+    assert await admin.fetchval("select sum(amount_vnd) from payments.transfer") == 41_000
     assert (await books.prove(admin)).findings == ()
     assert await _balances(trade, day) == await _from_rows(admin, trade, day)
 
@@ -503,6 +518,7 @@ class Model:
     reserved: dict[int, int] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)
     posted: dict[tuple[str, int], int] = field(default_factory=dict)
+    posted_at: dict[tuple[str, int], datetime] = field(default_factory=dict)
     reversed: set[tuple[str, int]] = field(default_factory=set)
 
     @property
@@ -528,9 +544,12 @@ async def _play(database: Database, steps: list[Step]) -> None:
     model, ids = Model(), dict[int, UUID]()
     async with database.transaction(operator) as tx:
         await tx.execute(
-            "insert into foundation.operator (id, code, name_vi, name_en) values ($1, $2, 'x', 'x')",
+            "with made as (insert into foundation.operator (id, code, name_vi, name_en) values ($1, $2, 'x', 'x'))"
+            " insert into foundation.staff (operator_id, id, login, name, roles, secret_hash, active)"
+            " values ($1, $3, 'x', 'x', '{finance}', 'none', true)",
             operator,
             "m" + operator.hex[:12],
+            staff,
         )
         await ledger.open_accounts(tx)
         drawer = await ledger.open_drawer(tx, shift)
@@ -540,6 +559,10 @@ async def _play(database: Database, steps: list[Step]) -> None:
     for what, thousands, which in steps:
         amount_vnd = thousands * 1000
         wanted: type[Refusal] | None = None
+        if what == "close" and not model.posted and not model.ended:
+            with pytest.raises(day_close.DayBeforeOpen):
+                await day_close.close_day(database, operator, day, staff_id=staff, now=start)
+            continue
         if what == "close":
             assert await day_close.close_day(database, operator, day, staff_id=staff, now=start)
             day, at = day + timedelta(days=1), at + timedelta(days=1)
@@ -552,7 +575,9 @@ async def _play(database: Database, steps: list[Step]) -> None:
                         key = ("event", which)
                         known = model.posted.get(key)
                         signed = -amount_vnd if what == "out" else amount_vnd
-                        if known is not None and known != signed:
+                        if known is not None and (
+                            known != signed or model.posted_at[key] != at or key in model.reversed
+                        ):
                             wanted = PostedOtherwise
                         elif known is None and signed < 0 and model.free_vnd + signed < 0:
                             wanted = NotEnoughThere
@@ -566,12 +591,15 @@ async def _play(database: Database, steps: list[Step]) -> None:
                         )
                         assert new == (known is None)
                         if new:
-                            model.posted[key] = signed
+                            model.posted[key], model.posted_at[key] = signed, at
                             model.balance_vnd += signed
                     case "held":
                         key = ("held", which)
                         known = model.posted.get(key)
-                        wanted = PostedOtherwise if known is not None and known != amount_vnd else None
+                        if known is not None and (
+                            known != amount_vnd or model.posted_at[key] != at or key in model.reversed
+                        ):
+                            wanted = PostedOtherwise
                         if await ledger.post(
                             tx,
                             "receipt.held",
@@ -579,7 +607,7 @@ async def _play(database: Database, steps: list[Step]) -> None:
                             amount_vnd=amount_vnd,
                             effective_at=at,
                         ):
-                            model.posted[key] = amount_vnd
+                            model.posted[key], model.posted_at[key] = amount_vnd, at
                             model.held_vnd += amount_vnd
                     case "reverse":
                         key = ("event" if thousands % 2 else "held", which)

@@ -102,21 +102,38 @@ async def test_another_operators_money_is_not_there(client: httpx.AsyncClient, w
 async def test_work_that_stands_still_is_tried_again_or_settled_with_a_reason(
     clerk: httpx.AsyncClient, trade: Trade, admin: asyncpg.Connection
 ) -> None:
-    for id in ("a", "b"):
-        async with trade.database.transaction(trade.operator_id) as tx:
-            await outbox.park(tx, "payments.receipt_differs", id, "announced again with 1 VND")
+    async with trade.database.transaction(trade.operator_id) as tx:
+        await outbox.park(tx, "payments.receipt_differs", "b", "announced again with 1 VND")
+        await outbox.park(tx, "payments.apply", "a", "a service refused in a way nobody knew")
     page = (await clerk.get("/finance/")).text
-    assert page.count("/finance/parked/again") == 2
-    work = {"kind": "payments.receipt_differs"}
-    await press(clerk, "/finance/", "/finance/parked/again", **work, id="a")
+    assert (page.count("/finance/parked/again"), page.count("/finance/parked/settled")) == (1, 1)
+    await press(clerk, "/finance/", "/finance/parked/again", kind="payments.apply", id="a")
     row = await admin.fetchrow("select parked_at, attempts from foundation.due where id = 'a'")
     assert tuple(row) == (None, 0)
-    refused = await press(clerk, "/finance/", "/finance/parked/settled", **work, id="b", reason="")
+    by_hand = {"kind": "payments.receipt_differs", "id": "b"}
+    refused = await press(clerk, "/finance/", "/finance/parked/settled", **by_hand, reason="")
     assert refused.status_code == 422
-    await press(clerk, "/finance/", "/finance/parked/settled", **work, id="b", reason="ngân hàng xác nhận")
+    await press(clerk, "/finance/", "/finance/parked/settled", **by_hand, reason="ngân hàng xác nhận")
     assert not await admin.fetchval("select count(*) from foundation.due where id = 'b'")
     acts = [row["act"] for row in await admin.fetch("select act from foundation.audit_entry order by id")]
     assert acts == ["work.again", "work.settled"]
+
+
+async def test_money_on_its_way_cannot_be_settled_by_hand_nor_a_persons_work_be_given_to_a_worker(
+    clerk: httpx.AsyncClient, trade: Trade, admin: asyncpg.Connection
+) -> None:
+    await trade.transfers("cam on", 50_000, apply=False)
+    await admin.execute("update foundation.due set attempts = 100 where kind = 'payments.apply'")
+    id = await admin.fetchval("select id from foundation.due where kind = 'payments.apply'")
+    refused = await press(clerk, "/finance/", "/finance/parked/settled", kind="payments.apply", id=id, reason="x")
+    assert refused.status_code == 409
+    async with trade.database.transaction(trade.operator_id) as tx:
+        await outbox.park(tx, "payments.receipt_differs", "b", "announced again with 1 VND")
+    again = await press(clerk, "/finance/", "/finance/parked/again", kind="payments.receipt_differs", id="b")
+    assert again.status_code == 409
+    kept = await admin.fetchval("select last_error from foundation.due where id = 'b'")
+    assert kept == "announced again with 1 VND"
+    assert await admin.fetchval("select count(*) from foundation.due where kind = 'payments.apply'") == 1
 
 
 # Days

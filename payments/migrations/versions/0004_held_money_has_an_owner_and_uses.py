@@ -62,9 +62,14 @@ def upgrade() -> None:
     op.create_check_constraint(
         op.f('held_closed'), 'held', '(closed_at is null) = (used_vnd < amount_vnd)', schema='payments'
     )
+    op.add_column(
+        'receipt_outcome', sa.Column('policy', sa.Integer(), server_default='1', nullable=False), schema='payments'
+    )
 
 
 def downgrade() -> None:
+    op.drop_column('receipt_outcome', 'policy', schema='payments')
+    op.drop_index('charge_line_thing_idx', table_name='charge_line', schema='payments')
     op.drop_constraint(op.f('held_closed'), 'held', schema='payments')
     op.drop_constraint(op.f('held_used'), 'held', schema='payments')
     op.drop_constraint(op.f('charge_topup'), 'charge', schema='payments')
