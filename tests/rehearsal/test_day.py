@@ -54,10 +54,19 @@ def test_a_day_agrees_with_finance_and_the_city_to_the_dong(city: RunningPlatfor
     assert over == {drawer.miscount_vnd for drawer in made.drawers}
 
 
+def proxy_sales(made: plan.Plan) -> int:
+    """How many at Văn Miếu's gate pay with notes that the attendant transfers himself."""
+    proxy = {"operator": "vanmieu", "service": "ticketing", "channel": "ATTENDANT_PROXY"}
+    return sum(row["sales"] for row in made.expected().sums() if proxy.items() <= row.items())
+
+
 def test_what_finance_says_otherwise_is_named(city: RunningPlatform) -> None:
     """Notes that an attendant transferred himself, passed off as money from the gateway."""
+    tomorrow = today(city) + timedelta(days=1)
+    seed = next(seed for seed in range(1000) if proxy_sales(plan.make(seed, tomorrow, scale=0.01, mistakes=0)) == 1)
+    args = ("--scale", "0.01", "--mistakes", "0", "--seed", str(seed))
     with falsified(city.url, b'"channel":"ATTENDANT_PROXY"', b'"channel":"GATEWAY"') as address:
-        done = city.command("day", "--scale", "0.01", "--mistakes", "0", "--url", address, timeout_s=200)
+        done = city.command("day", *args, "--url", address, timeout_s=200)
     assert done.returncode == 1, done.stdout
     assert "vanmieu, ticketing, CASH, ATTENDANT_PROXY, sales: should have moved by 1, but moved by 0." in done.stderr
     assert "vanmieu, ticketing, CASH, GATEWAY, sales: should have moved by 0, but moved by 1." in done.stderr
