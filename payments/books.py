@@ -188,7 +188,7 @@ def _in_words(finding: Finding, at: datetime, language: str) -> str:
         finding.account,
         finding.flow,
         None if finding.amount_vnd is None else format_vnd(finding.amount_vnd, language),
-        None if finding.since is None else str(timedelta(seconds=int((at - finding.since).total_seconds()))),
+        None if finding.since is None else str(timedelta(seconds=max(int((at - finding.since).total_seconds()), 0))),
     ]
     return f"{finding.text(language)}: " + ", ".join(fact for fact in facts if fact)
 
