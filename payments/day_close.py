@@ -128,6 +128,12 @@ async def close_day(database: Database, operator_id: UUID, day: date, *, staff_i
     raise BooksBusy()
 
 
+async def next_day(tx: Tx) -> date | None:
+    """The day that is to be closed next, whether it is over or not; None before anything moved."""
+    found: date | None = await tx.value("select payments.next_day($1)", tx.operator_id)
+    return found
+
+
 async def closed_days(tx: Tx, *, most: int = 31) -> list[ClosedDay]:
     """The days closed last, newest first."""
     rows = await tx.rows(

@@ -1,5 +1,11 @@
+-- The day that is to be closed next: the one after the last, or at first the one on which anything moved for the first
+-- time, since one cut through years would hold up all payments. Null before anything moved.
+create or replace function payments.next_day(p_operator uuid) returns date language sql stable as $$
+    select coalesce((select closed_through + 1 from payments.book where operator_id = p_operator),
+                    (select min(effective_day) from payments.journal where operator_id = p_operator))
+$$;
+
 -- Closes a day in one call. lock_timeout: whoever waits for the lock alone makes later postings wait behind him.
-drop function if exists payments.close_day(uuid, date, uuid, timestamptz);
 create or replace function payments.close_day(
     p_operator uuid, p_day date, p_staff uuid, p_now timestamptz, p_trace uuid)
 returns table (refusal text, next_day date, closed_now boolean) language plpgsql set lock_timeout = '500ms' as $$
@@ -20,8 +26,7 @@ begin
         return query select null::text, null::date, false;
         return;
     end if;
-    -- The first day to be closed is the first on which anything moved: one cut through years would hold up all payments.
-    v_next := coalesce(v_closed + 1, (select min(effective_day) from payments.journal where operator_id = p_operator));
+    v_next := payments.next_day(p_operator);
     if p_day is distinct from v_next then
         return query select 'day_before_open', v_next, false;
         return;

@@ -144,6 +144,25 @@ async def find(tx: Tx, receipt_id: UUID) -> HeldView:
     return HeldView(**row)
 
 
+async def waiting(tx: Tx, *, most: int, owner_id: UUID | None = None, reason: str = "") -> list[Any]:
+    """All that waits, oldest first, with whose it is to look after; `count` and `sum_vnd` of all, not only of `most`."""
+    return await tx.rows(
+        "select h.receipt_id, r.bank_ref, h.reason, h.amount_vnd, h.amount_vnd - h.used_vnd as left_vnd, h.opened_at,"
+        " r.paid_at, h.charge_id, c.reference as charge, s.name as owner,"
+        " count(*) over () as count, (sum(h.amount_vnd - h.used_vnd) over ())::bigint as sum_vnd"
+        " from payments.held h"
+        " join payments.receipt r on r.operator_id = h.operator_id and r.id = h.receipt_id"
+        " left join payments.charge c on c.operator_id = h.operator_id and c.id = h.charge_id"
+        " left join foundation.staff s on s.operator_id = h.operator_id and s.id = h.owner_id"
+        " where h.operator_id = $1 and h.closed_at is null and ($2::uuid is null or h.owner_id = $2)"
+        " and ($3 = '' or h.reason = $3) order by h.opened_at, h.receipt_id limit $4",
+        tx.operator_id,
+        owner_id,
+        reason,
+        most,
+    )
+
+
 async def take(tx: Tx, receipt_id: UUID, *, staff_id: UUID, owner_id: UUID | None, now: datetime) -> None:
     """Says who looks after it from now on (himself or nobody); also over somebody else's name, which is traced."""
     held = await find(tx, receipt_id)

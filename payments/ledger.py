@@ -316,7 +316,7 @@ async def release_reserved(tx: Tx, reservation_id: UUID) -> bool:
     """
     with _refusals():
         return bool(
-            await tx.value("select payments.release_reserved($1, $2)", tx.operator_id, reservation_id),
+            await tx.value("select payments.end_reservation($1, $2, 0)", tx.operator_id, reservation_id),
         )
 
 

@@ -38,7 +38,6 @@ returns void language sql as $$
 $$;
 
 -- A reservation ends, and its account is free of it. Raises if it has ended already, or its time is over.
-drop function if exists payments.end_reservation(uuid, uuid, bigint);
 create or replace function payments.end_reservation(
     p_operator uuid, p_reservation uuid, p_posted_vnd bigint, p_account text default null)
 returns boolean language plpgsql as $$
@@ -96,11 +95,6 @@ begin
     end if;
     return v_there.id;
 end $$;
-
-create or replace function payments.release_reserved(p_operator uuid, p_reservation uuid)
-returns boolean language sql as $$
-    select payments.end_reservation(p_operator, p_reservation, 0)
-$$;
 
 -- One event, one journal, one transfer, one call. False if exactly this was posted before.
 drop function if exists payments.post(uuid, uuid, text, integer, text, text, text, timestamptz, text, text, bigint, uuid);

@@ -9,6 +9,7 @@ from typing import Any
 
 from foundation import clock, outbox
 from foundation.database import Tx
+from payments import held
 from payments.explain import Explanation, explain
 from payments.finance.proof import Kept, kept
 
@@ -161,17 +162,10 @@ async def _waiting(tx: Tx, now: datetime) -> Listing:
 
 async def _held(tx: Tx) -> Listing:
     """Money that is a payer's and waits for its refund, or for somebody to find out what it was for."""
-    rows = await tx.rows(
-        "select r.bank_ref as reference, h.receipt_id, h.reason, h.amount_vnd - h.used_vnd as amount_vnd,"
-        " h.opened_at as since, h.charge_id, r.paid_at, c.reference as charge, s.name as owner,"
-        " count(*) over () as count, (sum(h.amount_vnd - h.used_vnd) over ())::bigint as sum_vnd"
-        " from payments.held h"
-        " join payments.receipt r on r.operator_id = h.operator_id and r.id = h.receipt_id"
-        " left join payments.charge c on c.operator_id = h.operator_id and c.id = h.charge_id"
-        " left join foundation.staff s on s.operator_id = h.operator_id and s.id = h.owner_id"
-        f" where h.operator_id = $1 and h.closed_at is null order by h.opened_at limit {LISTED_MAX}",
-        tx.operator_id,
-    )
+    rows = [
+        {**row, "reference": row["bank_ref"], "amount_vnd": row["left_vnd"], "since": row["opened_at"]}
+        for row in await held.waiting(tx, most=LISTED_MAX)
+    ]
     charges = [row["charge_id"] for row in rows if row["charge_id"]]
     return _listing(rows, await _what(tx, charges), "charge_id", ("receipt_id", "reason", "charge", "paid_at", "owner"))
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from foundation import clock, pages
-from foundation.database import Tx
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, permit
 from payments import day_close, ledger
@@ -27,7 +25,7 @@ async def days_page(
     async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
         today = clock.hanoi_day(await clock.now(tx))
         closed = await day_close.closed_days(tx)
-        following = await next_day(tx, closed[0].day if closed else None)
+        following = await day_close.next_day(tx)
         chosen = day or (closed[0].day if closed else today)
         accounts = await ledger.balances(tx, chosen)
         name = await operator_name(tx, language)
@@ -69,13 +67,3 @@ async def close_day(here: Here, person: Clerk, day: Annotated[clock.Day, Form()]
         now = await clock.now(tx)
     await day_close.close_day(here.database, person.operator_id, day, staff_id=person.staff_id, now=now)
     return RedirectResponse(f"/finance/days?day={day.isoformat()}", 303)
-
-
-async def next_day(tx: Tx, last: date | None) -> date | None:
-    """The day that is to be closed next: after the last one, or at first the day of the first booking."""
-    if last is not None:
-        return last + timedelta(days=1)
-    first: date | None = await tx.value(
-        "select min(effective_day) from payments.journal where operator_id = $1", tx.operator_id
-    )
-    return first

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlmodel import SQLModel
 
-from foundation import outbox
+from foundation import directory, outbox
 from foundation.database import Database, Tx
 from foundation.tables import document, instant, owner_key
 from payments.books import Finding, Line, Proof, prove
@@ -82,16 +82,15 @@ async def ask_for_the_oldest(database: Database) -> None:
     One at a time, because all other due work waits while a worker proves.
     """
     wanted: list[tuple[float, UUID]] = []
-    operators = await database.pool.fetch("select operator_id from foundation.directory where kind = 'operator'")
-    for operator in operators:
-        async with database.transaction(operator["operator_id"]) as tx:
+    for operator_id in await directory.operators(database):
+        async with database.transaction(operator_id) as tx:
             age_s = await tx.value(
                 "select extract(epoch from clock_timestamp() - at)::float from payments.books_proof"
                 " where operator_id = $1",
                 tx.operator_id,
             )
         if age_s is None or age_s > OLD_AFTER.total_seconds():
-            wanted.append((math.inf if age_s is None else age_s, operator["operator_id"]))
+            wanted.append((math.inf if age_s is None else age_s, operator_id))
     if wanted:
         async with database.transaction(max(wanted)[1]) as tx:
             await ask(tx)

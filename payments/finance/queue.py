@@ -14,7 +14,6 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from foundation import audit, clock, outbox, pages
-from foundation.database import Tx
 from foundation.errors import Refusal
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, permit
@@ -44,7 +43,7 @@ async def queue_page(
     """All money that waits, oldest first; `mine` shows what the reader looks after, `reason` one kind of it."""
     async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
         now = await clock.now(tx)
-        items = await waiting(tx, owner_id=person.staff_id if mine else None, reason=reason)
+        items = await held.waiting(tx, owner_id=person.staff_id if mine else None, reason=reason, most=LISTED_MAX)
         reasons = await tx.rows(
             "select reason, count(*) as count, sum(amount_vnd - used_vnd)::bigint as sum_vnd from payments.held"
             " where operator_id = $1 and closed_at is null group by reason order by reason",
@@ -72,7 +71,7 @@ async def held_json(here: Here, person: Clerk, answer: Response) -> list[dict[st
     """The same for programs: amounts in VND, instants in UTC."""
     answer.headers["cache-control"] = "no-store"
     async with here.database.transaction(person.operator_id) as tx:
-        return [dict(row) for row in await waiting(tx)]
+        return [dict(row) for row in await held.waiting(tx, most=LISTED_MAX)]
 
 
 @routes.get("/finance/queue/{receipt_id}", include_in_schema=False)
@@ -178,24 +177,6 @@ async def settled_by_hand(
                 now=await clock.now(tx),
             )
     return RedirectResponse("/finance/#parked", 303)
-
-
-async def waiting(tx: Tx, *, owner_id: UUID | None = None, reason: str = "") -> list[Any]:
-    """Money that waits, oldest first, with whose it is to look after."""
-    return await tx.rows(
-        "select h.receipt_id, r.bank_ref, h.reason, h.amount_vnd, h.amount_vnd - h.used_vnd as left_vnd, h.opened_at,"
-        " r.paid_at, c.reference as charge, s.name as owner,"
-        " count(*) over () as count, (sum(h.amount_vnd - h.used_vnd) over ())::bigint as sum_vnd"
-        " from payments.held h"
-        " join payments.receipt r on r.operator_id = h.operator_id and r.id = h.receipt_id"
-        " left join payments.charge c on c.operator_id = h.operator_id and c.id = h.charge_id"
-        " left join foundation.staff s on s.operator_id = h.operator_id and s.id = h.owner_id"
-        " where h.operator_id = $1 and h.closed_at is null and ($2::uuid is null or h.owner_id = $2)"
-        f" and ($3 = '' or h.reason = $3) order by h.opened_at, h.receipt_id limit {LISTED_MAX}",
-        tx.operator_id,
-        owner_id,
-        reason,
-    )
 
 
 async def _held_page(

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
 from starlette.types import Receive, Scope, Send
+
+from mock_bank.settings import Settings
 
 SECRETS = (
     "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
@@ -63,3 +68,32 @@ class Receiver:
             while len(self.got) < count:
                 self._news.clear()
                 await self._news.wait()
+
+
+class BankProcess:
+    """The bank as a process of its own, to be killed. `started` waits until it answers."""
+
+    def __init__(self, settings: Settings, folder: Path, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._folder = folder
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "BANK_DATABASE_URL": settings.database_url,
+            "BANK_PORT": str(port),
+            "BANK_ENVIRONMENT": "test",
+            "BANK_API_KEY": settings.api_key,
+            "BANK_WEBHOOK_SECRET": ",".join(SECRETS),
+        }
+
+    async def started(self, api: httpx.AsyncClient) -> asyncio.subprocess.Process:
+        bank = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "mock_bank", env=self._environment, cwd=self._folder
+        )
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    if (await api.get("/healthz")).status_code == 200:
+                        return bank
+                except httpx.TransportError:
+                    await asyncio.sleep(0.05)

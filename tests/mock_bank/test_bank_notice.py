@@ -20,7 +20,7 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from mock_bank.settings import Settings
-from tests.mock_bank.receiving import BIN, KEY, SECRETS, Pay, Receiver
+from tests.mock_bank.receiving import BIN, KEY, SECRETS, BankProcess, Pay, Receiver
 
 
 async def settled(db: asyncpg.Pool[Any], state: str) -> Any:
@@ -138,29 +138,9 @@ async def test_a_receiver_that_is_away_does_not_hold_up_another(
 async def test_a_bank_killed_in_the_middle_loses_no_notice(
     settings: Settings, receiver: Receiver, tmp_path: Path
 ) -> None:
-    port = 20_000 + os.getpid() % 20_000
-    surroundings = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-        "BANK_DATABASE_URL": settings.database_url,
-        "BANK_PORT": str(port),
-        "BANK_ENVIRONMENT": "test",
-        "BANK_API_KEY": settings.api_key,
-        "BANK_WEBHOOK_SECRET": ",".join(SECRETS),
-    }
-
-    async def started(api: httpx.AsyncClient) -> asyncio.subprocess.Process:
-        bank = await asyncio.create_subprocess_exec(sys.executable, "-m", "mock_bank", env=surroundings, cwd=tmp_path)
-        async with asyncio.timeout(20):
-            while True:
-                try:
-                    if (await api.get("/healthz")).status_code == 200:
-                        return bank
-                except httpx.TransportError:
-                    await asyncio.sleep(0.05)
-
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=KEY, trust_env=False) as api:
-        bank = await started(api)
+    process = BankProcess(settings, tmp_path, port=20_000 + os.getpid() % 20_000)
+    async with httpx.AsyncClient(base_url=process.url, headers=KEY, trust_env=False) as api:
+        bank = await process.started(api)
         try:
             wanted = {"owner_name": "A", "webhook_url": receiver.url}
             (await api.put(f"/api/v1/accounts/{BIN}/KILLED", json=wanted)).raise_for_status()
@@ -173,7 +153,7 @@ async def test_a_bank_killed_in_the_middle_loses_no_notice(
             connection = await asyncpg.connect(settings.database_url)  # the dead bank's leases run out
             await connection.execute("UPDATE mock_bank.notice SET due_at = clock_timestamp() WHERE state = 'waiting'")
             await connection.close()
-            bank = await started(api)
+            bank = await process.started(api)
             async with asyncio.timeout(20):
                 while len({json.loads(body)["data"]["bank_ref"] for _, body in receiver.got[5:]}) < 5:
                     await asyncio.sleep(0.05)

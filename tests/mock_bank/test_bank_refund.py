@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import httpx
 import pytest
 
 from mock_bank.settings import Settings
-from tests.mock_bank.receiving import ACCOUNT, BIN, KEY, SECRETS, Misbehave, Pay, Receiver
+from tests.mock_bank.receiving import ACCOUNT, BIN, KEY, BankProcess, Misbehave, Pay, Receiver
 
 Refund = Callable[..., Awaitable[httpx.Response]]
 NAMED = {"bin": "970422", "account": "55501234", "name": "TRAN VAN B"}
@@ -302,29 +301,9 @@ async def test_whatever_happens_the_balance_is_credits_less_debits(
 async def test_a_bank_killed_in_the_middle_of_refunds_moves_each_once(
     settings: Settings, receiver: Receiver, tmp_path: Path
 ) -> None:
-    port = 41_000 + os.getpid() % 15_000
-    surroundings = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-        "BANK_DATABASE_URL": settings.database_url,
-        "BANK_PORT": str(port),
-        "BANK_ENVIRONMENT": "test",
-        "BANK_API_KEY": settings.api_key,
-        "BANK_WEBHOOK_SECRET": ",".join(SECRETS),
-    }
-
-    async def started(api: httpx.AsyncClient) -> asyncio.subprocess.Process:
-        bank = await asyncio.create_subprocess_exec(sys.executable, "-m", "mock_bank", env=surroundings, cwd=tmp_path)
-        async with asyncio.timeout(30):
-            while True:
-                try:
-                    if (await api.get("/healthz")).status_code == 200:
-                        return bank
-                except httpx.TransportError:
-                    await asyncio.sleep(0.05)
-
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=KEY, trust_env=False) as api:
-        bank = await started(api)
+    process = BankProcess(settings, tmp_path, port=41_000 + os.getpid() % 15_000)
+    async with httpx.AsyncClient(base_url=process.url, headers=KEY, trust_env=False) as api:
+        bank = await process.started(api)
         try:
             opened = {"owner_name": "A", "webhook_url": receiver.url}
             (await api.put(f"/api/v1/accounts/{BIN}/{ACCOUNT}", json=opened)).raise_for_status()
@@ -339,7 +318,7 @@ async def test_a_bank_killed_in_the_middle_of_refunds_moves_each_once(
             bank.send_signal(signal.SIGKILL)
             await bank.wait()
             await asyncio.gather(*asking, return_exceptions=True)
-            bank = await started(api)
+            bank = await process.started(api)
             for body in asked:  # whoever does not know asks by the id, and asks again with the same id
                 known = await api.get(f"/api/v1/refunds/{body['id']}")
                 if known.status_code == 404:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from datetime import timedelta
 from itertools import product
@@ -311,8 +312,6 @@ async def test_held_money_has_an_owner_and_the_trail_says_who_took_it(
 async def test_the_same_money_is_used_once_by_two_clerks_at_once(
     trade: Trade, admin: asyncpg.Connection, clerk_id: UUID
 ) -> None:
-    import asyncio
-
     await trade.transfers("cam on", 50_000)
     receipt_id = await _held_receipt(admin)
     charges = [await trade.owes(trade.line(50_000)) for _ in range(6)]
