@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from foundation import clock, device
+from foundation import audit, clock, device
 from foundation.clock import Instant
 from foundation.errors import NotFound
 from foundation.strict_json import StrictRoute
@@ -50,6 +50,14 @@ async def offer_enrolment(here: Here, clerk: Clerk, sent: EnrolmentIn) -> dict[s
         code = await device.offer_enrolment(
             tx, operator_code=operator_code, device_name=sent.device_name, places=sent.places
         )
+        await audit.note(
+            tx,
+            clerk.staff_id,
+            "device.offered",
+            f"device {sent.device_name}",
+            after={"places": sent.places},
+            now=await clock.now(tx),
+        )
     return {"code": code}
 
 
@@ -72,6 +80,7 @@ async def revoke(here: Here, clerk: Clerk, device_id: UUID) -> Response:
     """Takes a tablet out of service; its next word is refused."""
     async with here.database.transaction(clerk.operator_id) as tx:
         await device.revoke(tx, device_id)
+        await audit.note(tx, clerk.staff_id, "device.revoked", f"device {device_id}", now=await clock.now(tx))
     return Response(status_code=204)
 
 
@@ -82,6 +91,16 @@ async def move_clock(request: Request, here: Here, clerk: Clerk, sent: ClockIn) 
     if not here.settings.clock_may_move:
         raise NotFound()
     async with here.database.transaction(clerk.operator_id) as tx:
+        before = await clock.now(tx)
         moved = await clock.set_clock(tx, at=sent.at, rate=sent.rate)
+        await audit.note(
+            tx,
+            clerk.staff_id,
+            "clock.moved",
+            "clock",
+            before={"at": before},
+            after={"at": moved, "rate": sent.rate},
+            now=moved,
+        )
     await request.app.state.move_bank_clock(here, moved, sent.rate)
     return {"now": moved}

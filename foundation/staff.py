@@ -20,6 +20,7 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import ARRAY, Text
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel, UniqueConstraint
 
+from foundation import audit, clock
 from foundation.database import Tx
 from foundation.errors import LoginNeeded, Refusal
 from foundation.tables import instant, keys, new_id, octets, owner_key
@@ -190,6 +191,8 @@ async def open_session(tx: Tx, *, staff_id: UUID, device_id: UUID | None = None)
             device_id,
         )
     token = Token.draw(tx.operator_id)
+    where = "browser" if device_id is None else f"device {device_id}"
+    await audit.note(tx, staff_id, "session.opened", where, now=await clock.now(tx))
     await tx.execute(
         "insert into foundation.session (operator_id, id_hash, staff_id, device_id, created_at, seen_at, expires_at)"
         " values ($1, $2, $3, $4, clock_timestamp(), clock_timestamp(), clock_timestamp() + $5)",
@@ -204,12 +207,15 @@ async def open_session(tx: Tx, *, staff_id: UUID, device_id: UUID | None = None)
 
 async def close_session(tx: Tx, token: Token) -> None:
     """Ends a session; its secret is worthless from now on."""
-    await tx.execute(
+    ended = await tx.row(
         "update foundation.session set ended_at = clock_timestamp()"
-        " where operator_id = $1 and id_hash = $2 and ended_at is null",
+        " where operator_id = $1 and id_hash = $2 and ended_at is null returning staff_id, device_id",
         tx.operator_id,
         token.hash,
     )
+    if ended is not None:
+        where = "browser" if ended["device_id"] is None else f"device {ended['device_id']}"
+        await audit.note(tx, ended["staff_id"], "session.closed", where, now=await clock.now(tx))
 
 
 async def who_is_on_duty(tx: Tx, token: Token) -> OnDuty:

@@ -244,7 +244,10 @@ async def _search_plate(tx: Tx, sealer: Sealer, *, place: int, plate: Plate) -> 
         place,
         [each.value for each in VehicleClass],
         [sealer.tag(tx.operator_id, compact) for compact in (plate.compact, *plate.suggestions)],
-        stays.tail_tag_of(sealer, tx.operator_id, plate.compact) if len(plate.compact) == 4 else None,
+        # Of five digits the last four are looked for: whoever asks sees the few vehicles and knows his own.
+        stays.tail_tag_of(sealer, tx.operator_id, plates.tail(plate.compact))
+        if len(plate.compact) == 4 or (len(plate.compact) == 5 and plate.compact.isdigit())
+        else None,
     )
     return [StayView.of(row) for row in rows]
 

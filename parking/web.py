@@ -14,7 +14,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
 import payments
-from foundation import clock, code, pages, strict_json
+from foundation import audit, clock, code, pages, strict_json
 from foundation.code import Kind, TicketCode
 from foundation.database import Tx
 from foundation.device import Attendant, acting, attendant
@@ -313,9 +313,19 @@ async def vehicle_out(request: Request, here: Here, token: Bearer) -> Response:
 async def find_vehicles(here: Here, token: Bearer, sent: FindIn) -> dict[str, Any]:
     """The vehicles that stand at this place under that name, with what each owes now. Reads only."""
     async with here.database.transaction(token.operator_id) as tx:
-        (await attendant(tx, token)).must_work_at(sent.place)
+        who = await attendant(tx, token)
+        who.must_work_at(sent.place)
         standing = await vehicle.find_standing(tx, here.sealer, here.codes, sent)
         now = await clock.now(tx)
+        # Plates are shown in clear: by which name somebody looked, and what he saw.
+        await audit.note(
+            tx,
+            who.staff_id,
+            "plates.shown",
+            f"place {sent.place}",
+            after={"by": next(iter(sent.model_fields_set - {"place"})), "stays": [one.id for one in standing]},
+            now=now,
+        )
     stays = []
     for one in standing:
         owing = one.owing(now)

@@ -8,10 +8,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from foundation import clock, pages, texts
+from foundation import audit, clock, pages, texts
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, events, permit
-from payments.finance import days, login, proof, queue
+from payments.finance import days, login, proof, queue, trail
 from payments.finance.day import Day, Listing, day_of, lines_of, transfers_of
 from payments.finance.spreadsheet import csv_answer, csv_file
 from payments.finance.words import age, word
@@ -20,6 +20,7 @@ routes = APIRouter(tags=["finance"])
 routes.include_router(login.routes)
 routes.include_router(queue.routes)
 routes.include_router(days.routes)
+routes.include_router(trail.routes)
 
 ONE_INSTANT = "repeatable read"
 """All figures of a page are of one instant, or books that balance would look as if they did not."""
@@ -57,6 +58,7 @@ async def prove_now(here: Here, person: Clerk) -> Response:
     """Asks the worker for a proof of the books and goes back to the page, which shows it when it is there."""
     async with here.database.transaction(person.operator_id) as tx:
         await proof.ask(tx)
+        await audit.note(tx, person.staff_id, "books.proof", "books", now=await clock.now(tx))
     return RedirectResponse("/finance/#books", 303)
 
 

@@ -66,7 +66,7 @@ async def test_reading_the_banks_text_is_written_down(
     read = await press(clerk, page, f"{page}/read")
     assert "cam on" in read.text
     assert "NGUYEN VAN THU" in read.text
-    trace = await admin.fetchrow("select act, subject, after from foundation.audit_entry")
+    trace = await admin.fetchrow("select act, subject, after from foundation.audit_entry where act = 'receipt.read'")
     assert tuple(trace) == ("receipt.read", f"receipt {waits}", None)
 
 
@@ -116,7 +116,7 @@ async def test_work_that_stands_still_is_tried_again_or_settled_with_a_reason(
     await press(clerk, "/finance/", "/finance/parked/settled", **by_hand, reason="ngân hàng xác nhận")
     assert not await admin.fetchval("select count(*) from foundation.due where id = 'b'")
     acts = [row["act"] for row in await admin.fetch("select act from foundation.audit_entry order by id")]
-    assert acts == ["work.again", "work.settled"]
+    assert acts == ["session.opened", "work.again", "work.settled"]
 
 
 async def test_money_on_its_way_cannot_be_settled_by_hand_nor_a_persons_work_be_given_to_a_worker(
