@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -35,8 +36,8 @@ async def _wanted(
         staff_id=_read(UUID, who),
         act=act,
         subject=subject.strip(),
-        first=_read(clock.date.fromisoformat, first),
-        last=_read(clock.date.fromisoformat, last),
+        first=_read(date.fromisoformat, first),
+        last=_read(date.fromisoformat, last),
     )
 
 

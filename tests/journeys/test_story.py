@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -31,6 +32,14 @@ def test_the_story_plays_and_plays_again_hours_later(platform: RunningPlatform) 
     ):
         assert scene in first.stdout
     assert "M1 to M10" in first.stdout
+
+    plates = {
+        re.sub(r"[-. ]", "", found) for found in re.findall(r"\b\d\d-?[A-Z]\d?[- ]?\d{3}\.?\d{2}\b", first.stdout)
+    }
+    assert plates
+    for log in platform.data_dir.glob("log/*.log"):
+        said = re.sub(r"[-. ]", "", log.read_text(errors="replace"))
+        assert not [plate for plate in plates if plate in said], f"{log.name} names plates"
 
     again = platform.command("story", "--clock", timeout_s=180)
     assert again.returncode == 0, again.stdout + again.stderr + platform.logs()
