@@ -27,7 +27,8 @@ from foundation.migrate import MigrationRefused, migrate, role_url
 from foundation.settings import Settings
 from foundation.supervise import CannotRun, Program, Supervisor, free_port_or_refuse, wait_ready
 from foundation.tls import certificate
-from payments.gateway.bank import Bank, BankSilent
+from payments.gateway import GatewaySilent
+from payments.gateway.bank import Bank
 
 HOUSE = Path(__file__).resolve().parent
 
@@ -99,7 +100,7 @@ def run(arguments: list[str]) -> int:
             asyncio.run(_open_collection_accounts(inner, f"{scheme}://127.0.0.1:{settings.port}"))
             asyncio.run(_say(inner, time.monotonic() - began))
             _watch(supervisor, servers)
-    except (CannotRun, MigrationRefused, DatabaseUnreachable, BankSilent, ValueError) as error:
+    except (CannotRun, MigrationRefused, DatabaseUnreachable, GatewaySilent, ValueError) as error:
         print(f"motcham: {error}", file=sys.stderr)
         return 1
     print("Stopped. Everything is kept in", settings.data_dir)

@@ -35,7 +35,7 @@ async def apply_receipt(tx: Tx, receipt_id: UUID, *, now: datetime) -> str | Non
     ):
         return None
     receipt = await tx.row(
-        "select id, amount_vnd, paid_at, references_found from payments.receipt where operator_id = $1 and id = $2",
+        "select id, amount_vnd, paid_at, references_found, means from payments.receipt where operator_id = $1 and id = $2",
         tx.operator_id,
         receipt_id,
     )
@@ -115,7 +115,7 @@ async def assign(
         raise OnlyAPart(remaining_vnd=owed.remaining_vnd)
     source = await held.use(tx, money, amount_vnd, charge_id=owed.id, staff_id=staff_id, reason=reason.strip(), now=now)
     # A decision takes effect when it is made: days that are over keep what they had.
-    await settle(tx, owed, means="QR_TRANSFER", channel="GATEWAY", paid_at=now, now=now, via=source)
+    await settle(tx, owed, means=money.means, channel="GATEWAY", paid_at=now, now=now, via=source)
     await audit.note(
         tx,
         staff_id,
@@ -146,7 +146,7 @@ async def _apply_to(tx: Tx, receipt: Any, owed: ChargeView, now: datetime) -> tu
             if step.state == "partial":
                 await part_paid(tx, owed, amount_vnd, receipt_id=id, now=now)
             else:
-                await settle(tx, owed, means="QR_TRANSFER", channel="GATEWAY", paid_at=paid_at, now=now, via=source)
+                await settle(tx, owed, means=receipt["means"], channel="GATEWAY", paid_at=paid_at, now=now, via=source)
     except Refusal:
         # The service cannot give it any more: this money, and what came before for it, waits for its refund.
         await end_unpaid(tx, owed, "undeliverable", receipt_id=id, at=paid_at, now=now)

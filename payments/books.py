@@ -378,7 +378,7 @@ select 'M2', 'red', 'account_unfit', k.operator_id, k.account, null, k.debits - 
 from known k
 left join (values ('gw_receivable', 'C'), ('unapplied_receipts', 'L'), ('intent_clearing', 'C'),
                   ('operator_payable', 'L'), ('overpaid_held', 'L'), ('cash_in_transit', 'A'),
-                  ('cash_over_short', 'E')) platform (code, kind) on platform.code = k.account
+                  ('cash_over_short', 'E'), ('refund_clearing', 'C')) platform (code, kind) on platform.code = k.account
 where k.known and (k.kind, k.authorising) is distinct from
     (case when k.account like 'cash_drawer:%' then 'A' else platform.kind end, k.account like 'cash_drawer:%')
 union all
@@ -765,7 +765,7 @@ with line as not materialized (
            p.means, p.channel,
            p.line_no is null and (c.state = 'partial' or c.state = 'open' and c.holds_until > d.counted_at) as pending,
            c.state = 'paid' and p.line_no is null as unsettled,
-           p.means <> case when k.charge_id is null then 'QR_TRANSFER' else 'CASH' end
+           (p.means = 'CASH') <> (k.charge_id is not null)
            or p.channel <> case when k.charge_id is null then 'GATEWAY' when k.proxy then 'ATTENDANT_PROXY'
                                 else 'CASH_DEPOSIT' end as otherwise,
            p.paid_at <> c.paid_at as moved,

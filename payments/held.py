@@ -103,6 +103,7 @@ class HeldView:
     left_vnd: int
     charge_id: UUID | None
     owner_id: UUID | None
+    means: Literal["QR_TRANSFER", "WALLET", "CARD"]
     flow: UUID
     """The receipt, or for what a charge gave back that charge: under which the ledger holds it."""
 
@@ -131,9 +132,10 @@ async def hold(
 async def find(tx: Tx, receipt_id: UUID) -> HeldView:
     """What waits of a receipt, locked. Raises NothingHeld."""
     row = await tx.row(
-        "select h.receipt_id, h.reason, h.amount_vnd - h.used_vnd as left_vnd, h.charge_id, h.owner_id,"
+        "select h.receipt_id, h.reason, h.amount_vnd - h.used_vnd as left_vnd, h.charge_id, h.owner_id, r.means,"
         " case when o.held_vnd > 0 then h.receipt_id else h.charge_id end as flow"
         " from payments.held h"
+        " join payments.receipt r on r.operator_id = h.operator_id and r.id = h.receipt_id"
         " join payments.receipt_outcome o on o.operator_id = h.operator_id and o.receipt_id = h.receipt_id"
         " where h.operator_id = $1 and h.receipt_id = $2 and h.closed_at is null for update of h",
         tx.operator_id,

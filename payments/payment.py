@@ -44,6 +44,7 @@ _draw = SystemRandom()
 class Charge(SQLModel, table=True):
     """An amount owed under one reference; frozen once shown. `received_vnd` is what was applied to it.
 
+    `given_back_vnd`: how much of what was earned with it the operator gives back.
     The reference stands in bank texts and screenshots, so it opens nothing: what was bought is reached through `token`.
     """
 
@@ -52,6 +53,7 @@ class Charge(SQLModel, table=True):
         UniqueConstraint(*keys("reference"), name="charge_reference_key"),
         CheckConstraint(f"amount_vnd between 1 and {CHARGE_MAX_VND}", name="amount"),
         CheckConstraint("received_vnd between 0 and amount_vnd", name="received"),
+        CheckConstraint("given_back_vnd between 0 and received_vnd", name="given_back"),
         CheckConstraint("state in ('open', 'partial', 'paid', 'refused', 'lapsed')", name="state"),
         CheckConstraint("(state = 'paid') = (received_vnd = amount_vnd)", name="paid_in_full"),
         CheckConstraint("(state = 'partial') = (topup_until is not null)", name="topup"),
@@ -65,6 +67,7 @@ class Charge(SQLModel, table=True):
     token: str
     amount_vnd: int = Field(sa_type=BigInteger)
     received_vnd: int = Field(default=0, sa_type=BigInteger)
+    given_back_vnd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
     state: str = "open"
     return_path: str
     created_at: datetime = instant()
@@ -254,6 +257,72 @@ _acts: dict[str, PaidAct] = {}
 def when_paid(purpose: str, act: PaidAct) -> None:
     """Said at composition: what happens when a line of that purpose is paid."""
     _acts[purpose] = act
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBackLine:
+    """What an act of a service is told when its line is given back as a whole: it supplies no more for it."""
+
+    reference: str
+    amount_vnd: int
+    now: datetime
+
+
+GiveBackAct = Callable[[Tx, GivenBackLine], Awaitable[datetime]]
+_give_back_acts: dict[str, GiveBackAct] = {}
+
+
+class NothingToGiveBack(Refusal):
+    """Of this payment {left_vnd} đồng can still be given back."""
+
+    constraint = "charge_given_back"
+
+
+def when_given_back(purpose: str, act: GiveBackAct) -> None:
+    """Said at composition: what happens when a line is given back as a whole.
+
+    The act takes back what was supplied and returns from when on nobody accepts it any more: no money leaves before.
+    """
+    _give_back_acts[purpose] = act
+
+
+async def take_back(tx: Tx, owed: ChargeView, amount_vnd: int, *, now: datetime) -> datetime:
+    """The operator gives up so much of what he earned with a paid charge (locked). Returns from when on it may leave.
+
+    A part of it is money only; the whole (with what was given back before) also takes back what was supplied. Posting
+    it is the caller's, who knows where it goes. Raises NothingToGiveBack, and what the acts refuse.
+    """
+    left_vnd: int | None = await tx.value(
+        "update payments.charge set given_back_vnd = given_back_vnd + $3"
+        " where operator_id = $1 and id = $2 and state = 'paid' and $3 > 0 and given_back_vnd + $3 <= received_vnd"
+        " returning received_vnd - given_back_vnd",
+        tx.operator_id,
+        owed.id,
+        amount_vnd,
+    )
+    if left_vnd is None:
+        raise NothingToGiveBack(
+            left_vnd=await tx.value(
+                "select received_vnd - given_back_vnd from payments.charge where operator_id = $1 and id = $2",
+                tx.operator_id,
+                owed.id,
+            )
+        )
+    await touch_statistics(tx, owed.id)
+    leaves_from = now
+    if left_vnd == 0:
+        for line in await tx.rows(
+            "select purpose, reference, amount_vnd from payments.charge_line"
+            " where operator_id = $1 and charge_id = $2 order by line_no",
+            tx.operator_id,
+            owed.id,
+        ):
+            act = _give_back_acts.get(line["purpose"])
+            if act is not None:
+                given = GivenBackLine(line["reference"], line["amount_vnd"], now)
+                leaves_from = max(leaves_from, await act(tx, given))
+    tx.wake(owed.channel)
+    return leaves_from
 
 
 async def charge(

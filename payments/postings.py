@@ -18,6 +18,7 @@ ACCOUNTS: Mapping[str, str] = {
     "intent_clearing": "C",  # applied to a charge whose service is not yet delivered
     "operator_payable": "L",  # earned by services, to be paid out
     "overpaid_held": "L",  # the payer's: it goes back
+    "refund_clearing": "C",  # on its way back to a payer
     "cash_in_transit": "A",  # notes in the safe or in a bag, on their way to the bank
     "cash_over_short": "E",  # what a count found missing (debit) or too much (credit)
 }
@@ -33,7 +34,11 @@ Template = Literal[
     "held.taken",
     "charge.released",
     "service.delivered",
+    "charge.given_back",
+    "refund.requested",
+    "refund.sent",
     "cash.sold",
+    "cash.given_back",
     "proxy.transferred",
     "shift.opened",
     "shift.closed",
@@ -61,6 +66,10 @@ POSTINGS = (
     Posting("held.taken", 1, "overpaid_held", "unapplied_receipts", "held money turns out to be for another charge"),
     Posting("charge.released", 1, "intent_clearing", "overpaid_held", "a part payment of what is not supplied"),
     Posting("service.delivered", 1, "intent_clearing", "operator_payable", "a ticket issued, a stay paid"),
+    Posting("charge.given_back", 1, "operator_payable", "overpaid_held", "the operator gives back what he earned"),
+    Posting("refund.requested", 1, "overpaid_held", "refund_clearing", "money of a payer is to go back to him"),
+    Posting("refund.sent", 1, "refund_clearing", "gw_receivable", "the gateway has sent it"),
+    Posting("cash.given_back", 1, "refund_clearing", "{drawer}", "notes handed back from an open drawer"),
     Posting("cash.sold", 1, "{drawer}", "intent_clearing", "notes taken for a charge"),
     Posting("proxy.transferred", 1, "unapplied_receipts", "{drawer}", "an attendant's transfer buys his guest's notes"),
     Posting("shift.opened", 1, "{drawer}", "cash_in_transit", "notes for change, handed over"),

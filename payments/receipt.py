@@ -6,7 +6,9 @@ identified by the bank's reference on that account, whoever announces it and how
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -18,7 +20,7 @@ from foundation import outbox
 from foundation.database import Database, Tx
 from foundation.errors import NotFound, Refusal
 from foundation.seal import Sealer
-from foundation.tables import instant, keys, new_id, octets, owner_key, recorded
+from foundation.tables import document, instant, keys, new_id, octets, owner_key, recorded
 from payments import reference
 
 
@@ -54,7 +56,8 @@ class Notice(SQLModel, table=True):
 class Receipt(SQLModel, table=True):
     """One credit. `references_found` are our own references read in its text; the text itself is sealed.
 
-    `references_like`: what a text without a reference may have meant, for a person to choose from.
+    `references_like`: what a text without a reference may have meant, for a person to choose from. `gateway`: through
+    which it came, and through which it goes back; `facts`: what that gateway wants to hear of it then.
     """
 
     __tablename__ = "receipt"
@@ -62,6 +65,7 @@ class Receipt(SQLModel, table=True):
         UniqueConstraint(*keys("bank_account", "bank_ref"), name="receipt_bank_ref_key"),
         CheckConstraint("amount_vnd > 0", name="amount"),
         CheckConstraint("source in ('notice', 'poll', 'statement')", name="source"),
+        CheckConstraint("means in ('QR_TRANSFER', 'WALLET', 'CARD', 'ETC_ACCOUNT')", name="means"),
         {"schema": "payments", "comment": "insert-only: what arrived, arrived"},
     )
     operator_id: UUID = owner_key()
@@ -75,6 +79,9 @@ class Receipt(SQLModel, table=True):
     text_sealed: bytes = octets()
     payer_sealed: bytes = octets()
     source: str
+    gateway: str = Field(default="bank", sa_column_kwargs={"server_default": "bank"})
+    means: str = Field(default="QR_TRANSFER", sa_column_kwargs={"server_default": "QR_TRANSFER"})
+    facts: dict[str, str] = document(default={}, sa_column_kwargs={"server_default": "{}"})
     recorded_at: datetime = recorded()
 
 
@@ -115,7 +122,7 @@ class BankRefMissing(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """A credit in the bank's words, already read: what `gateway` gives and `receive` books."""
+    """A credit in a gateway's words, already read: what `gateway` gives and `receive` books."""
 
     bin: str
     account: str
@@ -124,6 +131,9 @@ class Credit:
     text: str
     paid_at: datetime
     payer: str
+    gateway: str = "bank"
+    means: Literal["QR_TRANSFER", "WALLET", "CARD"] = "QR_TRANSFER"
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 async def receive(
@@ -144,7 +154,8 @@ async def receive(
     month = await sealer.ready(now)
     found = reference.find(credit.text)
     row = await database.hot(
-        "select * from payments.receive($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+        "select * from payments.receive($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,"
+        " $16, $17, $18)",
         operator_id,
         new_id(),
         new_id(),
@@ -160,6 +171,9 @@ async def receive(
         event_id,
         sealer.seal(raw, month=month, context="notice") if event_id else None,
         "transaction.booked",
+        credit.gateway,
+        credit.means,
+        json.dumps(dict(credit.facts)),
     )
     if not row["same"]:
         # The bank says of one transaction two amounts: the first stands, and a person is told.

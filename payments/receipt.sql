@@ -1,10 +1,12 @@
 -- Transaction 1 (design.md 4): inbox + receipt + transfer + what is due, in one call that is its own transaction.
 drop function if exists payments.receive(
     uuid, uuid, uuid, text, text, bigint, timestamptz, text[], bytea, bytea, text, text, bytea, text);
+drop function if exists payments.receive(
+    uuid, uuid, uuid, text, text, bigint, timestamptz, text[], text[], bytea, bytea, text, text, bytea, text);
 create or replace function payments.receive(
     p_operator uuid, p_receipt uuid, p_journal uuid, p_account text, p_bank_ref text, p_amount_vnd bigint,
     p_paid_at timestamptz, p_references text[], p_like text[], p_text bytea, p_payer bytea, p_source text,
-    p_event text, p_raw bytea, p_type text)
+    p_event text, p_raw bytea, p_type text, p_gateway text, p_means text, p_facts jsonb)
 returns table (receipt_id uuid, fresh boolean, same boolean) language plpgsql as $$
 declare
     v_receipt uuid;
@@ -15,8 +17,9 @@ begin
         values (p_operator, p_event, p_type, p_raw) on conflict do nothing;
     end if;
     insert into payments.receipt (operator_id, id, bank_account, bank_ref, amount_vnd, paid_at, references_found,
-                                  references_like, text_sealed, payer_sealed, source)
-    values (p_operator, p_receipt, p_account, p_bank_ref, p_amount_vnd, p_paid_at, p_references, p_like, p_text, p_payer, p_source)
+                                  references_like, text_sealed, payer_sealed, source, gateway, means, facts)
+    values (p_operator, p_receipt, p_account, p_bank_ref, p_amount_vnd, p_paid_at, p_references, p_like, p_text, p_payer, p_source,
+            p_gateway, p_means, p_facts)
     on conflict (operator_id, bank_account, bank_ref) do nothing
     returning id into v_receipt;
     if v_receipt is null then

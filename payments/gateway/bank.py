@@ -17,6 +17,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from foundation.errors import BadPayload, Refusal
 from foundation.money import TRANSFER_MAX_VND
 from foundation.strict_json import explain
+from payments.gateway import GatewaySilent
 from payments.receipt import Credit
 
 ACCOUNT_PATH = "/api/v1/accounts/{bin}/{account}"
@@ -28,12 +29,6 @@ class NoticeForged(Refusal):
     """The signature of this notice does not hold, or it is too old."""
 
     status = 401
-
-
-class BankSilent(Refusal):
-    """The bank does not answer at the moment."""
-
-    status = 503
 
 
 class Transaction(BaseModel):
@@ -84,7 +79,7 @@ def read_transaction(value: Any) -> Transaction:
 
 
 class Bank:
-    """The gateway's HTTP interface. Every call may raise BankSilent; none is made inside a transaction of ours."""
+    """The gateway's HTTP interface. Every call may raise GatewaySilent; none is made inside a transaction of ours."""
 
     def __init__(self, url: str, api_key: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._http = httpx.AsyncClient(
@@ -128,4 +123,4 @@ class Bank:
             answer.raise_for_status()
             return answer.json() if answer.content else None
         except (httpx.HTTPError, ValueError) as error:
-            raise BankSilent() from error
+            raise GatewaySilent() from error
