@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 from foundation import directory, pages, qr
 from foundation.web import Here, Platform, events, permit
-from payments import held
+from payments import going_back
 from payments import reference as references
 from payments.cash import proxy_transfers
 from payments.charge_states import ENDS
@@ -60,7 +60,7 @@ async def _pay_page(request: Request, here: Platform, reference: str, token: str
         owed = await find(tx, reference=reference)
         if token is not None and not secrets.compare_digest(token.encode(), owed.token.encode()):
             raise NoSuchCharge()
-        back_to_payer = await held.of_charge(tx, owed.id)
+        back_to_payer = await going_back.of_charge(tx, owed)
         if owed.state == "paid" and token is not None and not back_to_payer:
             return RedirectResponse(owed.return_path, 303)
         if owed.state == "paid":
@@ -134,7 +134,7 @@ async def pay_state(here: Here, reference: str) -> JSONResponse:
     async with here.database.transaction(operator_id) as tx:
         owed = await find(tx, reference=reference)
         code = None if owed.state in ENDS else await payment_code(tx, owed)
-        back_to_payer = await held.of_charge(tx, owed.id)
+        back_to_payer = await going_back.of_charge(tx, owed)
     return JSONResponse(
         {
             "reference": owed.reference,
