@@ -325,7 +325,8 @@ with moved as materialized (
            sum(h.amount_vnd - h.used_vnd)::bigint as amount_vnd, min(h.opened_at) as since
     from payments.held h
     left join payments.receipt_outcome o on o.operator_id = h.operator_id and o.receipt_id = h.receipt_id
-    where h.operator_id = any($1) and h.closed_at is null and h.reason not in ('unknown_reference', 'ambiguous', 'wrong_account', 'unknown_return')
+    where h.operator_id = any($1) and h.closed_at is null
+      and h.reason not in ('unknown_reference', 'ambiguous', 'wrong_account', 'unknown_return')
     group by 1, 2
 ), going_back as (
     select f.operator_id, case when o.held_vnd > 0 then f.receipt_id else h.charge_id end as flow,

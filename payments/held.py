@@ -252,9 +252,7 @@ async def use(
     return source
 
 
-async def take_out(
-    tx: Tx, held: HeldView, amount_vnd: int, *, charge_id: UUID | None = None, now: datetime
-) -> None:
+async def take_out(tx: Tx, held: HeldView, amount_vnd: int, *, charge_id: UUID | None = None, now: datetime) -> None:
     """So much of it waits no longer. Raises NothingHeld if it is not there any more.
 
     Of money that nobody knew the purpose of, a rest is its payer's from now on.

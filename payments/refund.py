@@ -22,7 +22,7 @@ from foundation.errors import NotFound, Refusal
 from foundation.seal import Sealer
 from foundation.tables import instant, keys, new_id, octets, owner_key
 from payments import held, ledger
-from payments.gateway import GatewaySilent, PayeeAccount, Refunding, RefundAnswer, RefundFate, RefundLine, RefundOrder
+from payments.gateway import GatewaySilent, PayeeAccount, RefundAnswer, RefundFate, Refunding, RefundLine, RefundOrder
 from payments.ledger import Source
 from payments.payment import find as find_charge
 from payments.payment import take_back
@@ -412,7 +412,7 @@ async def _shares(tx: Tx, charge_id: UUID) -> list[Any]:
         "         where operator_id = $1 and charge_id = $2 and applied_vnd > 0"
         "       union all select receipt_id, amount_vnd, at from payments.held_use"
         "         where operator_id = $1 and charge_id = $2) p"
-        " group by p.receipt_id order by max(p.at) desc, p.receipt_id",
+        " group by p.receipt_id order by max(p.at) desc, p.receipt_id desc",
         tx.operator_id,
         charge_id,
     )
@@ -460,9 +460,7 @@ async def _within_limit(tx: Tx, staff_id: UUID, amount_vnd: int, limit_vnd: int,
 # --- the worker, the gateway -----------------------------------------------------------------------------------------
 
 
-async def pursue(
-    database: Database, sealer: Sealer, gateways: Mapping[str, Refunding], claim: outbox.Claim
-) -> None:
+async def pursue(database: Database, sealer: Sealer, gateways: Mapping[str, Refunding], claim: outbox.Claim) -> None:
     """The worker's act for `payments.refund`: asks the gateway for it, or what became of it, and writes the answer down.
 
     What is to be asked is committed before the call; a process that dies in between finds `asking`, and looks up first.
@@ -518,8 +516,11 @@ async def told(database: Database, operator_id: UUID, line: RefundLine) -> bool:
         if known is not None:
             return bool(known == line.ref)
         now = await clock.now(tx)
-        event: Event = "came_back" if line.returns else "taken"
-        if await _step(tx, row, event, at=line.at, now=now, **{column: line.ref}) is not None:
+        if line.returns:
+            moved = await _step(tx, row, "came_back", at=line.at, now=now, return_ref=line.ref)
+        else:
+            moved = await _step(tx, row, "taken", at=line.at, now=now, debit_ref=line.ref)
+        if moved is not None:
             return True
         # Somebody else told of it first; only its reference is news. What never left was not debited by us.
         if row["state"] not in (("returned",) if line.returns else LEFT):
@@ -646,9 +647,7 @@ async def _step(
             tx.operator_id,
             requested.id,
         )
-        await ledger.post(
-            tx, "refund.sent", source=sent, amount_vnd=row["amount_vnd"], effective_at=at, flow=flow
-        )
+        await ledger.post(tx, "refund.sent", source=sent, amount_vnd=row["amount_vnd"], effective_at=at, flow=flow)
     if state in HELD_AGAIN:
         if left_before or state in LEFT:
             await ledger.reverse(tx, sent, effective_at=at)
@@ -677,9 +676,7 @@ async def _remember(
     )
 
 
-async def _note(
-    tx: Tx, row: Any, staff_id: UUID, act: str, state: State, now: datetime, *, reason: str = ""
-) -> None:
+async def _note(tx: Tx, row: Any, staff_id: UUID, act: str, state: State, now: datetime, *, reason: str = "") -> None:
     await audit.note(
         tx,
         staff_id,

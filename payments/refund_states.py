@@ -12,9 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-State = Literal[
-    "requested", "approved", "asking", "unknown", "accepted", "settled", "returned", "refused", "rejected"
-]
+State = Literal["requested", "approved", "asking", "unknown", "accepted", "settled", "returned", "refused", "rejected"]
 Event = Literal["approve", "reject", "ask", "silent", "unheard", "taken", "arrived", "came_back", "declined"]
 """`approve`, `reject`: a second person. `ask`: we are about to ask the gateway. `silent`: it did not answer. `unheard`: it
 says that it was never asked. `taken`: it has taken the refund on. `arrived`: at the payer. `came_back`: the payer's bank

@@ -194,8 +194,14 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
             "held_use_differs",
             "update payments.refund set state = 'rejected', ended_at = now() where state = 'requested'",
         ),
-        ("given_back_differs", "update payments.charge set given_back_vnd = given_back_vnd - 1 where given_back_vnd > 0"),
-        ("given_back_differs", "update payments.charge set given_back_vnd = 5 where state = 'paid' and given_back_vnd = 0"),
+        (
+            "given_back_differs",
+            "update payments.charge set given_back_vnd = given_back_vnd - 1 where given_back_vnd > 0",
+        ),
+        (
+            "given_back_differs",
+            "update payments.charge set given_back_vnd = 5 where state = 'paid' and given_back_vnd = 0",
+        ),
         ("held_differs", "update payments.held set reason = 'returned' where reason = 'duplicate'"),
         ("held_differs", "update payments.held set reason = 'given_back' where reason = 'duplicate'"),
         ("held_differs", "delete from payments.given_back"),
@@ -235,7 +241,10 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
             "update payments.charge set state = 'paid', received_vnd = amount_vnd where state = 'open'",
         ),
         ("journal_without_event", "delete from payments.cash_receipt"),
-        ("journal_without_event", "update payments.charge set state = 'open', received_vnd = 0 where state = 'paid'"),
+        (
+            "journal_without_event",
+            "update payments.charge set state = 'open', received_vnd = 0, given_back_vnd = 0 where state = 'paid'",
+        ),
         ("journal_without_event", "update payments.shift set float_vnd = 0"),
         (
             "journal_differs",
@@ -259,7 +268,10 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ),
         ("event_without_journal", "update payments.refund set state = 'returned' where state = 'settled'"),
         ("journal_without_event", "update payments.refund set state = 'settled' where state = 'returned'"),
-        ("journal_moved", "update payments.refund set ended_at = ended_at + interval '1 hour' where state = 'returned'"),
+        (
+            "journal_moved",
+            "update payments.refund set ended_at = ended_at + interval '1 hour' where state = 'returned'",
+        ),
         ("journal_moved", "update payments.refund set accepted_at = accepted_at - interval '1 hour'"),
         ("journal_differs", "update payments.given_back set amount_vnd = amount_vnd - 1"),
         ("receipt_numbers", "update payments.shift set receipts = receipts + 1"),
@@ -408,7 +420,14 @@ async def test_every_planted_defect_is_found_and_named(admin: asyncpg.Connection
 def test_every_rule_has_a_planted_defect() -> None:
     named = {key.removeprefix("finance.books.rule.") for key in texts.catalogue("en") if "finance.books.rule." in key}
     planted = {rule for defects in DEFECTS.values() for rule, _ in defects}
-    assert named - planted == {"clearing_open", "drawer_open", "held_open", "receivable_unmatched", "refund_open", "unapplied_open"}
+    assert named - planted == {
+        "clearing_open",
+        "drawer_open",
+        "held_open",
+        "receivable_unmatched",
+        "refund_open",
+        "unapplied_open",
+    }
     assert planted <= named
 
 
