@@ -35,7 +35,9 @@ def compose() -> None:
 
     payments.when_paid("ticketing.order", ticketing.order.paid)
     payments.explained_by("ticketing.order", ticketing.order.describe)
+    payments.when_given_back("ticketing.order", ticketing.order.given_back)
     payments.when_paid("parking.stay", parking.stay.paid)
+    payments.when_given_back("parking.stay", parking.stay.given_back)
     payments.explained_by("parking.stay", parking.stay.describe)
 
 
@@ -163,8 +165,9 @@ def _worker(_: list[str]) -> int:
 
 async def _work(settings: Settings) -> None:
     """The worker of all services: what is due, and what is asked of the bank again and again."""
-    from foundation import worker
-    from payments import application, cashless_share, notice, payment
+    from foundation import outbox, worker
+    from foundation.database import Database
+    from payments import application, cashless_share, notice, payment, refund
     from payments.finance import proof
     from payments.gateway.bank import Bank
 
@@ -188,6 +191,13 @@ async def _work(settings: Settings) -> None:
         async def give_up() -> None:
             await payment.lapse(here.database)
 
+        async def send_back(database: Database, claim: outbox.Claim) -> None:
+            # By receipt.gateway: money goes back through the gateway it came through.
+            await refund.pursue(database, here.sealer, {"bank": gateway}, claim)
+
+        async def look_after_refunds() -> None:
+            await refund.look(here.database)
+
         listener = asyncio.create_task(_pass_on(here, woken))
         try:
             await worker.work(
@@ -196,6 +206,7 @@ async def _work(settings: Settings) -> None:
                     application.APPLY: notice.apply_due,
                     "payments.rollup": cashless_share.recount,
                     proof.PROVE: proof.keep,
+                    refund.REFUND: send_back,
                 },
                 (
                     worker.Periodic("polling the bank", settings.poll_seconds, poll),
@@ -203,6 +214,7 @@ async def _work(settings: Settings) -> None:
                     worker.Periodic("charges that ran out", 20, run_out),
                     worker.Periodic("proofs of the books", 60, prove),
                     worker.Periodic("part payments whose rest never came", 20, give_up),
+                    worker.Periodic("refunds on their way", 2, look_after_refunds),
                 ),
                 woken,
                 stop,

@@ -28,8 +28,8 @@ from foundation.tables import instant, keys, new_id, octets, owner_key
 PERMISSIONS: dict[str, frozenset[str]] = {
     "attendant": frozenset({"device:work"}),
     "supervisor": frozenset({"device:work", "device:enrol"}),
-    "finance": frozenset({"finance:read", "finance:handle"}),
-    "manager": frozenset({"finance:read", "device:enrol", "staff:write"}),
+    "finance": frozenset({"finance:read", "finance:handle", "finance:approve"}),
+    "manager": frozenset({"finance:read", "finance:approve", "device:enrol", "staff:write"}),
 }
 """What each role may do."""
 

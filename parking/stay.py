@@ -37,7 +37,7 @@ from parking import tariff
 from parking.lot import LotView, lots_at, rule_of
 from parking.plate import Plate, VehicleClass
 from parking.tariff import Fee
-from payments import ChargeView, Explanation, Facts, Line, PaidLine
+from payments import ChargeView, Explanation, Facts, GivenBackLine, Line, PaidLine
 
 PURPOSE = "parking.stay"
 HOLDS = timedelta(minutes=10)
@@ -390,6 +390,22 @@ async def paid(tx: Tx, line: PaidLine) -> None:
         line.charge_id,
     )
     await tx.execute("select parking.count_in($1, $2)", tx.operator_id, stay.id)
+
+
+async def given_back(tx: Tx, line: GivenBackLine) -> datetime:
+    """Money for a stay is given back as a whole: what it settled is due again, and it may not leave on it any more.
+
+    For a vehicle that has left it is money only.
+    """
+    stay = await find(tx, id=UUID(line.reference), lock=True)
+    await tx.execute(
+        "update parking.stay set settled_vnd = greatest(0, settled_vnd - $3), may_leave_until = null"
+        " where operator_id = $1 and id = $2 and left_at is null",
+        tx.operator_id,
+        stay.id,
+        line.amount_vnd,
+    )
+    return line.now
 
 
 async def describe(tx: Tx, references: Sequence[str]) -> dict[str, Explanation]:

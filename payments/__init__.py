@@ -3,15 +3,16 @@
 - `charge(tx, lines=…)` in the caller's own transaction; `find` looks one up;
 - `note_free` writes the facts of what costs nothing;
 - `record_cash` sells for notes into the drawer of an open shift;
-- `when_paid(purpose, act)` and `explained_by(purpose, …)` are said once, at composition.
+- `when_paid(purpose, act)`, `when_given_back(purpose, act)` and `explained_by(purpose, …)` are said once, at composition.
 """
 
 from payments.cash import AmountChanged, CashSale, PayOrder, pay_json, record_cash
 from payments.explain import Explanation, explained_by
-from payments.held import GoesBack, goes_back
+from payments.going_back import GoesBack, goes_back
 from payments.payment import (
     ChargeView,
     Facts,
+    GivenBackLine,
     Line,
     NoSuchCharge,
     PaidLine,
@@ -19,6 +20,7 @@ from payments.payment import (
     find,
     note_free,
     release,
+    when_given_back,
     when_paid,
 )
 from payments.receipt import payee
@@ -29,6 +31,7 @@ __all__ = [
     "ChargeView",
     "Explanation",
     "Facts",
+    "GivenBackLine",
     "GoesBack",
     "Line",
     "NoSuchCharge",
@@ -43,5 +46,6 @@ __all__ = [
     "payee",
     "record_cash",
     "release",
+    "when_given_back",
     "when_paid",
 ]

@@ -35,11 +35,13 @@ async def apply_receipt(tx: Tx, receipt_id: UUID, *, now: datetime) -> str | Non
     ):
         return None
     receipt = await tx.row(
-        "select id, amount_vnd, paid_at, references_found, means from payments.receipt where operator_id = $1 and id = $2",
+        "select id, amount_vnd, paid_at, references_found, means, facts ? 'returns' as returns"
+        " from payments.receipt where operator_id = $1 and id = $2",
         tx.operator_id,
         receipt_id,
     )
-    owed = await _meant(tx, receipt["references_found"])
+    # Money of ours that came back is nobody's payment, whatever its text names.
+    owed = "unknown_return" if receipt["returns"] else await _meant(tx, receipt["references_found"])
     charge_id, amount_vnd, late = None, 0, False
     if isinstance(owed, cash.ProxyTransfer):
         outcome, amount_vnd = "proxy", await cash.receive_proxy(tx, owed, receipt, now=now)

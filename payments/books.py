@@ -23,7 +23,7 @@ from foundation import texts
 from foundation.database import safe_url
 from foundation.money import format_vnd
 from foundation.settings import Settings
-from payments import application, cash, ledger, payment, receipt, shift  # noqa: F401 - their tables are examined
+from payments import application, cash, ledger, payment, receipt, refund, shift  # noqa: F401 - their tables are examined
 
 INVARIANTS = ("M1", "M2", "M3", "M4", "M5", "M6", "M7", "M8", "M9", "M10")
 NAMED_MAX = 200
@@ -220,8 +220,8 @@ _ACCOUNTS = """
 with moved as materialized (
     select operator_id, debit, credit, sum(amount_vnd)::bigint as amount_vnd,
            sum(amount_vnd * uuid_hash_extended(flow, $3)::numeric)
-               filter (where debit in ('intent_clearing', 'overpaid_held')
-                          or credit in ('intent_clearing', 'overpaid_held')) as weighed,
+               filter (where debit in ('intent_clearing', 'overpaid_held', 'refund_clearing')
+                          or credit in ('intent_clearing', 'overpaid_held', 'refund_clearing')) as weighed,
            bool_or(flow is null) as flowless
     from payments.transfer where operator_id = any($1) group by operator_id, debit, credit
 ), turned as (
@@ -307,8 +307,12 @@ with moved as materialized (
     left join payments.shift s on s.operator_id = k.operator_id and 'cash_drawer:' || s.id = k.account
     where k.account like 'cash_drawer:%'
 ), receivable as (
-    select k.operator_id, k.debits - k.credits as booked_vnd, coalesce(r.received_vnd, 0) as received_vnd, r.since
+    select k.operator_id, k.debits - k.credits as booked_vnd,
+           coalesce(r.received_vnd, 0) - coalesce(b.sent_vnd, 0) as received_vnd, r.since
     from known k
+    left join (select operator_id, sum(amount_vnd)::bigint as sent_vnd from payments.refund
+               where operator_id = any($1) and state in ('accepted', 'settled') group by operator_id) b
+      on b.operator_id = k.operator_id
     left join (select operator_id, sum(amount_vnd)::bigint as received_vnd, min(recorded_at) as since
                from payments.receipt where operator_id = any($1) group by operator_id) r
       on r.operator_id = k.operator_id
@@ -321,7 +325,16 @@ with moved as materialized (
            sum(h.amount_vnd - h.used_vnd)::bigint as amount_vnd, min(h.opened_at) as since
     from payments.held h
     left join payments.receipt_outcome o on o.operator_id = h.operator_id and o.receipt_id = h.receipt_id
-    where h.operator_id = any($1) and h.closed_at is null and h.reason not in ('unknown_reference', 'ambiguous', 'wrong_account')
+    where h.operator_id = any($1) and h.closed_at is null
+      and h.reason not in ('unknown_reference', 'ambiguous', 'wrong_account', 'unknown_return')
+    group by 1, 2
+), going_back as (
+    select f.operator_id, case when o.held_vnd > 0 then f.receipt_id else h.charge_id end as flow,
+           sum(f.amount_vnd)::bigint as amount_vnd, min(f.requested_at) as since
+    from payments.refund f
+    left join payments.held h on h.operator_id = f.operator_id and h.receipt_id = f.receipt_id
+    left join payments.receipt_outcome o on o.operator_id = f.operator_id and o.receipt_id = f.receipt_id
+    where f.operator_id = any($1) and f.state in ('requested', 'approved', 'asking', 'unknown')
     group by 1, 2
 ), waiting as (
     select r.operator_id, r.id::text as flow, coalesce(h.amount_vnd - h.used_vnd, r.amount_vnd) as amount_vnd,
@@ -333,18 +346,22 @@ with moved as materialized (
     left join payments.receipt_outcome o on o.operator_id = r.operator_id and o.receipt_id = r.id
     left join payments.held h on h.operator_id = r.operator_id and h.receipt_id = r.id and h.closed_at is null
     where r.operator_id = any($1)
-      and (o.receipt_id is null or h.reason in ('unknown_reference', 'ambiguous', 'wrong_account'))
+      and (o.receipt_id is null or h.reason in ('unknown_reference', 'ambiguous', 'wrong_account', 'unknown_return'))
 ), weighed as (
     select sum(case 'intent_clearing' when credit then weighed when debit then -weighed end) as clearing,
            sum(case 'overpaid_held' when credit then weighed when debit then -weighed end) as holding,
+           sum(case 'refund_clearing' when credit then weighed when debit then -weighed end) as refunding,
            sum(case 'unapplied_receipts' when credit then amount_vnd when debit then -amount_vnd end) as unapplied,
-           bool_or(flowless and ('intent_clearing' in (debit, credit) or 'overpaid_held' in (debit, credit))) as astray
+           bool_or(flowless and ('intent_clearing' in (debit, credit) or 'overpaid_held' in (debit, credit)
+                                 or 'refund_clearing' in (debit, credit))) as astray
     from moved
 ), agree as materialized (
     select coalesce(clearing, 0) = coalesce((select sum(amount_vnd * uuid_hash_extended(flow, $3)::numeric)
                                              from unfinished), 0) and astray is not true as clearing,
            coalesce(holding, 0) = coalesce((select sum(amount_vnd * uuid_hash_extended(flow, $3)::numeric)
                                             from owed), 0) and astray is not true as holding,
+           coalesce(refunding, 0) = coalesce((select sum(amount_vnd * uuid_hash_extended(flow, $3)::numeric)
+                                              from going_back), 0) and astray is not true as refunding,
            coalesce(unapplied, 0) = coalesce((select sum(amount_vnd) from waiting), 0) as unapplied
     from weighed
 ), cleared as (
@@ -352,9 +369,11 @@ with moved as materialized (
            sum(case 'intent_clearing' when credit then amount_vnd when debit then -amount_vnd else 0 end)::bigint
                as clearing_vnd,
            sum(case 'overpaid_held' when credit then amount_vnd when debit then -amount_vnd else 0 end)::bigint
-               as held_vnd
+               as held_vnd,
+           sum(case 'refund_clearing' when credit then amount_vnd when debit then -amount_vnd else 0 end)::bigint
+               as refunding_vnd
     from payments.transfer
-    where operator_id = any($1) and not (select clearing and holding from agree)
+    where operator_id = any($1) and not (select clearing and holding and refunding from agree)
     group by 1, 2
 ), assigned as (
     select j.operator_id, split_part(j.source_id, '/', 1) as flow, min(j.recorded_at) as since,
@@ -425,6 +444,12 @@ from (select * from cleared where held_vnd <> 0) c
 full join owed o on o.operator_id = c.operator_id and o.flow = c.flow
 where not (select holding from agree) and coalesce(c.held_vnd, 0) <> coalesce(o.amount_vnd, 0)
 union all
+select 'M9', 'red', 'refund_unexplained', coalesce(c.operator_id, g.operator_id), 'refund_clearing',
+       coalesce(c.flow, g.flow)::text, coalesce(c.refunding_vnd, 0) - coalesce(g.amount_vnd, 0), g.since
+from (select * from cleared where refunding_vnd <> 0) c
+full join going_back g on g.operator_id = c.operator_id and g.flow = c.flow
+where not (select refunding from agree) and coalesce(c.refunding_vnd, 0) <> coalesce(g.amount_vnd, 0)
+union all
 select 'M9', 'red', 'unapplied_unexplained', coalesce(a.operator_id, w.operator_id), 'unapplied_receipts',
        coalesce(a.flow, w.flow), coalesce(a.left_vnd, 0) - coalesce(w.amount_vnd, 0), coalesce(a.since, w.since)
 from (select * from assigned where left_vnd <> 0) a
@@ -443,6 +468,8 @@ union all
 select 'M9', 'open', 'clearing_open', operator_id, 'intent_clearing', flow::text, amount_vnd, since from unfinished
 union all
 select 'M9', 'open', 'held_open', operator_id, 'overpaid_held', flow::text, amount_vnd, since from owed
+union all
+select 'M9', 'open', 'refund_open', operator_id, 'refund_clearing', flow::text, amount_vnd, since from going_back
 union all
 select 'M9', 'open', 'unapplied_open', operator_id, 'unapplied_receipts', flow, amount_vnd, since from waiting
 """
@@ -507,18 +534,38 @@ with outcome as not materialized (
                union all select operator_id, charge_id, at from notes
                union all select operator_id, charge_id, at from given) s
       on s.operator_id = c.operator_id and s.charge_id = c.id
+), given_back as not materialized (
+    select * from payments.given_back where operator_id = any($1)
+), refunding as (
+    select operator_id, receipt_id, bool_or(state in ('returned', 'refused')) as failed,
+           coalesce(sum(amount_vnd) filter (where state not in ('returned', 'refused', 'rejected')), 0)::bigint
+               as amount_vnd,
+           min(requested_at) as since
+    from payments.refund where operator_id = any($1) group by 1, 2
 ), should_hold as (
-    select operator_id, receipt_id, case outcome when 'proxy' then 'overpaid' else outcome end as reason,
-           held_vnd as amount_vnd
-    from payments.receipt_outcome where operator_id = any($1) and held_vnd > 0
-    union all
-    select o.operator_id, o.receipt_id, c.state, o.applied_vnd from payments.receipt_outcome o
-    join refused c on c.operator_id = o.operator_id and c.id = o.charge_id
-    where o.applied_vnd > 0
+    select operator_id, receipt_id, min(reason) as reason, sum(amount_vnd)::bigint as amount_vnd,
+           bool_or(reason is null) as given_back
+    from (select operator_id, receipt_id, case outcome when 'proxy' then 'overpaid' else outcome end as reason,
+                 held_vnd as amount_vnd
+          from payments.receipt_outcome where operator_id = any($1) and held_vnd > 0
+          union all
+          select o.operator_id, o.receipt_id, c.state, o.applied_vnd from payments.receipt_outcome o
+          join refused c on c.operator_id = o.operator_id and c.id = o.charge_id
+          where o.applied_vnd > 0
+          union all
+          select operator_id, receipt_id, null, amount_vnd from given_back) each
+    group by 1, 2
 ), holding as (
     select coalesce(s.operator_id, h.operator_id) as operator_id, coalesce(s.receipt_id, h.receipt_id) as receipt_id,
-           coalesce(h.amount_vnd, 0) - coalesce(s.amount_vnd, 0) as surplus_vnd, s.reason, h.reason as held_reason, h.used_vnd,
-           h.opened_at
+           coalesce(h.amount_vnd, 0) - coalesce(s.amount_vnd, 0) as surplus_vnd, h.opened_at,
+           h.reason is not distinct from s.reason
+           or h.reason = 'given_back' and s.given_back
+           or h.reason = 'returned' and exists (select from refunding f where f.operator_id = h.operator_id
+                                                  and f.receipt_id = h.receipt_id and f.failed)
+           or h.reason = 'overpaid' and s.reason in ('unknown_reference', 'ambiguous', 'wrong_account', 'unknown_return')
+              and (exists (select from given g where g.operator_id = h.operator_id and g.receipt_id = h.receipt_id)
+                   or exists (select from refunding f where f.operator_id = h.operator_id
+                                                        and f.receipt_id = h.receipt_id)) as fits
     from should_hold s
     full join (select * from payments.held where operator_id = any($1)) h
       on h.operator_id = s.operator_id and h.receipt_id = s.receipt_id
@@ -529,10 +576,22 @@ with outcome as not materialized (
     cross join unnest(r.references_found) as reference
     where o.operator_id = any($1) and o.outcome = 'proxy' group by 1, 2
 ), used as (
-    select h.operator_id, h.receipt_id, h.opened_at, h.used_vnd - coalesce(sum(u.amount_vnd), 0)::bigint as surplus_vnd
+    select h.operator_id, h.receipt_id, h.opened_at,
+           h.used_vnd - coalesce(sum(u.amount_vnd), 0)::bigint - coalesce(max(f.amount_vnd), 0) as surplus_vnd
     from payments.held h
     left join payments.held_use u on u.operator_id = h.operator_id and u.receipt_id = h.receipt_id
+    left join refunding f on f.operator_id = h.operator_id and f.receipt_id = h.receipt_id
     where h.operator_id = any($1) group by h.operator_id, h.receipt_id
+), beyond as (
+    select f.operator_id, f.receipt_id, f.since, f.amount_vnd - coalesce(r.amount_vnd, 0) as surplus_vnd
+    from refunding f
+    left join payments.receipt r on r.operator_id = f.operator_id and r.id = f.receipt_id
+), taken_back as (
+    select coalesce(c.operator_id, g.operator_id) as operator_id, coalesce(c.id, g.charge_id) as charge_id, c.created_at,
+           coalesce(c.given_back_vnd, 0) - coalesce(g.amount_vnd, 0) as surplus_vnd
+    from (select * from payments.charge where operator_id = any($1) and given_back_vnd <> 0) c
+    full join (select operator_id, charge_id, sum(amount_vnd)::bigint as amount_vnd from given_back group by 1, 2) g
+      on g.operator_id = c.operator_id and g.charge_id = c.id
 ), transferred as (
     select p.operator_id, p.reference, p.asked_at, p.received_vnd - coalesce(a.arrived_vnd, 0) as surplus_vnd
     from payments.proxy_transfer p
@@ -559,11 +618,13 @@ select 'M4', 'red', 'received_differs', operator_id, null, charge_id::text, surp
 from received where not (select received from agree) and surplus_vnd is distinct from 0
 union all
 select 'M4', 'red', 'held_differs', operator_id, null, receipt_id::text, surplus_vnd, opened_at
-from holding
-where surplus_vnd <> 0
-   or reason is distinct from held_reason and not (
-       coalesce(used_vnd, 0) > 0 and held_reason = 'overpaid'
-       and reason in ('unknown_reference', 'ambiguous', 'wrong_account'))
+from holding where surplus_vnd <> 0 or fits is not true
+union all
+select 'M4', 'red', 'refund_beyond_receipt', operator_id, null, receipt_id::text, surplus_vnd, since
+from beyond where surplus_vnd > 0
+union all
+select 'M4', 'red', 'given_back_differs', operator_id, null, charge_id::text, surplus_vnd, created_at
+from taken_back where surplus_vnd <> 0
 union all
 select 'M4', 'red', 'held_use_differs', operator_id, null, receipt_id::text, surplus_vnd, opened_at
 from used where surplus_vnd <> 0
@@ -603,15 +664,19 @@ with common as not materialized (
     union all
     select o.operator_id, 'receipt', o.receipt_id::text, 'held', 'receipt.held', 'unapplied_receipts', 'overpaid_held',
            o.held_vnd, o.receipt_id,
-           case when o.outcome in ('unknown_reference', 'ambiguous', 'wrong_account')
-                then (select min(u.at) from payments.held_use u
-                      where u.operator_id = o.operator_id and u.receipt_id = o.receipt_id)
+           case when o.outcome in ('unknown_reference', 'ambiguous', 'wrong_account', 'unknown_return')
+                then (select min(at) from (
+                          select u.at from payments.held_use u
+                          where u.operator_id = o.operator_id and u.receipt_id = o.receipt_id
+                          union all
+                          select f.requested_at from payments.refund f
+                          where f.operator_id = o.operator_id and f.receipt_id = o.receipt_id) decided)
                 else r.paid_at end
     from payments.receipt_outcome o
     left join payments.receipt r on r.operator_id = o.operator_id and r.id = o.receipt_id
     left join payments.held h on h.operator_id = o.operator_id and h.receipt_id = o.receipt_id
     where o.operator_id = any($1) and o.held_vnd > 0
-      and coalesce(h.reason, o.outcome) not in ('unknown_reference', 'ambiguous', 'wrong_account')
+      and coalesce(h.reason, o.outcome) not in ('unknown_reference', 'ambiguous', 'wrong_account', 'unknown_return')
     union all
     select u.operator_id, 'held', u.receipt_id || '/' || u.number, 'taken', 'held.taken', 'overpaid_held',
            'unapplied_receipts', u.amount_vnd, case when o.held_vnd > 0 then u.receipt_id else h.charge_id end, u.at
@@ -623,6 +688,34 @@ with common as not materialized (
     select operator_id, 'held', receipt_id || '/' || number, 'applied', 'receipt.applied', 'unapplied_receipts',
            'intent_clearing', amount_vnd, charge_id, at
     from payments.held_use where operator_id = any($1)
+    union all
+    select g.operator_id, 'given_back', g.receipt_id || '/' || g.number, 'given_back', 'charge.given_back',
+           'operator_payable', 'overpaid_held', g.amount_vnd,
+           case when o.held_vnd > 0 then g.receipt_id else h.charge_id end, g.at
+    from payments.given_back g
+    left join payments.held h on h.operator_id = g.operator_id and h.receipt_id = g.receipt_id
+    left join payments.receipt_outcome o on o.operator_id = g.operator_id and o.receipt_id = g.receipt_id
+    where g.operator_id = any($1)
+    union all
+    select f.operator_id, 'refund', f.id::text, due.purpose, 'refund.' || due.purpose, due.debit, due.credit, f.amount_vnd,
+           case when o.held_vnd > 0 then f.receipt_id else h.charge_id end, due.at
+    from payments.refund f
+    left join payments.held h on h.operator_id = f.operator_id and h.receipt_id = f.receipt_id
+    left join payments.receipt_outcome o on o.operator_id = f.operator_id and o.receipt_id = f.receipt_id
+    cross join lateral (values ('requested', 'overpaid_held', 'refund_clearing', f.requested_at),
+                               ('sent', 'refund_clearing', 'gw_receivable', f.accepted_at)) due (purpose, debit, credit, at)
+    where f.operator_id = any($1) and due.at is not null
+    union all
+    select f.operator_id, 'journal', j.id::text, 'reversed', 'reversal',
+           case j.purpose when 'requested' then 'refund_clearing' else 'gw_receivable' end,
+           case j.purpose when 'requested' then 'overpaid_held' else 'refund_clearing' end, f.amount_vnd,
+           case when o.held_vnd > 0 then f.receipt_id else h.charge_id end, f.ended_at
+    from payments.refund f
+    join payments.journal j on j.operator_id = f.operator_id and j.source_type = 'refund' and j.source_id = f.id::text
+                           and j.purpose in ('requested', 'sent')
+    left join payments.held h on h.operator_id = f.operator_id and h.receipt_id = f.receipt_id
+    left join payments.receipt_outcome o on o.operator_id = f.operator_id and o.receipt_id = f.receipt_id
+    where f.operator_id = any($1) and f.state in ('returned', 'refused', 'rejected')
     union all
     select operator_id, 'charge', id::text, 'delivered', 'service.delivered', 'intent_clearing', 'operator_payable',
            amount_vnd, id, paid_at
@@ -763,6 +856,12 @@ with line as not materialized (
     select l.operator_id, l.charge_id, l.amount_vnd, l.service_day, l.environment, l.service, l.place, l.ward, l."class",
            c.amount_vnd as charged_vnd, c.created_at, p.paid_at, k.shift_id,
            p.means, p.channel,
+           coalesce(c.given_back_vnd = c.amount_vnd, false) as undone,
+           case when c.given_back_vnd = 0 then l.amount_vnd
+                else greatest(0, least(l.amount_vnd, c.amount_vnd - c.given_back_vnd - coalesce((
+                    select sum(e.amount_vnd) from payments.charge_line e
+                    where e.operator_id = l.operator_id and e.charge_id = l.charge_id and e.line_no < l.line_no), 0)))
+           end::bigint as kept_vnd,
            p.line_no is null and (c.state = 'partial' or c.state = 'open' and c.holds_until > d.counted_at) as pending,
            c.state = 'paid' and p.line_no is null as unsettled,
            (p.means = 'CASH') <> (k.charge_id is not null)
@@ -779,8 +878,8 @@ with line as not materialized (
     where l.operator_id = any($1)
 ), cell as materialized (
     select operator_id, service_day, environment, service, place, ward, "class", means, channel,
-           count(*) filter (where means is not null) as units,
-           sum(amount_vnd) filter (where means is not null) as amount_vnd,
+           count(*) filter (where means is not null and not undone) as units,
+           sum(kept_vnd) filter (where means is not null and not undone) as amount_vnd,
            count(*) filter (where pending) as pending_units, sum(amount_vnd) filter (where pending) as pending_vnd,
            sum(amount_vnd * uuid_hash_extended(charge_id, $3)::numeric) as weighed,
            coalesce(bool_or(unsettled or otherwise or moved or astray), false) as wrong

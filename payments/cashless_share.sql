@@ -12,11 +12,19 @@ begin
     on conflict (operator_id, service_day) do update set counted_at = excluded.counted_at;
 
     with line as (
-        select l.environment, l.service, l.place, l.ward, l."class", p.means, p.channel, l.amount_vnd
+        -- What the operator gives back in part lowers the value, from the last line on; as a whole it was no sale.
+        select l.environment, l.service, l.place, l.ward, l."class", p.means, p.channel,
+               case when c.given_back_vnd = 0 then l.amount_vnd
+                    else greatest(0, least(l.amount_vnd, c.amount_vnd - c.given_back_vnd - coalesce((
+                        select sum(e.amount_vnd) from payments.charge_line e
+                        where e.operator_id = l.operator_id and e.charge_id = l.charge_id and e.line_no < l.line_no), 0)))
+               end as amount_vnd
         from payments.charge_line l
         join payments.line_paid p
           on p.operator_id = l.operator_id and p.charge_id = l.charge_id and p.line_no = l.line_no
+        join payments.charge c on c.operator_id = l.operator_id and c.id = l.charge_id
         where l.operator_id = v_operator and l.service_day = p_day and l.environment = v_environment
+          and c.given_back_vnd < c.amount_vnd
         union all
         select l.environment, l.service, l.place, l.ward, l."class", 'PENDING', '', l.amount_vnd
         from payments.charge_line l

@@ -3,7 +3,10 @@ grant update (poll_cursor, polled_at, swept_at) on payments.collection_account t
 grant update (balance_vnd, reserved_vnd) on payments.balance to motcham_app;
 grant update (closed_through) on payments.book to motcham_app;
 grant update (state, received_vnd, given_back_vnd, paid_at, topup_until) on payments.charge to motcham_app;
-grant update (used_vnd, closed_at, owner_id, reason, charge_id) on payments.held to motcham_app;
+grant update (amount_vnd, used_vnd, opened_at, closed_at, owner_id, reason, charge_id) on payments.held to motcham_app;
+grant update (state, approved_by, approved_at, asked_at, accepted_at, ended_at, debit_ref, return_ref, why, looks, look_at)
+    on payments.refund to motcham_app;
+grant update (asked_vnd) on payments.refund_day to motcham_app;
 grant update (receipts, closed_at, counted_vnd, expected_vnd) on payments.shift to motcham_app;
 grant update (received_vnd) on payments.proxy_transfer to motcham_app;
 grant update (units, amount_vnd) on payments.cashless_day to motcham_app;

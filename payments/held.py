@@ -21,8 +21,19 @@ from foundation.tables import instant, keys, owner_key
 from payments import ledger
 from payments.ledger import Source
 
-Reason = Literal["overpaid", "duplicate", "refused", "lapsed", "unknown_reference", "ambiguous", "wrong_account"]
-UNDECIDED: frozenset[Reason] = frozenset({"unknown_reference", "ambiguous", "wrong_account"})
+Reason = Literal[
+    "overpaid",
+    "duplicate",
+    "refused",
+    "lapsed",
+    "given_back",
+    "returned",
+    "unknown_reference",
+    "ambiguous",
+    "wrong_account",
+    "unknown_return",
+]
+UNDECIDED: frozenset[Reason] = frozenset({"unknown_reference", "ambiguous", "wrong_account", "unknown_return"})
 """Nobody knows yet what it was for: it still stands among the unapplied receipts. The rest is known to be the payer's."""
 
 
@@ -129,6 +140,26 @@ async def hold(
     )
 
 
+async def put_back(
+    tx: Tx, receipt_id: UUID, reason: Reason, amount_vnd: int, *, charge_id: UUID, now: datetime
+) -> HeldView:
+    """An amount that a receipt had paid is its payer's again: its row in the queue grows, or opens anew."""
+    await tx.execute(
+        "insert into payments.held as h (operator_id, receipt_id, reason, amount_vnd, charge_id, opened_at)"
+        " values ($1, $2, $3, $4, $5, $6) on conflict (operator_id, receipt_id) do update set"
+        " amount_vnd = h.amount_vnd + excluded.amount_vnd, reason = excluded.reason, closed_at = null,"
+        " charge_id = coalesce(h.charge_id, excluded.charge_id),"
+        " opened_at = case when h.closed_at is null then h.opened_at else excluded.opened_at end",
+        tx.operator_id,
+        receipt_id,
+        reason,
+        amount_vnd,
+        charge_id,
+        now,
+    )
+    return await find(tx, receipt_id)
+
+
 async def find(tx: Tx, receipt_id: UUID) -> HeldView:
     """What waits of a receipt, locked. Raises NothingHeld."""
     row = await tx.row(
@@ -192,17 +223,9 @@ async def use(
 ) -> Source:
     """Takes an amount out of the queue for a charge, with its postings, on the day it is decided.
 
-    Of money that nobody knew the purpose of, a rest is its payer's from now on. Returns the source of the posting.
+    Returns the source of the posting.
     """
-    if held.reason in UNDECIDED:
-        await ledger.post(
-            tx,
-            "receipt.held",
-            source=Source("receipt", str(held.receipt_id), "held"),
-            amount_vnd=held.left_vnd,
-            effective_at=now,
-            flow=held.receipt_id,
-        )
+    await take_out(tx, held, amount_vnd, charge_id=charge_id, now=now)
     number: int = await tx.value(
         "insert into payments.held_use (operator_id, receipt_id, number, kind, amount_vnd, charge_id, staff_id, reason,"
         " at) select $1, $2, count(*) + 1, 'applied', $3, $4, $5, $6, $7 from payments.held_use"
@@ -214,18 +237,6 @@ async def use(
         staff_id,
         reason,
         now,
-    )
-    await tx.execute(
-        "update payments.held set used_vnd = used_vnd + $3,"
-        " closed_at = case when used_vnd + $3 = amount_vnd then $4::timestamptz end,"
-        " reason = case when reason = any($5) then 'overpaid' else reason end, charge_id = coalesce(charge_id, $6)"
-        " where operator_id = $1 and receipt_id = $2",
-        tx.operator_id,
-        held.receipt_id,
-        amount_vnd,
-        now,
-        list(UNDECIDED),
-        charge_id,
     )
     use_id = f"{held.receipt_id}/{number}"
     await ledger.post(
@@ -241,37 +252,47 @@ async def use(
     return source
 
 
-@dataclass(frozen=True, slots=True)
-class GoesBack:
-    """What a visitor is told of money that he gets back."""
+async def take_out(tx: Tx, held: HeldView, amount_vnd: int, *, charge_id: UUID | None = None, now: datetime) -> None:
+    """So much of it waits no longer. Raises NothingHeld if it is not there any more.
 
-    reason: Reason
-    amount_vnd: int
-
-
-async def of_charge(tx: Tx, charge_id: UUID) -> list[GoesBack]:
-    """What of the money paid for a charge waits to go back to its payer."""
-    rows = await tx.rows(
-        "select reason, sum(amount_vnd - used_vnd)::bigint as amount_vnd from payments.held"
-        " where operator_id = $1 and charge_id = $2 and closed_at is null group by reason order by reason",
+    Of money that nobody knew the purpose of, a rest is its payer's from now on.
+    """
+    if held.reason in UNDECIDED:
+        await ledger.post(
+            tx,
+            "receipt.held",
+            source=Source("receipt", str(held.receipt_id), "held"),
+            amount_vnd=held.left_vnd,
+            effective_at=now,
+            flow=held.receipt_id,
+        )
+    status = await tx.execute(
+        "update payments.held set used_vnd = used_vnd + $3,"
+        " closed_at = case when used_vnd + $3 = amount_vnd then $4::timestamptz end,"
+        " reason = case when reason = any($5) then 'overpaid' else reason end, charge_id = coalesce(charge_id, $6)"
+        " where operator_id = $1 and receipt_id = $2 and closed_at is null and used_vnd + $3 <= amount_vnd",
         tx.operator_id,
+        held.receipt_id,
+        amount_vnd,
+        now,
+        list(UNDECIDED),
         charge_id,
     )
-    return [GoesBack(**row) for row in rows]
+    if status != "UPDATE 1":
+        raise NothingHeld()
 
 
-async def goes_back(tx: Tx, purpose: str, reference: str) -> list[GoesBack]:
-    """The same for a thing of another service, whichever of its charges the money came for."""
-    rows = await tx.rows(
-        "select reason, sum(amount_vnd - used_vnd)::bigint as amount_vnd from payments.held"
-        " where operator_id = $1 and closed_at is null and charge_id in"
-        " (select charge_id from payments.charge_line where operator_id = $1 and reference = $3 and purpose = $2)"
-        " group by reason order by reason",
+async def take_in(tx: Tx, receipt_id: UUID, amount_vnd: int, *, reason: Reason | None, now: datetime) -> None:
+    """What was taken out to be sent back did not go, or came back: it waits again. `reason` None: as before."""
+    await tx.execute(
+        "update payments.held set used_vnd = used_vnd - $3, closed_at = null, reason = coalesce($4, reason),"
+        " opened_at = case when closed_at is null then opened_at else $5 end where operator_id = $1 and receipt_id = $2",
         tx.operator_id,
-        purpose,
-        reference,
+        receipt_id,
+        amount_vnd,
+        reason,
+        now,
     )
-    return [GoesBack(**row) for row in rows]
 
 
 async def may_have_meant(tx: Tx, receipt_id: UUID, *, most: int = 5) -> list[Any]:

@@ -22,6 +22,7 @@ from foundation.database import Database
 from foundation.errors import Refusal
 from foundation.seal import Sealer
 from foundation.web import Here, permit
+from payments import refund
 from payments.application import apply_receipt
 from payments.gateway import bank
 from payments.receipt import AccountUnknown, receive
@@ -43,10 +44,12 @@ async def bank_notice(request: Request, here: Here, later: BackgroundTasks) -> J
     if not isinstance(notice, dict) or notice.get("type") != bank.CREDITED:
         return JSONResponse({"accepted": False}, 200)  # an event of a kind we do not need
     transaction = bank.read_transaction(notice.get("data"))
-    credit = transaction.credit()
+    operator_id = await directory.whose(here.database, "account", f"{transaction.bin}/{transaction.account}")
+    line, credit = transaction.refund(), transaction.credit()
+    if line is not None and operator_id is not None and await refund.told(here.database, operator_id, line):
+        return JSONResponse({"accepted": True, "new": False}, 202)
     if credit is None:
         return JSONResponse({"accepted": False}, 200)
-    operator_id = await directory.whose(here.database, "account", f"{credit.bin}/{credit.account}")
     if operator_id is None:
         raise AccountUnknown()
     now: datetime = await here.database.pool.fetchval("select foundation.now()")
@@ -172,7 +175,7 @@ async def _take_in(
     """Books what is new in a page of the bank's list and applies it; returns how many.
 
     An item that cannot be read never stops its list: it is kept sealed in the inbox and parked as due work, so that
-    finance sees it. So is money that left the account, as long as nothing of ours sends any.
+    finance sees it. So is money that left the account by no refund of ours.
     """
     new = 0
     booked = await _booked(database, operator_id, items)
@@ -181,7 +184,9 @@ async def _take_in(
             transaction = bank.read_transaction(item)
             if (transaction.bin, transaction.account, transaction.bank_ref, transaction.amount_vnd) in booked:
                 continue
-            credit = transaction.credit()
+            line, credit = transaction.refund(), transaction.credit()
+            if line is not None and await refund.told(database, operator_id, line):
+                continue
             if credit is None:
                 async with database.transaction(operator_id) as tx:
                     why = f"{transaction.kind or 'debit'} of {transaction.amount_vnd} VND"
@@ -199,13 +204,18 @@ async def _take_in(
 
 
 async def _booked(database: Database, operator_id: UUID, items: Sequence[object]) -> set[tuple[str, str, str, int]]:
-    """Which lines of a page are receipts already, so that an overlap costs one look: (bin, account, bank_ref, amount)."""
+    """Which lines of a page are known already, so that an overlap costs one look: (bin, account, bank_ref, amount)."""
     told = [str(item.get("bank_ref")) for item in items if isinstance(item, dict)]
     async with database.transaction(operator_id) as tx:
         rows = await tx.rows(
             "select bank_account, bank_ref, amount_vnd from payments.receipt where operator_id = $1"
             " and bank_ref = any($2) and bank_account in"
-            " (select bin || '/' || account from payments.collection_account where operator_id = $1)",
+            " (select bin || '/' || account from payments.collection_account where operator_id = $1)"
+            " union all"
+            " select r.bank_account, told.ref, f.amount_vnd from payments.refund f"
+            " join payments.receipt r on r.operator_id = f.operator_id and r.id = f.receipt_id"
+            " cross join lateral (values (f.debit_ref), (f.return_ref)) told (ref)"
+            " where f.operator_id = $1 and told.ref = any($2)",
             operator_id,
             told,
         )

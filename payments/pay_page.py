@@ -11,20 +11,23 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
-from foundation import directory, pages, qr
+from foundation import clock, directory, pages, qr
+from foundation.errors import Refusal
+from foundation.limits import TooManyTries
 from foundation.web import Here, Platform, events, permit
-from payments import held
+from payments import going_back
 from payments import reference as references
 from payments.cash import proxy_transfers
 from payments.charge_states import ENDS
-from payments.gateway import vietqr
-from payments.payment import NoSuchCharge, ended_by, find, payment_code
+from payments.gateway import PayeeAccount, vietqr
+from payments.payment import ChargeView, NoSuchCharge, ended_by, find, payment_code
 from payments.receipt import collection_account
 
 routes = APIRouter(tags=["public"])
@@ -54,21 +57,37 @@ async def pay_by_reference(request: Request, here: Here, reference: str) -> Resp
     return await _pay_page(request, here, reference, None)
 
 
-async def _pay_page(request: Request, here: Platform, reference: str, token: str | None) -> Response:
+async def _pay_page(
+    request: Request,
+    here: Platform,
+    reference: str,
+    token: str | None,
+    sent: dict[str, str] | None = None,
+    refusal: Refusal | None = None,
+) -> Response:
     operator_id, reference = await _whose(here, reference)
     async with here.database.transaction(operator_id) as tx:
         owed = await find(tx, reference=reference)
-        if token is not None and not secrets.compare_digest(token.encode(), owed.token.encode()):
-            raise NoSuchCharge()
-        back_to_payer = await held.of_charge(tx, owed.id)
-        if owed.state == "paid" and token is not None and not back_to_payer:
+        _check(owed, token)
+        back_to_payer = await going_back.of_charge(tx, owed)
+        # Only who has the payer's own address may say where money goes.
+        form: dict[str, Any] = {
+            "names_account": token is not None and any(item.path for item in back_to_payer),
+            "banks": sorted(vietqr.banks().items(), key=lambda bank: bank[1]),
+            "sent": sent or {},
+            "refusal": refusal,
+            "status": refusal.status if refusal else 200,
+        }
+        if owed.state == "paid" and token is not None and all(item.done for item in back_to_payer):
             return RedirectResponse(owed.return_path, 303)
         if owed.state == "paid":
             onward = owed.return_path if token is not None else None
-            return pages.render(request, "payments/paid.html", owed=owed, back_to_payer=back_to_payer, onward=onward)
+            return pages.render(
+                request, "payments/paid.html", owed=owed, back_to_payer=back_to_payer, onward=onward, **form
+            )
         if owed.state in ENDS:
             why = await ended_by(tx, owed.id)
-            return pages.render(request, "payments/ended.html", owed=owed, why=why, back_to_payer=back_to_payer)
+            return pages.render(request, "payments/ended.html", owed=owed, why=why, back_to_payer=back_to_payer, **form)
         payload, bin, account, payee = await payment_code(tx, owed)
     back = here.settings.public_url + request.scope["path"]
     apps = [
@@ -126,6 +145,50 @@ async def pay_page(request: Request, here: Here, reference: str, token: str) -> 
     return await _pay_page(request, here, reference, token)
 
 
+@routes.post("/pay/{reference}/{token}/payee", include_in_schema=False)
+@permit("public")
+async def name_account(
+    request: Request,
+    here: Here,
+    reference: str,
+    token: str,
+    bin: Annotated[str, Form(max_length=6)] = "",
+    account: Annotated[str, Form(max_length=30)] = "",
+    name: Annotated[str, Form(max_length=70)] = "",
+    bank_ref: Annotated[str, Form(max_length=64)] = "",
+    amount_vnd: Annotated[str, Form(max_length=15)] = "",
+) -> Response:
+    """The payer says where money should go that his bank does not take back; what he proves is not for guessing."""
+    operator_id, reference = await _whose(here, reference)
+    sent = {"bin": bin, "account": account, "name": name, "bank_ref": bank_ref, "amount_vnd": amount_vnd}
+    try:
+        async with here.database.transaction(operator_id) as tx:
+            owed, now = await find(tx, reference=reference), await clock.now(tx)
+        _check(owed, token)
+        await here.limits.spend("5/hour", "payee", reference)
+        month = await here.sealer.ready(now)
+        async with here.database.transaction(operator_id) as tx:
+            await going_back.name_account(
+                tx,
+                here.sealer,
+                owed,
+                bank_ref=bank_ref,
+                amount_vnd=int(amount_vnd) if amount_vnd.isascii() and amount_vnd.isdigit() else 0,
+                to=PayeeAccount(bin, account, name),
+                month=month,
+                now=now,
+            )
+    except (going_back.ProofWrong, going_back.AccountUnreadable, TooManyTries) as refusal:
+        return await _pay_page(request, here, reference, token, sent, refusal)
+    return RedirectResponse(owed.page_path, 303)
+
+
+def _check(owed: ChargeView, token: str | None) -> None:
+    """Raises NoSuchCharge for a payer's address that is not this charge's."""
+    if token is not None and not secrets.compare_digest(token.encode(), owed.token.encode()):
+        raise NoSuchCharge()
+
+
 @routes.get("/api/v1/public/payments/{reference}")
 @permit("public")
 async def pay_state(here: Here, reference: str) -> JSONResponse:
@@ -134,7 +197,7 @@ async def pay_state(here: Here, reference: str) -> JSONResponse:
     async with here.database.transaction(operator_id) as tx:
         owed = await find(tx, reference=reference)
         code = None if owed.state in ENDS else await payment_code(tx, owed)
-        back_to_payer = await held.of_charge(tx, owed.id)
+        back_to_payer = await going_back.of_charge(tx, owed)
     return JSONResponse(
         {
             "reference": owed.reference,
@@ -144,7 +207,11 @@ async def pay_state(here: Here, reference: str) -> JSONResponse:
             "remaining_vnd": owed.remaining_vnd,
             "holds_until": owed.holds_until.isoformat(),
             "topup_until": owed.topup_until and owed.topup_until.isoformat(),
-            "goes_back_vnd": sum(item.amount_vnd for item in back_to_payer),
+            "goes_back_vnd": sum(item.amount_vnd for item in back_to_payer if not item.done),
+            "goes_back": [
+                {"state": item.word, "amount_vnd": item.amount_vnd, "at": item.at and item.at.isoformat()}
+                for item in back_to_payer
+            ],
             "pay": {"vietqr": code[0], "bin": code[1], "account": code[2], "payee": code[3]} if code else None,
         },
         headers={"cache-control": "no-store"},

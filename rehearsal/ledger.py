@@ -32,7 +32,8 @@ CITY = ("cashless_units", "charged_units", "cashless_vnd", "charged_vnd", "proxy
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """One paid line. `reference`: of its payment, where the payer saw one."""
+    """One paid line. `reference`: of its payment, where the payer saw one. `given_back`: as a whole, so the city does
+    not count it."""
 
     operator: str
     service: str
@@ -40,6 +41,7 @@ class Sale:
     way: Way
     amount_vnd: int
     reference: str = ""
+    given_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class Ledger:
             found["finance", sale.operator, sale.service, means, channel, "VND"] += sale.amount_vnd
             found["spreadsheet", sale.operator, "rows"] += 1
             found["spreadsheet", sale.operator, "VND"] += sale.amount_vnd
+            if sale.given_back:
+                continue
             for side in ("charged", *(("cashless",) if sale.way == "QR" else ()), *_proxy(sale)):
                 found["city", sale.service, f"{side}_units"] += 1
                 found["city", sale.service, f"{side}_vnd"] += sale.amount_vnd

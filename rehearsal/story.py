@@ -410,6 +410,30 @@ def cash(day: Day, bank: Bank, tablet: Tablet, office: Office) -> None:
     )
 
 
+def given_back(day: Day, bank: Bank, clerk: Office, manager: Office, tablet: Tablet) -> None:
+    """A ticket whose visitor cannot come is given back by finance; above a clerk's limit somebody else agrees."""
+    scene("A ticket is given back")
+    order = Order.on(day.visitor(), order_tickets(day.visitor(), "VANMIEU", adult=4))
+    bank.pay(order.vietqr)
+    ticket = order.finished()
+    day.ledger.sales.append(Sale("vanmieu", "ticketing", "", "QR", order.amount_vnd, given_back=True))
+    page = clerk.open(f"/finance/charges/{order.reference}")
+    clerk.send(page, page.form(action="/give-back"), reason="the visitor is ill")
+    going = order.state()["goes_back"]
+    expect("What the payer reads", [("requested", order.amount_vnd)], [(one["state"], one["amount_vnd"]) for one in going])
+    tell("Given back by a clerk: above his limit of a day, it waits for somebody else", order.amount_vnd)
+    site = next(place["number"] for place in tablet.places if place["service"] == "ticketing")
+    expect_verdict("a ticket that was given back", "revoked", tablet.scan(site, code_of(ticket)))
+    tell("No gate admits it any more")
+    asked = clerk.json("/api/v1/finance/refunds?state=requested")
+    refund = next(one for one in asked if one["charge"] == order.reference)["id"]
+    page = manager.open(f"/finance/refunds/{refund}")
+    manager.send(page, page.form(action="/approve"))
+    wait_for("What the payer reads", "settled", lambda: order.state()["goes_back"][0]["state"], POLLED_WITHIN_S)
+    expect("What still goes back", 0, order.state()["goes_back_vnd"])
+    tell("The manager agrees; the bank has sent it back where it came from", order.amount_vnd)
+
+
 def revoked(manager: Office, tablet: Tablet) -> None:
     """A tablet is lost: the manager takes it out of service."""
     scene("A lost tablet")
@@ -543,6 +567,7 @@ def tell_all(day: Day, *, clock: bool) -> None:
     kerb.login("01")
     cars(day, bank, kerb)
     cash(day, bank, first, clerks[0])
+    given_back(day, bank, clerks[0], manager, first)
     revoked(manager, second)
     told()
     if clock:

@@ -23,7 +23,7 @@ from foundation.database import Tx
 from foundation.device import Attendant
 from foundation.errors import NotFound, Refusal
 from foundation.tables import document, instant, keys, new_id, owner_key
-from payments import Explanation, Facts, Line, PaidLine
+from payments import Explanation, Facts, GivenBackLine, Line, PaidLine
 from ticketing import pricing, ticket
 from ticketing.pricing import Quote
 from ticketing.site import ENTRANCE, SiteView
@@ -163,6 +163,14 @@ async def paid(tx: Tx, line: PaidLine) -> None:
         heads=row["heads"],
         now=line.now,
     )
+
+
+async def given_back(tx: Tx, line: GivenBackLine) -> datetime:
+    """The money of an order is given back as a whole: its ticket is void, also if some of its heads went in already.
+
+    Whether that is right is for the person who gives it back and says why.
+    """
+    return await ticket.revoke(tx, UUID(line.reference), now=line.now)
 
 
 async def find(tx: Tx, token: str) -> OrderView:

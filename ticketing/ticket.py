@@ -127,6 +127,20 @@ async def issue(tx: Tx, *, order_id: UUID, place: int, product: int, day: date, 
         )
 
 
+async def revoke(tx: Tx, order_id: UUID, *, now: datetime) -> datetime:
+    """Voids the ticket of an order: who is inside stays, nobody else comes in with it.
+
+    Returns from when on no gate admits it: at once, since every gate asks the server.
+    """
+    await tx.execute(
+        "update ticketing.ticket set revoked_at = coalesce(revoked_at, $3) where operator_id = $1 and order_id = $2",
+        tx.operator_id,
+        order_id,
+        now,
+    )
+    return now
+
+
 async def of_order(tx: Tx, order_id: UUID) -> TicketView | None:
     """The ticket of an order, or None while it is not paid."""
     return _view(

@@ -18,6 +18,7 @@ from foundation.errors import Refusal
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, permit
 from payments import application, held
+from payments.finance import refunds as refunds_page
 from payments.finance.words import age, word
 
 routes = APIRouter(tags=["finance"])
@@ -205,11 +206,23 @@ async def _held_page(
             raise held.NothingHeld()
         meant = [] if item["closed_at"] else await held.may_have_meant(tx, receipt_id)
         trail = await audit.of(tx, f"receipt {receipt_id}")
+        refunds = await tx.rows(
+            refunds_page.LISTED + " and f.receipt_id = $2 order by f.id", tx.operator_id, receipt_id
+        )
+        account_named = await tx.value(
+            "select max(at) from payments.payee_named where operator_id = $1 and receipt_id = $2",
+            tx.operator_id,
+            receipt_id,
+        )
         name = await operator_name(tx, language)
     return pages.render(
         request,
         "finance/held.html",
         item=item,
+        refunds=refunds,
+        account_named=account_named,
+        limit_vnd=here.settings.refund_limit_vnd,
+        undecided=held.UNDECIDED,
         meant=meant,
         trail=[(entry, json.loads(entry["after"] or "{}")) for entry in trail],
         clear=clear,

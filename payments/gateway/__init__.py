@@ -75,3 +75,18 @@ class Refunding(Protocol):
     async def fate_of(self, order: RefundOrder) -> RefundAnswer:
         """What became of it. Raises GatewaySilent."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class RefundLine:
+    """A line of a gateway's list that is no payment: money that a refund of ours took, or (`returns`) brought back.
+
+    `account`: "<bin>/<account>" on which it stands; `ref`: the gateway's reference of the line.
+    """
+
+    refund_id: UUID
+    account: str
+    ref: str
+    amount_vnd: int
+    returns: bool
+    at: datetime

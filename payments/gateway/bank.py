@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import httpx
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -17,12 +18,22 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from foundation.errors import BadPayload, Refusal
 from foundation.money import TRANSFER_MAX_VND
 from foundation.strict_json import explain
-from payments.gateway import GatewaySilent
+from payments.gateway import GatewaySilent, RefundAnswer, RefundFate, RefundLine, RefundOrder
 from payments.receipt import Credit
 
 ACCOUNT_PATH = "/api/v1/accounts/{bin}/{account}"
 TRANSACTIONS_PATH = "/api/v1/transactions"
+REFUNDS_PATH = "/api/v1/refunds"
 CREDITED = "transaction.booked"
+FINAL = frozenset({"unknown_account", "unknown_original", "more_than_left", "insufficient_balance", "cannot_send_back"})
+"""The bank's refusals of a refund that stay: nothing left, and nothing will under that id."""
+FATES: dict[str, RefundFate] = {
+    "accepted": "accepted",
+    "sent": "sent",
+    "settled": "settled",
+    "returned": "returned",
+    "refused": "refused",
+}
 
 
 class NoticeForged(Refusal):
@@ -47,13 +58,28 @@ class Transaction(BaseModel):
     payer_account: str | None = Field(None, max_length=40)
     kind: str | None = Field(None, max_length=40)
     relates_to: str | None = Field(None, max_length=64)
+    refund_id: str | None = Field(None, max_length=64)
+
+    def refund(self) -> RefundLine | None:
+        """The line of a refund, or None for any other line."""
+        if self.kind not in ("refund", "refund_return") or self.refund_id is None:
+            return None
+        try:
+            refund_id = UUID(self.refund_id)
+        except ValueError:
+            return None
+        account, returns = f"{self.bin}/{self.account}", self.direction == "credit"
+        return RefundLine(refund_id, account, self.bank_ref, self.amount_vnd, returns, self.booked_at)
 
     def credit(self) -> Credit | None:
         """The credit, or None for money that left the account."""
         if self.direction != "credit":
             return None
         payer = f"{self.payer_name or ''} {self.payer_bin or ''}/{self.payer_account or ''}"
-        return Credit(self.bin, self.account, self.bank_ref, self.amount_vnd, self.text, self.booked_at, payer)
+        facts = {"returns": self.refund_id or self.relates_to or ""} if self.kind == "refund_return" else {}
+        return Credit(
+            self.bin, self.account, self.bank_ref, self.amount_vnd, self.text, self.booked_at, payer, facts=facts
+        )
 
 
 def verify(secrets: str, headers: dict[str, str], body: bytes) -> str:
@@ -113,9 +139,51 @@ class Bank:
         page = await self._call("GET", TRANSACTIONS_PATH, params=params)
         return page["items"], page["next_cursor"]
 
+    async def send_back(self, order: RefundOrder) -> RefundAnswer:
+        """Asks for a refund (`Refunding`). The bank makes it once per id, whatever is asked again."""
+        bin, _, account = order.account.partition("/")
+        to = order.to and {"bin": order.to.bin, "account": order.to.account, "name": order.to.name}
+        asked = {
+            "id": str(order.id),
+            "bin": bin,
+            "account": account,
+            "bank_ref": order.original_ref,
+            "amount_vnd": order.amount_vnd,
+            "text": order.text,
+            "to": to,
+        }
+        answer = await self._ask("POST", REFUNDS_PATH, json=asked)
+        if answer.status_code == 201:
+            return RefundAnswer("accepted", at=datetime.fromisoformat(_told(answer)["accepted_at"]))
+        code = _told(answer).get("code")
+        if code in FINAL:
+            return RefundAnswer("refused", why=code)
+        raise GatewaySilent()
+
+    async def fate_of(self, order: RefundOrder) -> RefundAnswer:
+        """What became of a refund (`Refunding`)."""
+        answer = await self._ask("GET", f"{REFUNDS_PATH}/{order.id}")
+        told = _told(answer)
+        if answer.status_code == 404 and told.get("code") == "unknown_refund":
+            return RefundAnswer("unknown")
+        fate = FATES.get(str(told.get("state")))
+        if answer.status_code != 200 or fate is None:
+            raise GatewaySilent()
+        if told.get("amount_vnd") != order.amount_vnd or told.get("bank_ref") != order.original_ref:
+            raise ValueError(f"the bank knows another refund as {order.id}")
+        at = told.get("ended_at") or told.get("asked_at")
+        why = (told.get("refusal") or {}).get("code")
+        return RefundAnswer(fate, why, told.get("debit_bank_ref"), datetime.fromisoformat(at) if at else None)
+
     async def set_clock(self, *, at: datetime, rate: float) -> None:
         """Moves the mock bank's clock together with ours (demo and test)."""
         await self._call("PUT", "/clock", json={"at": at.isoformat(), "rate": rate})
+
+    async def _ask(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        try:
+            return await self._http.request(method, path, **kwargs)
+        except httpx.HTTPError as error:
+            raise GatewaySilent() from error
 
     async def _call(self, method: str, path: str, **kwargs: Any) -> Any:
         try:
@@ -124,3 +192,14 @@ class Bank:
             return answer.json() if answer.content else None
         except (httpx.HTTPError, ValueError) as error:
             raise GatewaySilent() from error
+
+
+def _told(answer: httpx.Response) -> dict[str, Any]:
+    """The object that an answer holds; what is none was not said by the bank."""
+    try:
+        told = answer.json()
+    except ValueError as error:
+        raise GatewaySilent() from error
+    if not isinstance(told, dict):
+        raise GatewaySilent()
+    return told

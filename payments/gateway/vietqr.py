@@ -226,11 +226,11 @@ def crc(text: str) -> str:
 
 def bank_name(bin: str) -> str:
     """The name of the bank with this six-digit number. Raises VietqrBadBin, VietqrUnknownBank."""
-    return _banks()[_checked_bin(bin)]
+    return banks()[_checked_bin(bin)]
 
 
 @lru_cache(maxsize=1)
-def _banks() -> Mapping[str, str]:
+def banks() -> Mapping[str, str]:
     with Path(__file__).with_name("banks.csv").open(encoding="utf-8", newline="") as file:
         return {row["bin"]: row["name"] for row in csv.DictReader(file)}
 
@@ -322,7 +322,7 @@ def _checked_bin(bin: str) -> str:
     if not re.fullmatch(r"[0-9]{6}", bin):
         raise VietqrBadBin
     # Not every number begins with 9704, so only the table decides.
-    if bin not in _banks():
+    if bin not in banks():
         raise VietqrUnknownBank(bin=bin)
     return bin
 

@@ -6,6 +6,7 @@ import asyncio
 
 import asyncpg
 import pytest
+from returning import a_day_of_refunds
 from trade import SOLD_OUT, Trade, a_day_of_everything
 
 from foundation import outbox, texts
@@ -21,6 +22,7 @@ async def trade(settings: Settings, database: Database) -> Trade:
     """Two operators after a full day, whose statistics are counted."""
     made = await Trade.at(settings, database)
     await a_day_of_everything(made)
+    await a_day_of_refunds(made)
     await a_day_of_everything(await Trade.at(settings, database, "dongda"))
     while claims := [claim for claim in await outbox.claim(database) if claim.kind == ROLLUP]:
         for claim in claims:
@@ -46,6 +48,7 @@ async def test_a_day_with_every_kind_of_event_balances(admin: asyncpg.Connection
         "drawer_open",
         "held_open",
         "receivable_unmatched",
+        "refund_open",
         "unapplied_open",
     }
 
@@ -146,6 +149,8 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ),
         ("rollup_differs", "update payments.cashless_day set service_day = service_day - 1"),
         ("rollup_differs", "delete from payments.cashless_day where means = 'FREE'"),
+        ("rollup_differs", "update payments.charge set given_back_vnd = 0 where given_back_vnd = amount_vnd"),
+        ("rollup_differs", "update payments.charge set given_back_vnd = 1 where given_back_vnd = 10000"),
         ("rollup_differs", "update payments.charge_line set \"class\" = 'child' where \"class\" = 'motorbike'"),
         ("rollup_differs", "update payments.charge_line set environment = 'production'"),
         (
@@ -161,7 +166,7 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ("closed_day_differs", CLOSED + "delete from payments.day_balance where account = 'gw_receivable'"),
     ],
     "M4": [
-        ("held_use_differs", "update payments.held set used_vnd = 1"),
+        ("held_use_differs", "update payments.held set used_vnd = 1 where closed_at is null and used_vnd = 0"),
         (
             "outcome_differs",
             "update payments.receipt_outcome set applied_vnd = applied_vnd + 1 where outcome = 'applied'",
@@ -176,9 +181,30 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ("received_differs", "update payments.charge set received_vnd = received_vnd - 1 where state = 'partial'"),
         ("received_differs", "delete from payments.charge where state = 'paid'"),
         ("received_differs", "delete from payments.cash_receipt"),
-        ("held_differs", "update payments.held set amount_vnd = amount_vnd - 1"),
+        ("held_differs", "update payments.held set amount_vnd = amount_vnd - 1 where closed_at is null"),
         ("held_differs", "delete from payments.held where reason = 'duplicate'"),
         ("held_differs", "update payments.held set reason = 'overpaid' where reason = 'unknown_reference'"),
+        (
+            "refund_beyond_receipt",
+            "update payments.refund set amount_vnd = amount_vnd + 1000000 where state in ('accepted', 'settled')",
+        ),
+        ("held_use_differs", "update payments.refund set amount_vnd = amount_vnd + 1 where state = 'settled'"),
+        ("held_use_differs", "delete from payments.refund where state = 'requested'"),
+        (
+            "held_use_differs",
+            "update payments.refund set state = 'rejected', ended_at = now() where state = 'requested'",
+        ),
+        (
+            "given_back_differs",
+            "update payments.charge set given_back_vnd = given_back_vnd - 1 where given_back_vnd > 0",
+        ),
+        (
+            "given_back_differs",
+            "update payments.charge set given_back_vnd = 5 where state = 'paid' and given_back_vnd = 0",
+        ),
+        ("held_differs", "update payments.held set reason = 'returned' where reason = 'duplicate'"),
+        ("held_differs", "update payments.held set reason = 'given_back' where reason = 'duplicate'"),
+        ("held_differs", "delete from payments.given_back"),
         ("proxy_differs", "update payments.proxy_transfer set received_vnd = received_vnd - 1 where received_vnd > 0"),
         ("proxy_amount_differs", "update payments.proxy_transfer set amount_vnd = amount_vnd + 1"),
         ("proxy_amount_differs", "delete from payments.proxy_transfer where received_vnd = 0"),
@@ -215,7 +241,10 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
             "update payments.charge set state = 'paid', received_vnd = amount_vnd where state = 'open'",
         ),
         ("journal_without_event", "delete from payments.cash_receipt"),
-        ("journal_without_event", "update payments.charge set state = 'open', received_vnd = 0 where state = 'paid'"),
+        (
+            "journal_without_event",
+            "update payments.charge set state = 'open', received_vnd = 0, given_back_vnd = 0 where state = 'paid'",
+        ),
         ("journal_without_event", "update payments.shift set float_vnd = 0"),
         (
             "journal_differs",
@@ -228,6 +257,23 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ),
         ("journal_differs", "update payments.transfer set flow = null where flow is not null"),
         ("journal_differs", "update payments.journal set template = 'receipt.held' where template = 'receipt.applied'"),
+        (
+            "journal_without_event",
+            "update payments.refund set state = 'unknown', accepted_at = null, ended_at = null, look_at = now()"
+            " where state = 'settled'",
+        ),
+        (
+            "event_without_journal",
+            "update payments.refund set state = 'accepted', accepted_at = now(), look_at = now() where state = 'unknown'",
+        ),
+        ("event_without_journal", "update payments.refund set state = 'returned' where state = 'settled'"),
+        ("journal_without_event", "update payments.refund set state = 'settled' where state = 'returned'"),
+        (
+            "journal_moved",
+            "update payments.refund set ended_at = ended_at + interval '1 hour' where state = 'returned'",
+        ),
+        ("journal_moved", "update payments.refund set accepted_at = accepted_at - interval '1 hour'"),
+        ("journal_differs", "update payments.given_back set amount_vnd = amount_vnd - 1"),
         ("receipt_numbers", "update payments.shift set receipts = receipts + 1"),
         ("receipt_numbers", "delete from payments.cash_receipt where number = 1"),
         ("event_without_journal", "update payments.journal set source_type = 'charge' where purpose = 'seen'"),
@@ -300,6 +346,16 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ),
         ("held_unexplained", "update payments.transfer set amount_vnd = amount_vnd + 1 where credit = 'overpaid_held'"),
         ("held_unexplained", "delete from payments.transfer where credit = 'overpaid_held'"),
+        ("refund_unexplained", "delete from payments.refund where state = 'requested'"),
+        (
+            "refund_unexplained",
+            "update payments.transfer set amount_vnd = amount_vnd - 1 where debit = 'refund_clearing'",
+        ),
+        (
+            "receivable_differs",
+            "update payments.refund set state = 'unknown', accepted_at = null, ended_at = null, look_at = now()"
+            " where state = 'settled'",
+        ),
         (
             "unapplied_unexplained",
             "update payments.held set used_vnd = amount_vnd, closed_at = now() where reason = 'ambiguous'",
@@ -364,7 +420,14 @@ async def test_every_planted_defect_is_found_and_named(admin: asyncpg.Connection
 def test_every_rule_has_a_planted_defect() -> None:
     named = {key.removeprefix("finance.books.rule.") for key in texts.catalogue("en") if "finance.books.rule." in key}
     planted = {rule for defects in DEFECTS.values() for rule, _ in defects}
-    assert named - planted == {"clearing_open", "drawer_open", "held_open", "receivable_unmatched", "unapplied_open"}
+    assert named - planted == {
+        "clearing_open",
+        "drawer_open",
+        "held_open",
+        "receivable_unmatched",
+        "refund_open",
+        "unapplied_open",
+    }
     assert planted <= named
 
 

@@ -19,7 +19,7 @@ from trade import SOLD_OUT, SoldOut, Trade
 from foundation.money import format_vnd
 from foundation.settings import Settings
 from foundation.web import Platform
-from payments import ChargeView, application, books, held, payment
+from payments import ChargeView, application, books, going_back, held, payment
 from payments.charge_states import ENDS, EVENTS, STATES, STEPS, NoStep, Step, applied_vnd, receipt_event
 
 # The table
@@ -141,7 +141,7 @@ async def test_every_event_does_what_the_table_says(trade: Trade, admin: asyncpg
 
 async def _waits(trade: Trade, owed: ChargeView) -> int:
     async with trade.database.transaction(trade.operator_id) as tx:
-        return sum(item.amount_vnd for item in await held.of_charge(tx, owed.id))
+        return sum(item.amount_vnd for item in await going_back.of_charge(tx, owed))
 
 
 # The rows of table 4.5

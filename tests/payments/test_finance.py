@@ -213,7 +213,7 @@ def test_every_route_of_finance_says_who_may_call_it(app: FastAPI) -> None:
         if "finance" in route.path
     }
     assert declared.pop("/finance/login") == "public"
-    assert set(declared.values()) == {"finance:read", "finance:handle"}
+    assert set(declared.values()) == {"finance:read", "finance:handle", "finance:approve"}
     assert set(ROUTES) <= set(declared)
 
 

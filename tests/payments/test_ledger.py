@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from returning import Office
 from stage import Clock, settings_for
 from trade import SOLD_OUT, Trade, a_day_of_everything
 
@@ -84,6 +85,12 @@ async def a_shift(trade: Trade, counted_vnd: int = 270_000) -> None:
     await trade.closes(who, counted_vnd)
 
 
+async def a_sale_given_back(trade: Trade) -> None:
+    office = await Office.of(trade)
+    await office.gives_back((await trade.pays(trade.line(70_000))).reference)
+    await office.works()
+
+
 Example = tuple[Callable[[Trade], Awaitable[None]], str, str, int]
 EXAMPLES: dict[str, Example] = {
     "receipt.seen": (a_receipt, "gw_receivable", "unapplied_receipts", 20_000),
@@ -92,6 +99,9 @@ EXAMPLES: dict[str, Example] = {
     "held.taken": (a_payment_meant_for_another, "overpaid_held", "unapplied_receipts", 30_000),
     "charge.released": (a_part_payment_of_what_is_sold_out, "intent_clearing", "overpaid_held", 15_000),
     "service.delivered": (a_full_payment, "intent_clearing", "operator_payable", 70_000),
+    "charge.given_back": (a_sale_given_back, "operator_payable", "overpaid_held", 70_000),
+    "refund.requested": (a_sale_given_back, "overpaid_held", "refund_clearing", 70_000),
+    "refund.sent": (a_sale_given_back, "refund_clearing", "gw_receivable", 70_000),
     "cash.sold": (a_sale_for_notes, "{drawer}", "intent_clearing", 5_000),
     "proxy.transferred": (a_sale_that_the_attendant_transfers, "unapplied_receipts", "{drawer}", 5_000),
     "shift.opened": (a_shift, "{drawer}", "cash_in_transit", 200_000),
