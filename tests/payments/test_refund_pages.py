@@ -121,7 +121,7 @@ async def test_a_ticket_given_back_is_void_at_the_gate_and_its_holder_reads_how_
     assert await admin.fetchval("select revoked_at is null from ticketing.ticket"), "a part is money only"
     form = {"amount_vnd": "100000", "reason": "khách ốm", "key": "the rest"}
     for _ in range(2):
-        assert (await press(client, path, f"{path}/give-back", **form)).status_code == 303
+        assert (await press(client, "/finance/", f"{path}/give-back", **form)).status_code == 303
     assert (await (await enrolled(client, here)).scan(code))["verdict"] == "revoked"
     ticket = (await client.get(f"/T/{code}?lang=en")).text
     assert "is being sent back" in ticket

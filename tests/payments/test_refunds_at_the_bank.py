@@ -117,7 +117,7 @@ async def test_a_lost_answer_is_looked_up_and_moves_the_money_once(bank: AtTheBa
     assert await bank.becomes(id, "settled")
     await bank.polls()
     causes = [row["cause"] for row in await bank.admin.fetch("select cause from payments.refund_event order by id")]
-    assert causes[:4] == ["request", "approve", "ask", "silent"]
+    assert causes[:4] == ["request", "within_limit", "ask", "silent"]
     assert "unheard" not in causes
     assert await bank.balances()
 
