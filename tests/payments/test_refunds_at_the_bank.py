@@ -62,7 +62,9 @@ class AtTheBank:
                 await asyncio.sleep(0.1)
 
     async def parked(self) -> list[str]:
-        return [row["kind"] for row in await self.admin.fetch("select kind from foundation.due where parked_at is not null")]
+        return [
+            row["kind"] for row in await self.admin.fetch("select kind from foundation.due where parked_at is not null")
+        ]
 
     async def balances(self) -> bool:
         """Our books hold, and what we say is at the bank is there."""
