@@ -74,7 +74,7 @@ async def _pay_page(
         form: dict[str, Any] = {
             "names_account": token is not None and any(item.path for item in back_to_payer),
             "banks": sorted(vietqr.banks().items(), key=lambda bank: bank[1]),
-            "sent": sent or {},
+            "sent": sent or dict.fromkeys(("bin", "account", "name", "bank_ref", "amount_vnd"), ""),
             "refusal": refusal,
             "status": refusal.status if refusal else 200,
         }

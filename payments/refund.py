@@ -110,7 +110,7 @@ class Refund(SQLModel, table=True):
 
 
 class RefundEvent(SQLModel, table=True):
-    """The history of a refund's state. `cause`: the event of `refund_states`, or `request`; `why`: in its words."""
+    """The history of a refund's state. `cause`: the event of `refund_states`, `request` or `within_limit`; `why`: in its words."""
 
     __tablename__ = "refund_event"
     __table_args__ = (
@@ -281,7 +281,7 @@ async def request(
     )
     await _remember(tx, id, "requested", "request", now, staff_id=staff_id, why=reason.strip())
     if at_once:
-        await _remember(tx, id, "approved", "approve", now)
+        await _remember(tx, id, "approved", "within_limit", now)
         _wake_worker(tx, id, leaves_from, now)
     await audit.note(
         tx,

@@ -420,7 +420,9 @@ def given_back(day: Day, bank: Bank, clerk: Office, manager: Office, tablet: Tab
     page = clerk.open(f"/finance/charges/{order.reference}")
     clerk.send(page, page.form(action="/give-back"), reason="the visitor is ill")
     going = order.state()["goes_back"]
-    expect("What the payer reads", [("requested", order.amount_vnd)], [(one["state"], one["amount_vnd"]) for one in going])
+    expect(
+        "What the payer reads", [("requested", order.amount_vnd)], [(one["state"], one["amount_vnd"]) for one in going]
+    )
     tell("Given back by a clerk: above his limit of a day, it waits for somebody else", order.amount_vnd)
     site = next(place["number"] for place in tablet.places if place["service"] == "ticketing")
     expect_verdict("a ticket that was given back", "revoked", tablet.scan(site, code_of(ticket)))

@@ -7,7 +7,7 @@ import asyncio
 import asyncpg
 import httpx
 import pytest
-from acts import enrolled
+from acts import enrolled, log_in, press
 from driving import amount, due, held, look, open_shift, park, press_pay, transfer
 from stage import Clock
 
@@ -316,3 +316,34 @@ async def test_the_facts_of_a_charge_say_what_the_statistics_need(
     assert tuple(row) == ("parking.stay", 5_000, "parking", 2, "00226", "bicycle", "2026-12-01", "test")
     assert stays.PURPOSE == "parking.stay"
     assert payments.AmountChanged.code == "amount_changed"
+
+
+async def test_a_stay_given_back_as_a_whole_is_due_again_until_the_vehicle_has_left(
+    client: httpx.AsyncClient, clock: Clock, admin: asyncpg.Connection
+) -> None:
+    await clock.move_to("2026-12-01 09:00")
+    stay = await park(client)
+    await clock.move_to("2026-12-01 09:10")
+    reference = await press_pay(client, stay)
+    await transfer(client, reference, "2026-12-01 09:10")
+    assert await due(client, stay) is None
+    await log_in(client, "ketoan@dongda")
+    page = f"/finance/charges/{reference}"
+
+    async def gives_back(amount_vnd: int) -> None:
+        form = {"amount_vnd": str(amount_vnd), "reason": "trả nhầm xe", "key": str(amount_vnd)}
+        assert (await press(client, page, f"{page}/give-back", **form)).status_code == 303
+
+    await gives_back(10_000)
+    assert await due(client, stay) is None, "a part is money only"
+    await gives_back(15_000)
+    assert await due(client, stay) == 25_000
+    assert "is being sent back" in await look(client, stay)
+
+    again = await press_pay(client, stay)
+    assert again != reference
+    await transfer(client, again, "2026-12-01 09:10")
+    await admin.execute("update parking.stay set left_at = foundation.now()")
+    page = f"/finance/charges/{again}"
+    await gives_back(25_000)
+    assert await admin.fetchval("select settled_vnd from parking.stay") == 25_000, "what has left owes nothing"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
@@ -12,8 +13,9 @@ from acts import bought_code, enrolled, hidden, log_in, notify, order_to_pay, pr
 from returning import Gateway, Office
 from trade import Trade
 
+from foundation.clock import hanoi_day
 from foundation.web import Platform
-from payments import books
+from payments import books, cashless_share
 
 
 @pytest.fixture
@@ -121,7 +123,7 @@ async def test_a_ticket_given_back_is_void_at_the_gate_and_its_holder_reads_how_
     assert await admin.fetchval("select revoked_at is null from ticketing.ticket"), "a part is money only"
     form = {"amount_vnd": "100000", "reason": "khách ốm", "key": "the rest"}
     for _ in range(2):
-        assert (await press(client, path, f"{path}/give-back", **form)).status_code == 303
+        assert (await press(client, "/finance/", f"{path}/give-back", **form)).status_code == 303
     assert (await (await enrolled(client, here)).scan(code))["verdict"] == "revoked"
     ticket = (await client.get(f"/T/{code}?lang=en")).text
     assert "is being sent back" in ticket
@@ -179,9 +181,53 @@ async def test_only_who_proves_his_payment_may_name_an_account_on_his_own_page(
     assert (order.to.bin, order.to.account, order.to.name) == ("970422", "0123456789", "NGUYEN VAN THU")
 
 
-async def test_to_a_named_account_goes_nothing_where_none_was_named(
-    clerk: httpx.AsyncClient, waits: UUID
-) -> None:
+async def test_to_a_named_account_goes_nothing_where_none_was_named(clerk: httpx.AsyncClient, waits: UUID) -> None:
     form = {"amount_vnd": "1000", "reason": "x", "key": "k", "to_named": "true"}
     answer = await press(clerk, "/finance/", f"/finance/queue/{waits}/send-back", **form)
     assert answer.status_code == 409
+
+
+async def test_the_banks_notice_of_a_return_is_no_new_receipt_and_an_unknown_one_waits_under_its_name(
+    client: httpx.AsyncClient, office: Office, trade: Trade, admin: asyncpg.Connection
+) -> None:
+    owed = await trade.owes(trade.line(20_000))
+    await trade.transfers(owed.reference, 50_000)
+    id = await office.asks(await office.held_by(owed.id))
+    await office.works()
+    bin, account = trade.account
+
+    async def told(refund_id: object, bank_ref: str) -> dict[str, object]:
+        line = {"bank_ref": bank_ref, "bin": bin, "account": account, "direction": "credit", "amount_vnd": 30_000}
+        line |= {"text": f"HOAN TRA {owed.reference}", "booked_at": trade.now.isoformat(), "kind": "refund_return"}
+        raw = json.dumps({"type": "transaction.booked", "data": line | {"refund_id": str(refund_id)}})
+        said: dict[str, object] = (await notify(client, text="", amount_vnd=0, raw=raw)).json()
+        return said
+
+    for _ in range(2):
+        assert await told(id, "FTR1") == {"accepted": True, "new": False}
+    assert await office.state(id) == "returned"
+    assert await told(uuid4(), "FTR2") == {"accepted": True, "new": True}
+    rows = await admin.fetch("select reason, amount_vnd - used_vnd as left_vnd from payments.held order by reason")
+    assert [tuple(row) for row in rows] == [("returned", 30_000), ("unknown_return", 30_000)]
+    assert (await books.prove(admin)).findings == ()
+
+
+async def test_a_part_given_back_lowers_the_value_and_the_whole_takes_the_sale_out_of_its_day(
+    here: Platform, office: Office, trade: Trade
+) -> None:
+    two = await trade.pays(trade.line(70_000), trade.line(5_000, service="parking"))
+    await trade.pays(trade.line(70_000))
+    day = hanoi_day(trade.now)
+
+    async def counted() -> tuple[int, int]:
+        async with trade.database.transaction(trade.operator_id) as tx:
+            await tx.execute("select payments.recount_cashless($1, $2)", day, trade.now)
+        share = (await cashless_share.publication(here.city, first=day, last=day)).total
+        assert (share.cashless_units, share.cashless_vnd) == (share.charged_units, share.charged_vnd)
+        return share.charged_units, share.charged_vnd
+
+    assert await counted() == (3, 145_000)
+    await office.gives_back(two.reference, 10_000)
+    assert await counted() == (3, 135_000)
+    await office.gives_back(two.reference)
+    assert await counted() == (1, 70_000)

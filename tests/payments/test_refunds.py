@@ -97,7 +97,7 @@ async def test_a_small_one_is_sent_at_once_and_arrives(office: Office, admin: as
     assert (order.amount_vnd, order.original_vnd, order.to) == (30_000, 50_000, None)
     assert await held_of(admin, receipt_id) == (0, "overpaid")
     history = await admin.fetch("select cause from payments.refund_event order by id")
-    assert [row["cause"] for row in history] == ["request", "approve", "ask", "taken", "arrived"]
+    assert [row["cause"] for row in history] == ["request", "within_limit", "ask", "taken", "arrived"]
     assert await green(admin)
 
 

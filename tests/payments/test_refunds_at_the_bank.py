@@ -62,7 +62,9 @@ class AtTheBank:
                 await asyncio.sleep(0.1)
 
     async def parked(self) -> list[str]:
-        return [row["kind"] for row in await self.admin.fetch("select kind from foundation.due where parked_at is not null")]
+        return [
+            row["kind"] for row in await self.admin.fetch("select kind from foundation.due where parked_at is not null")
+        ]
 
     async def balances(self) -> bool:
         """Our books hold, and what we say is at the bank is there."""
@@ -117,7 +119,7 @@ async def test_a_lost_answer_is_looked_up_and_moves_the_money_once(bank: AtTheBa
     assert await bank.becomes(id, "settled")
     await bank.polls()
     causes = [row["cause"] for row in await bank.admin.fetch("select cause from payments.refund_event order by id")]
-    assert causes[:4] == ["request", "approve", "ask", "silent"]
+    assert causes[:4] == ["request", "within_limit", "ask", "silent"]
     assert "unheard" not in causes
     assert await bank.balances()
 
