@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     bank_api_key: SecretStr = Field(SecretStr(""), description="our key for the bank's list of transactions")
     bank_webhook_secret: SecretStr = Field(SecretStr(""), description="`whsec_…`, comma separated while rotating")
     poll_seconds: float = Field(20.0, gt=0, le=60, description="how often the bank is asked for its list")
+    failpoints: Path | None = Field(None, description="`test` only: a file that says where a process ends itself")
     data_dir: Path = Field(Path(".motcham"), description="embedded servers, secrets, logs")
     tls_certificate: Path | None = Field(None, description="certificate file; set by `make run TLS=1`")
     tls_key: Path | None = Field(None, description="its private key file")

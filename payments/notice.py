@@ -17,7 +17,7 @@ from uuid import UUID
 from fastapi import APIRouter, BackgroundTasks, Request
 from fastapi.responses import JSONResponse
 
-from foundation import clock, directory, outbox, strict_json
+from foundation import clock, directory, failpoint, outbox, strict_json
 from foundation.database import Database
 from foundation.errors import Refusal
 from foundation.seal import Sealer
@@ -60,12 +60,14 @@ async def bank_notice(request: Request, here: Here, later: BackgroundTasks) -> J
         event_id=event_id,
         raw=body.decode("utf-8", "replace"),
     )
+    failpoint.here("notice.booked")
     later.add_task(apply_now, here.database, operator_id, receipt_id)
     return JSONResponse({"accepted": True, "new": fresh}, 202, background=later)
 
 
 async def apply_now(database: Database, operator_id: UUID, receipt_id: UUID) -> None:
     """Transaction 2 straight after transaction 1. What goes wrong here is done by the worker a moment later."""
+    failpoint.here("notice.answered")
     try:
         async with database.transaction(operator_id) as tx:
             await apply_receipt(tx, receipt_id, now=await clock.now(tx))
@@ -114,9 +116,12 @@ async def _poll_account(
         now, known = await _account(database, operator_id, bin, account)
         cursor = known["poll_cursor"]
         items, after = await gateway.transactions(bin=bin, account=account, after=cursor)
+        failpoint.here("poll.listed")
         new += await _take_in(database, sealer, operator_id, items, now)
+        failpoint.here("poll.taken")
         # Only now: a cursor that ran ahead of its receipts would lose them.
         async with database.transaction(operator_id) as tx:
+            tx.step("poll.cursor")
             await tx.execute(
                 "update payments.collection_account set poll_cursor = $4, polled_at = $5"
                 " where operator_id = $1 and bin = $2 and account = $3",
@@ -139,10 +144,12 @@ async def _sweep_account(
     while True:
         items, after = await gateway.transactions(bin=bin, account=account, after=cursor, since=since)
         new += await _take_in(database, sealer, operator_id, items, began)
+        failpoint.here("sweep.taken")
         if not items or after == cursor:
             break
         cursor = after
     async with database.transaction(operator_id) as tx:
+        tx.step("sweep.over")
         await tx.execute(
             "update payments.collection_account set swept_at = $4 where operator_id = $1 and bin = $2 and account = $3",
             operator_id,
