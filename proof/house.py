@@ -42,6 +42,7 @@ API_KEY = "proof"
 SECRET = "whsec_" + "YSBwcm9v" * 6
 ELSEWHERE = ("970422", "999000111")
 """An account of nobody we know, at the same bank."""
+TRACE = "Traceback (most recent call last)"
 ROOM_IN_MEMORY = 2 << 30
 ACCOUNTS = {code: (bin, account) for _, code, _, _, bin, account, _ in demo.OPERATORS}
 
@@ -126,7 +127,7 @@ class House:
         self.logs = self.place / "log"
         self.logs.mkdir()
         self._pids: dict[int, str] = {}
-        self._armed: tuple[str, str] | None = None
+        self._armed: dict[str, str] = {}
         self._leaving: set[int] = set()
         self._serial = itertools.count(1)
         self._lock = threading.Lock()
@@ -172,8 +173,8 @@ class House:
 
     def _bury(self, pid: int, status: int) -> None:
         role = self._pids.pop(pid)
-        armed = self._armed
-        place = armed[1] if armed and armed[0] == role and status == -signal.SIGKILL else ""
+        # Two processes of one role may pass the place before it is disarmed: both were ended there.
+        place = self._armed.get(role, "") if status == -signal.SIGKILL else ""
         if place:
             self.disarm()
             self.killed[role, place] += 1
@@ -189,12 +190,14 @@ class House:
         """The process of that role ends itself at the n-th passing of that place from now on."""
         fresh = self.place / "failpoints.new"
         fresh.write_text(f"{place} {number} {next(self._serial)}")
-        self._armed = (role, place)
+        self.disarm()
+        self._armed[role] = place
         fresh.replace(self.place / f"failpoints.{role}")
 
     def disarm(self) -> None:
-        if self._armed:
-            (self.place / f"failpoints.{self._armed[0]}").unlink(missing_ok=True)
+        for file in self.place.glob("failpoints.*"):
+            if file.suffix != ".new":
+                file.unlink(missing_ok=True)
 
     def pids(self, role: str) -> list[int]:
         return [pid for pid, name in list(self._pids.items()) if name == role]
@@ -246,9 +249,13 @@ class House:
         found = []
         for role in ("web", "worker", "bank"):
             log = self.logs / f"{role}.log"
-            text = log.read_text(errors="replace") if log.exists() else ""
-            found += [f"{role}: {part[:1500]}" for part in text.split("\n") if " broke" in part or "ERROR" in part]
+            lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+            found += [f"{role}: {lines[number - 1 : number + 40]}" for number, line in enumerate(lines) if TRACE in line]
         return found
+
+    def leases_end(self) -> None:
+        """What a worker that was ended had claimed may be claimed again; else everybody would wait half a minute."""
+        self.look("update foundation.due set lease_until = clock_timestamp() where lease_until is not null")
 
     # --- the bank ----------------------------------------------------------------------------------------------------
 

@@ -11,8 +11,16 @@ from proof.house import House
 from proof.people import People
 from proof.places import LAPSING, PLACES, Place
 from proof.rest import LAPSES
+from proof.weather import WEATHERS
 
-WITHIN_S = 4.0
+WITHIN_S = 5.0
+MILD = (
+    "notices doubled, by two events",
+    "notices out of order",
+    "answers to notices lost",
+    "the bank breaks off",
+    "the bank acts and its answer is lost",
+)
 WISHES = 4
 PROVED_EVERY = 5
 
@@ -46,14 +54,15 @@ class Reaper:
         place = self.next_place()
         if place.lost:
             self.house.faults(lose_notices=True)
+        elif self.dice.random() < 0.3:
+            self.house.faults(**WEATHERS[self.dice.choice(MILD)])
         number = self.dice.choice((1, 1, 1, 2, 3))
         with self.people.lock:
             self.people.wishes.extend(self.dice.choices(place.deeds, k=WISHES + number))
         hit = strike(self.house, place.role, place.name, number if place.deeds[0] in ("ticket", "stay") else 1)
         with self.people.lock:
             self.people.wishes.clear()
-        if place.lost:
-            self.house.faults()
+        self.house.faults()
         if not hit:
             self.missed[_name(place)] += 1
         return hit
@@ -78,17 +87,18 @@ class Reaper:
 
 def strike(house: House, role: str, place: str, number: int, *, within_s: float = WITHIN_S) -> bool:
     """Arms a place and waits for the death there."""
+    while not house.deaths.empty():
+        house.deaths.get()
+    before = house.killed[role, place]
     house.arm(role, place, number)
     try:
         house.deaths.get(timeout=within_s)
-        return True
     except queue.Empty:
         house.disarm()
-        try:  # it may have been on its way
-            house.deaths.get(timeout=0.05)
-            return True
-        except queue.Empty:
-            return False
+        time.sleep(0.05)  # it may have been on its way
+    if role == "worker" and house.killed[role, place] > before:
+        house.leases_end()
+    return house.killed[role, place] > before
 
 
 def _name(place: Place) -> str:

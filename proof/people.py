@@ -13,7 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -579,8 +579,8 @@ class Person:
         if answer.status_code == 303 or self.people.unanswered > before:
             # What was asked twice may be refused the second time, because it was done the first time.
             if self.is_paid(charge, 0.5):
-                charge.assigned_vnd = charge.amount_vnd
-                self.model.strays.append((charge.operator, -charge.amount_vnd))
+                charge.assigned_vnd = charge.amount_vnd + extra_vnd  # what is more goes back under its name
+                self.model.strays.append((charge.operator, -charge.assigned_vnd))
                 self.gate(site, self.code_behind(self.paths[charge.reference]), heads, dice)
                 return
         if answer.status_code == 303:
@@ -621,13 +621,13 @@ class Person:
 
     def close_day(self, dice: random.Random) -> None:
         """Closes the oldest day that is over, twice; the second time changes nothing."""
-        operator = dice.choice(list(ACCOUNTS))
         found = self.house.look(
-            "select payments.next_day(id) as day from foundation.operator where code = $1", operator
+            "select code, payments.next_day(id) as day from foundation.operator"
+            " where payments.next_day(id) < foundation.hanoi_day(foundation.now())"
         )
-        day: date | None = found[0]["day"]
-        if day is None or day >= self.people.platform.now().date():
+        if not found:
             return
+        operator, day = dice.choice([(row["code"], row["day"]) for row in found])
         for _ in range(2):
             answer = self.office(operator, "/finance/days/close", day=day.isoformat())
             if answer.status_code != 303:

@@ -41,16 +41,24 @@ class Rest:
 
     def comes(self, *, listed_late: bool = False) -> None:
         """Everything comes to rest, and everything is compared."""
+        T=[time.monotonic()]
+        def tick(n):
+            print("   ", n, round(time.monotonic()-T[0],2)); T[0]=time.monotonic()
         self.house.disarm()
         self.house.faults()
         self.house.wait_until_up()
         if listed_late:
             self.people.move_clock(LISTED_LATEST)
         self.house.restart("worker")  # what it does again and again, it does at its start
+        self.house.leases_end()
+        tick("restarted")
         if not self._is_quiet():
             return
+        tick("quiet")
         self._latecomers_go_in()
+        tick("late")
         self.people.findings += self._differences()
+        tick("diff")
         self.prove()
 
     def _is_quiet(self) -> bool:
@@ -72,6 +80,11 @@ class Rest:
         )[0]["n"]
         due = self.house.look("select kind, count(*) as n, max(last_error) as error from foundation.due group by kind")
         said = [f"{row['n']} × {row['kind']} ({row['error'] or 'not tried yet'})" for row in due]
+        over = self.house.look(
+            "select count(*) as n from payments.charge where state = 'partial'"
+            " and topup_until <= foundation.now() - interval '90 minutes'"
+        )[0]["n"]
+        said += [f"{over} part payments whose time is over"] if over else []
         return [*said, *([f"{lost} transfers that only the bank knows"] if lost else [])]
 
     def _latecomers_go_in(self) -> None:
