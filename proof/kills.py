@@ -6,6 +6,7 @@ import queue
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 
 from proof.house import House
 from proof.people import People
@@ -47,7 +48,10 @@ class Reaper:
         if self._first:
             self._first.append(self._first.pop(0))
             return self._first[-1]
-        return self.dice.choice([place for place in PLACES if place.deeds and self.missed[_name(place)] < 5])
+        while True:
+            place = self.dice.choice([one for one in PLACES if one.deeds and self.missed[_name(one)] < 5])
+            if place.deeds != ("close_day",) or self.people.persons[0].days_over():
+                return place
 
     def shoot(self) -> bool:
         """Ends one process at one place; False if nobody came there in time."""
@@ -80,18 +84,26 @@ class Reaper:
                     return
                 time.sleep(0.1)
             self.people.move_clock(LAPSES)
-            self.house.restart("worker")
-            if not strike(self.house, "worker", place, 1, within_s=25):
+            if not strike(self.house, "worker", place, 1, within_s=25, then=lambda: self.house.restart("worker")):
                 self.missed[f"worker {place}"] += 1
 
 
-def strike(house: House, role: str, place: str, number: int, *, within_s: float = WITHIN_S) -> bool:
-    """Arms a place and waits for the death there."""
+def strike(
+    house: House,
+    role: str,
+    place: str,
+    number: int,
+    *,
+    within_s: float = WITHIN_S,
+    then: Callable[[], None] = lambda: None,
+) -> bool:
+    """Arms a place, does `then`, and waits for the death there."""
     while not house.deaths.empty():
         house.deaths.get()
     before = house.killed[role, place]
     house.arm(role, place, number)
     try:
+        then()
         house.deaths.get(timeout=within_s)
     except queue.Empty:
         house.disarm()

@@ -13,7 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -621,17 +621,22 @@ class Person:
 
     def close_day(self, dice: random.Random) -> None:
         """Closes the oldest day that is over, twice; the second time changes nothing."""
-        found = self.house.look(
-            "select code, payments.next_day(id) as day from foundation.operator"
-            " where payments.next_day(id) < foundation.hanoi_day(foundation.now())"
-        )
-        if not found:
+        over = self.days_over()
+        if not over:
             return
-        operator, day = dice.choice([(row["code"], row["day"]) for row in found])
+        operator, day = dice.choice(over)
         for _ in range(2):
             answer = self.office(operator, "/finance/days/close", day=day.isoformat())
             if answer.status_code != 303:
                 self.people.found(f"closing {day} of {operator} was answered with {answer.status_code}")
+
+    def days_over(self) -> list[tuple[str, date]]:
+        """The operators whose next day may be closed, and that day."""
+        found = self.house.look(
+            "select code, payments.next_day(id) as day from foundation.operator"
+            " where payments.next_day(id) < foundation.hanoi_day(foundation.now())"
+        )
+        return [(row["code"], row["day"]) for row in found]
 
     def refund_elsewhere(self, dice: random.Random) -> None:
         """The bank's own: money that came onto an account of nobody we know goes back, once, however often it is asked."""

@@ -41,9 +41,6 @@ class Rest:
 
     def comes(self, *, listed_late: bool = False) -> None:
         """Everything comes to rest, and everything is compared."""
-        T=[time.monotonic()]
-        def tick(n):
-            print("   ", n, round(time.monotonic()-T[0],2)); T[0]=time.monotonic()
         self.house.disarm()
         self.house.faults()
         self.house.wait_until_up()
@@ -51,14 +48,10 @@ class Rest:
             self.people.move_clock(LISTED_LATEST)
         self.house.restart("worker")  # what it does again and again, it does at its start
         self.house.leases_end()
-        tick("restarted")
         if not self._is_quiet():
             return
-        tick("quiet")
         self._latecomers_go_in()
-        tick("late")
         self.people.findings += self._differences()
-        tick("diff")
         self.prove()
 
     def _is_quiet(self) -> bool:
