@@ -175,12 +175,12 @@ class House:
         role = self._pids.pop(pid)
         # Two processes of one role may pass the place before it is disarmed: both were ended there.
         place = self._armed.get(role, "") if status == -signal.SIGKILL else ""
+        asked = pid in self._leaving
+        self._leaving.discard(pid)
         if place:
             self.disarm()
             self.killed[role, place] += 1
-        elif pid in self._leaving:
-            self._leaving.discard(pid)
-        else:
+        elif not asked:
             self.findings.append(f"{role} ended by itself ({status}): {self._tail(role)}")
         self._start(role)
         if place:
