@@ -219,7 +219,6 @@ class Database:
                 else:
                     await asyncio.shield(self.pool.release(connection))
 
-
     def _count(self, error: BaseException) -> None:
         statement = f"{getattr(error, 'sqlstate', '')} {getattr(error, 'query', None) or ''}"[:200].strip()
         self.conflicts[statement] += 1

@@ -352,7 +352,9 @@ def _table(measured: Sequence[Measured]) -> None:
             if side == "floor":
                 floor_rate, floor_us = rate, web_us + database_us
             elif floor_us:
-                ratios = f"**{rate / floor_rate:.2f}** (aim {AIMS.get(act, AIM)}) | {floor_us / (web_us + database_us):.2f}"
+                ratios = (
+                    f"**{rate / floor_rate:.2f}** (aim {AIMS.get(act, AIM)}) | {floor_us / (web_us + database_us):.2f}"
+                )
             print(
                 f"| {ACTS[act][0]} | {connections} | {side} | {rate:,.0f} | {p50:.2f} | {p99:.2f}"
                 f" | {web_us:.0f} | {database_us:.0f} | {ratios or ' | '} |"

@@ -90,7 +90,6 @@ class Crowd:
         for stay_id, place in self.stays:
             yield by_place[place].post("vehicles/out", place=place, stay_id=str(stay_id))
 
-
     def charges(self) -> Iterator[Cycle]:
         """Visitors who order at one site, and so far nothing more."""
         while True:
@@ -144,7 +143,9 @@ class Crowd:
             }
         )
         signature = self.bank.sign(event, at, body)
-        headers = f"webhook-id: {event}\r\nwebhook-timestamp: {int(at.timestamp())}\r\nwebhook-signature: {signature}\r\n"
+        headers = (
+            f"webhook-id: {event}\r\nwebhook-timestamp: {int(at.timestamp())}\r\nwebhook-signature: {signature}\r\n"
+        )
         return post("/api/v1/hooks/bank", body.encode(), headers)
 
 
@@ -166,7 +167,16 @@ async def fill(admin_url: str, settings: Settings, rows: int) -> Crowd:
     finally:
         await admin.close()
         await database.close()
-    return Crowd(keys, Webhook(settings.bank_webhook_secret.get_secret_value()), day, gates, exits, iter(serials), iter(stays), _typed_plates(rows))
+    return Crowd(
+        keys,
+        Webhook(settings.bank_webhook_secret.get_secret_value()),
+        day,
+        gates,
+        exits,
+        iter(serials),
+        iter(stays),
+        _typed_plates(rows),
+    )
 
 
 async def done(admin_url: str) -> dict[str, int]:

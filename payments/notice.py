@@ -222,16 +222,17 @@ async def _booked(database: Database, operator_id: UUID, items: Sequence[object]
 async def _set_aside(
     database: Database, sealer: Sealer, operator_id: UUID, item: object, error: Exception, now: datetime
 ) -> None:
-    """An item of the bank's list that we cannot read: kept whole and sealed, and shown as work that waits."""
+    """An item of the bank's list that we cannot read: kept whole and sealed, and shown as work that waits, once."""
     text = json.dumps(item, sort_keys=True)
     event_id = "unreadable:" + hashlib.sha256(text.encode()).hexdigest()
     month = await sealer.ready(now)
     async with database.transaction(operator_id) as tx:
-        await tx.execute(
+        status = await tx.execute(
             "insert into payments.notice (operator_id, event_id, type, sealed) values ($1, $2, 'unreadable', $3)"
             " on conflict do nothing",
             operator_id,
             event_id,
             sealer.seal(text, month=month, context="notice"),
         )
-        await outbox.park(tx, "payments.unreadable", event_id, f"{type(error).__name__}: {error}")
+        if status == "INSERT 0 1":  # a sweep tells it again, also after a person has settled it
+            await outbox.park(tx, "payments.unreadable", event_id, f"{type(error).__name__}: {error}")

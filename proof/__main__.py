@@ -186,7 +186,9 @@ def main() -> int:
         print(f"  ✗ {what}", file=sys.stderr)
     if asked.report:
         print(f"Written: {report.write(run, asked.report)}")
-    print(f"\n{'Something was found' if run.findings else 'Nothing was found'} after {run.took_s:.0f} s, seed {run.seed}.")
+    print(
+        f"\n{'Something was found' if run.findings else 'Nothing was found'} after {run.took_s:.0f} s, seed {run.seed}."
+    )
     return 1 if run.findings or short else 0
 
 

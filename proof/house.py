@@ -229,7 +229,7 @@ class House:
 
     def _close(self) -> None:
         if hasattr(self, "nursery"):
-            self._bury = lambda *_: None  # type: ignore[assignment,method-assign]
+            self._bury = lambda *_: None  # type: ignore[method-assign]
             assert self.nursery.stdin is not None
             self.nursery.stdin.close()
             try:
@@ -250,7 +250,9 @@ class House:
         for role in ("web", "worker", "bank"):
             log = self.logs / f"{role}.log"
             lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-            found += [f"{role}: {lines[number - 1 : number + 40]}" for number, line in enumerate(lines) if TRACE in line]
+            found += [
+                f"{role}: {lines[number - 1 : number + 40]}" for number, line in enumerate(lines) if TRACE in line
+            ]
         return found
 
     def leases_end(self) -> None:

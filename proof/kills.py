@@ -115,5 +115,3 @@ def strike(
 
 def _name(place: Place) -> str:
     return f"{place.role} {place.name}"
-
-

@@ -61,7 +61,9 @@ class Charge:
         if said["amount_vnd"] != self.amount_vnd:
             return f"{self.reference} asks for {vnd(said['amount_vnd'])}, not {vnd(self.amount_vnd)}"
         if not lawful.get(state, False):
-            return f"{self.reference} of {vnd(self.amount_vnd)} is {state} although {self.came or 'nothing'} came for it"
+            return (
+                f"{self.reference} of {vnd(self.amount_vnd)} is {state} although {self.came or 'nothing'} came for it"
+            )
         if back_vnd != back[state]:
             return (
                 f"{self.reference} of {vnd(self.amount_vnd)} is {state}, {self.came} came for it:"

@@ -53,7 +53,7 @@ def roles(web_socket: socket.socket, bank_socket: socket.socket) -> dict[str, Ca
         role: settings.model_copy(update={"failpoints": settings.failpoints.with_suffix(f".{role}")})
         for role in ("web", "worker")
     }
-    web, bank = main.assemble(of["web"]), mock_bank.app.create_app(mock_bank.settings.Settings())  # type: ignore[call-arg]
+    web, bank = main.assemble(of["web"]), mock_bank.app.create_app(mock_bank.settings.Settings())
     return {
         "web": lambda: serve(web, web_socket),
         "bank": lambda: serve(bank, bank_socket),
@@ -76,7 +76,7 @@ def become(role: Callable[[], None], log: Path, owner: int) -> NoReturn:
     try:
         role()
     except BaseException:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
         os._exit(1)
     os._exit(0)
 
@@ -95,8 +95,8 @@ def nurse(web_socket: socket.socket, bank_socket: socket.socket, logs: Path) -> 
     say({"ready": owner})
     waiting = b""
     while True:
-        readable, _, _ = select.select([0, ears], [], [])
-        if ears in readable:
+        readable, _, _ = select.select([0, ears.fileno()], [], [])
+        if ears.fileno() in readable:
             ears.recv(4096)
             while (ended := _ended()) is not None:
                 say({"ended": ended[0], "status": os.waitstatus_to_exitcode(ended[1])})

@@ -211,8 +211,8 @@ class Person:
     def act(self, tablet: Tablet, path: str, *, refused: tuple[str, ...] = (), **said: Any) -> Any:
         return self.device(tablet, path, tablet.action(self.people.platform.now(), **said), refused=refused)
 
-    def transfer(self, operator: str, amount_vnd: int, text: str) -> str:
-        """A payment at the bank, made once however often it is asked for; the bank's reference."""
+    def transfer(self, operator: str, amount_vnd: int, text: str) -> dict[str, str]:
+        """A payment at the bank, made once however often it is asked for; what the bank booked."""
         bin, account = ACCOUNTS.get(operator, ELSEWHERE)
         said = {"id": str(uuid4()), "bin": bin, "account": account, "amount_vnd": amount_vnd, "text": text}
         answer = self.ask(
@@ -225,7 +225,8 @@ class Person:
         if answer.status_code != 201:
             raise Unsound(f"The bank does not take {said}: {answer.text[:300]}")
         self.model.banked[operator].append(amount_vnd)
-        return str(answer.json()["bank_ref"])
+        booked: dict[str, str] = answer.json()
+        return booked
 
     def office(self, operator: str, path: str, **values: str) -> httpx.Response:
         """A form of finance, sent with the session of the operator's clerk."""
@@ -319,9 +320,9 @@ class Person:
         charge.came.append(amount_vnd)
 
     def strays(self, operator: str, amount_vnd: int, text: str) -> str:
-        bank_ref = self.transfer(operator, amount_vnd, text)
+        booked = self.transfer(operator, amount_vnd, text)
         self.model.strays.append((operator, amount_vnd))
-        return bank_ref
+        return booked["bank_ref"]
 
     def is_paid(self, charge: Charge, within_s: float) -> bool:
         end = time.monotonic() + within_s
@@ -458,7 +459,9 @@ class Person:
         """The attendant transfers what he took: at once or never, in parts, too much."""
         proxy = self.model.proxies[reference]
         owed = proxy.amount_vnd
-        for amount_vnd in dice.choice(([owed], [owed], [owed // 2, owed - owed // 2], [owed, owed], [owed + 2_000], [])):
+        for amount_vnd in dice.choice(
+            ([owed], [owed], [owed // 2, owed - owed // 2], [owed, owed], [owed + 2_000], [])
+        ):
             self.transfer(proxy.operator, amount_vnd, reference)
             proxy.came.append(amount_vnd)
 
@@ -557,11 +560,23 @@ class Person:
         """Money whose purpose nobody can know."""
         operator = dice.choice(list(ACCOUNTS))
         amount_vnd = dice.randint(1, 300) * 1_000
-        known = [one.reference for one in list(self.model.charges.values())[-50:] if one.operator == operator]
-        text = "chuyen tien"
-        if len(known) > 1 and dice.random() < 0.4:
-            text = " ".join(dice.sample(known, 2))  # which of the two?
-        self.strays(operator, amount_vnd, text)
+        known = [
+            one
+            for one in list(self.model.charges.values())[-50:]
+            if one.operator == operator and one.service == "ticketing"
+        ]
+        if len(known) < 2 or dice.random() < 0.6:
+            self.strays(operator, amount_vnd, "chuyen tien")
+            return
+        two = dice.sample(known, 2)
+        booked = self.transfer(operator, amount_vnd, " ".join(one.reference for one in two))
+        told = booked["text"].upper().replace(" ", "")
+        named = [one for one in two if one.reference in told]
+        if len(named) == 1:  # a bank that cuts texts has left one of them
+            named[0].first_part_at = named[0].first_part_at or self.people.platform.now()
+            named[0].came.append(amount_vnd)
+        else:
+            self.model.strays.append((operator, amount_vnd))
 
     def assign(self, dice: random.Random) -> None:
         """Money without a reference; the payer calls, and the clerk says what it was for."""
@@ -576,14 +591,13 @@ class Person:
         answer = self.office(
             charge.operator, f"/finance/queue/{receipt_id}/assign", reference=charge.reference, reason="called"
         )
-        if answer.status_code == 303 or self.people.unanswered > before:
-            # What was asked twice may be refused the second time, because it was done the first time.
-            if self.is_paid(charge, 0.5):
-                charge.assigned_vnd = charge.amount_vnd + extra_vnd  # what is more goes back under its name
-                self.model.strays.append((charge.operator, -charge.assigned_vnd))
-                self.gate(site, self.code_behind(self.paths[charge.reference]), heads, dice)
-                return
-        if answer.status_code == 303:
+        # What was asked twice may be refused the second time, because it was done the first time.
+        asked = answer.status_code == 303 or self.people.unanswered > before
+        if asked and self.is_paid(charge, 0.5):
+            charge.assigned_vnd = charge.amount_vnd + extra_vnd  # what is more goes back under its name
+            self.model.strays.append((charge.operator, -charge.assigned_vnd))
+            self.gate(site, self.code_behind(self.paths[charge.reference]), heads, dice)
+        elif answer.status_code == 303:
             self.people.found(f"{charge.reference} was assigned {charge.amount_vnd} and is not paid")
 
     def receipt(self, bank_ref: str) -> UUID | None:
@@ -641,7 +655,7 @@ class Person:
     def refund_elsewhere(self, dice: random.Random) -> None:
         """The bank's own: money that came onto an account of nobody we know goes back, once, however often it is asked."""
         amount_vnd = dice.randint(1, 90) * 1_000
-        bank_ref = self.transfer("", amount_vnd, "elsewhere")
+        bank_ref = self.transfer("", amount_vnd, "elsewhere")["bank_ref"]
         back_vnd = dice.randint(1, amount_vnd)
         bin, account = ELSEWHERE
         said = {"id": str(uuid4()), "bin": bin, "account": account, "bank_ref": bank_ref, "amount_vnd": back_vnd}

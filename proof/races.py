@@ -135,9 +135,7 @@ class Races:
         for person in self.people.persons[:WAYS]:
             tablet = person.tablets[operator]
             headers = f"authorization: Bearer {tablet.token}\r\n"
-            requests.append(
-                post(f"/api/v1/device{path}", json.dumps(tablet.action(now, **said)).encode(), headers)
-            )
+            requests.append(post(f"/api/v1/device{path}", json.dumps(tablet.action(now, **said)).encode(), headers))
         return requests
 
     def one_won(self, name: str, outcomes: Sequence[str], winner: str, losers: Sequence[str]) -> None:
@@ -165,9 +163,7 @@ class Races:
         operator, place, price_vnd = SITES[site]
         tablet = person.tablets[operator]
         shift = person.opened(tablet, place)
-        sold = person.act(
-            tablet, "/cash/ticket", place=place, heads={"adult": 1}, amount_vnd=price_vnd, proxy=False
-        )
+        sold = person.act(tablet, "/cash/ticket", place=place, heads={"adult": 1}, amount_vnd=price_vnd, proxy=False)
         person.took(tablet, shift, site, "ticketing", sold)
         answers = self.fire(self.at_tablets(operator, "/scan", place=place, code=sold["code_url"], heads=1))
         self.one_won("redeem", [_verdict(answer) for answer in answers], "valid", ["used", "repeated"])
@@ -215,8 +211,12 @@ class Races:
             ]
         )
         outcomes = [json.loads(said) for _, said in answers]
-        sold = [one for (path, _), one in zip(wishes, outcomes, strict=True) if path == "cash/ticket" and "short" in one]
-        closed = [one for (path, _), one in zip(wishes, outcomes, strict=True) if path == "shift/close" and "number" in one]
+        sold = [
+            one for (path, _), one in zip(wishes, outcomes, strict=True) if path == "cash/ticket" and "short" in one
+        ]
+        closed = [
+            one for (path, _), one in zip(wishes, outcomes, strict=True) if path == "shift/close" and "number" in one
+        ]
         refused = Counter(one.get("code") for one in outcomes if "code" in one)
         if len(closed) != 1 or set(refused) - {"no_shift"}:
             self.people.found(f"shift close against sale: {len(closed)} closed, {dict(refused)} refused")
@@ -269,7 +269,5 @@ def _verdict(answer: Answer) -> str:
 def _notice(event: str, body: str) -> bytes:
     at = datetime.now(UTC)
     signature = Webhook(SECRET).sign(event, at, body)
-    headers = (
-        f"webhook-id: {event}\r\nwebhook-timestamp: {int(at.timestamp())}\r\nwebhook-signature: {signature}\r\n"
-    )
+    headers = f"webhook-id: {event}\r\nwebhook-timestamp: {int(at.timestamp())}\r\nwebhook-signature: {signature}\r\n"
     return post("/api/v1/hooks/bank", body.encode(), headers)

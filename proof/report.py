@@ -57,7 +57,10 @@ def _lines(run: Run) -> list[str]:
     ]
     for part, figures in run.figures.items():
         lines += ["", f"## {part}", "", "| what | figure |", "|---|--:|"]
-        lines += [f"| {name} | {value:,} |" if isinstance(value, int) else f"| {name} | {value} |" for name, value in figures.items()]
+        lines += [
+            f"| {name} | {value:,} |" if isinstance(value, int) else f"| {name} | {value} |"
+            for name, value in figures.items()
+        ]
         if part == "model":
             lines += ["", "| what went wrong at the bank | times |", "|---|--:|"]
             lines += [f"| {name} | {number} |" for name, number in sorted(run.weathers.items())]
@@ -73,5 +76,7 @@ def _lines(run: Run) -> list[str]:
 
 
 def _commit() -> str:
-    said = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HOME, capture_output=True, text=True, check=False)
+    said = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=HOME, capture_output=True, text=True, check=False
+    )
     return said.stdout.strip() or "unknown"

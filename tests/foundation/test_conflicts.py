@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import asyncpg
 import httpx
@@ -32,14 +31,13 @@ end $$;
 
 
 @pytest.fixture
-async def pair(admin: asyncpg.Connection) -> AsyncIterator[None]:
+async def pair(admin: asyncpg.Connection) -> None:
     """Two rows that acts take in the wrong order."""
     await admin.execute(
         "create table public.pair (id integer primary key, touched integer not null);"
         " insert into public.pair values (1, 0), (2, 0); grant select, update on public.pair to motcham_app;"
     )
     await admin.execute(ONE_THEN_OTHER)
-    yield
 
 
 async def touched(admin: asyncpg.Connection) -> list[int]:
@@ -93,9 +91,7 @@ async def test_a_request_that_met_another_is_told_to_try_again_and_changed_nothi
     assert sum(here.database.conflicts.values()) == 2
 
 
-async def test_the_worker_does_later_what_met_another(
-    here: Platform, admin: asyncpg.Connection, pair: None
-) -> None:
+async def test_the_worker_does_later_what_met_another(here: Platform, admin: asyncpg.Connection, pair: None) -> None:
     async with here.database.transaction(demo.VANMIEU) as tx:
         outbox.enqueue(tx, "test.crossing", "1")
     held = (await outbox.claim(here.database))[0]
@@ -108,4 +104,3 @@ async def test_the_worker_does_later_what_met_another(
 def test_a_hot_act_is_named_after_its_function() -> None:
     assert function_of("select * from payments.receive($1, $2)") == "payments.receive"
     assert function_of("select ticketing.scan($1)") == "ticketing.scan"
-

@@ -19,7 +19,9 @@ for number in range(5):
     failpoint.here("here.before")
     print(number, flush=True)
 """
-PASSES_AT_THE_BANK = PASSES.replace("from foundation import failpoint\nfrom foundation", "from mock_bank import failpoint\nfrom mock_bank")
+PASSES_AT_THE_BANK = PASSES.replace(
+    "from foundation import failpoint\nfrom foundation", "from mock_bank import failpoint\nfrom mock_bank"
+)
 
 
 def passing(house: Path, file: Path, environment: str, *, code: str = PASSES) -> subprocess.CompletedProcess[str]:

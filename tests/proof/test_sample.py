@@ -11,7 +11,7 @@ import pytest
 
 from proof.places import PLACES
 
-SAMPLE = ("--seed", "7", "--acts", "300", "--kills", "12", "--rounds", "20", "--minutes", "2.5")
+SAMPLE = ("--seed", "7", "--acts", "300", "--kills", "12", "--rounds", "20", "--minutes", "3")
 
 
 @pytest.mark.xdist_group("journeys")
