@@ -7,7 +7,7 @@ PACKAGES = $(patsubst %/__init__.py,%,$(wildcard */__init__.py)) $(wildcard main
 
 # PORT, BANK_PORT, TLS, DATABASE_URL and REDIS_URL reach the programs as they are given: `make run TLS=1 PORT=9000`.
 
-.PHONY: help setup run test check check-compose story day bench migrate clean
+.PHONY: help setup run test check check-compose story day bench proof migrate clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -34,6 +34,9 @@ clean: $(VENV)/.packages ## delete the data in .motcham, after asking
 
 bench: $(VENV)/.packages-dev ## measure the hot paths beside the floor
 	@$(PY) -m loadtests.bench
+
+proof: $(VENV)/.packages-dev ## prove that no đồng is lost or doubled: faults, kill -9, races; at most an hour (SEED=7, PROOF="--kills 100")
+	@$(PY) -m proof --report docs/proofs $(PROOF)
 
 test: $(VENV)/.packages-dev $(VENV)/.chromium ## all tests, on a platform they start, with a real browser
 	@$(PY) -m pytest

@@ -44,6 +44,7 @@ def compose() -> None:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Platform]:
     """Everything a process holds, opened and closed in order."""
+    from foundation import failpoint
     from foundation.code import CodeKeys
     from foundation.database import Database
     from foundation.limits import Limits
@@ -51,6 +52,7 @@ async def running(settings: Settings) -> AsyncIterator[Platform]:
     from foundation.seal import Sealer
     from foundation.web import Platform
 
+    failpoint.arm(settings)
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
     database = await Database.open(settings.url("database_app_url"), size=settings.database_pool, name="motcham app")
     city = None

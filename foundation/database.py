@@ -5,20 +5,38 @@
 - `Database.hot(query, …)` runs one SQL function in autocommit: the call is the transaction, the function sets the
   operator itself. Half of the connections, once used for this, stay with it.
 
+Two transactions that wait for each other: PostgreSQL ends one. A hot act is tried again at once; any other is rolled
+back, and whoever asked is told to ask again (`TryAgain`). Both are counted by statement.
+
 Row-level security is the second wall behind every WHERE: without an operator a query finds nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import lru_cache
+from random import SystemRandom
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import asyncpg
+
+from foundation import failpoint
+
+log = logging.getLogger("motcham.database")
+CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+"""40P01, 40001: nothing was written, and the same may be tried again at once."""
+TRIES = 8
+LONGEST_PAUSE_S = 0.02
+"""Before the second try; each further one may pause twice as long."""
+_chance = SystemRandom()
 
 NOBODY = UUID(int=0)
 """The operator of acts that belong to none (choosing a way in, reading the directory)."""
@@ -45,6 +63,7 @@ class Tx:
         self.wakes: list[str] = []
         self.last: list[tuple[str, str, timedelta]] = []
         """Due work (kind, id, delay) that is written just before the commit, in order: rows that many transactions touch."""
+        self.steps: list[str] = []
 
     async def rows(self, query: str, *args: object) -> list[Any]:
         return list(await self.connection.fetch(query, *args))
@@ -63,6 +82,10 @@ class Tx:
     def wake(self, channel: str) -> None:
         """Tells whoever listens on the channel, once this transaction is committed."""
         self.wakes.append(channel)
+
+    def step(self, name: str) -> None:
+        """Names what this transaction does: failpoints `<name>.before` and `<name>.after` its commit."""
+        self.steps.append(name)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
@@ -92,6 +115,8 @@ class Database:
         self._kept: list[Any] = []
         self._kept_max = pool.get_max_size() // 2
         self._hot = asyncio.Semaphore(pool.get_max_size())
+        self.conflicts: Counter[str] = Counter()
+        """How often a transaction was given up for another one, by SQLSTATE and statement, in this process."""
 
     @classmethod
     async def open(cls, url: str, *, size: int = 8, name: str = "motcham") -> Database:
@@ -140,19 +165,41 @@ class Database:
                 yield tx
                 if tx.last:
                     await connection.executemany(LAST, [(operator_id, *row) for row in sorted(set(tx.last))])
+                for name in tx.steps:
+                    failpoint.here(f"{name}.before")
                 await connection.execute("commit")
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, CONFLICTS):
+                    self._count(error)
                 if not connection.is_closed():
                     await asyncio.shield(connection.execute("rollback"))
                 raise
+        for name in tx.steps:
+            failpoint.here(f"{name}.after")
         if tx.wakes and self.publish is not None:
             await self.publish(tx.wakes)
 
     async def hot(self, query: str, *args: object) -> Any:
         """One call of one SQL function in autocommit; returns its first row.
 
-        Fetching a connection from the pool and giving it back costs half as much as the call, so some are kept.
+        Tried again, at most TRIES times, if it met others in the wrong order.
         """
+        name = function_of(query)
+        failpoint.here(f"{name}.before")
+        for tried in range(1, TRIES + 1):
+            try:
+                row = await self._call(query, args)
+                failpoint.here(f"{name}.after")
+                return row
+            except CONFLICTS as error:
+                self._count(error)
+                if tried == TRIES:
+                    raise
+                await asyncio.sleep(LONGEST_PAUSE_S * 2**tried * _chance.random())
+        raise AssertionError("the last try returns or raises")
+
+    async def _call(self, query: str, args: tuple[object, ...]) -> Any:
+        # Fetching a connection from the pool and giving it back costs half as much as the call, so some are kept.
         async with self._hot:
             connection = self._kept.pop() if self._kept else await self.pool.acquire()
             while not _lives(connection):
@@ -171,6 +218,18 @@ class Database:
                     self._kept.append(connection)
                 else:
                     await asyncio.shield(self.pool.release(connection))
+
+    def _count(self, error: BaseException) -> None:
+        statement = f"{getattr(error, 'sqlstate', '')} {getattr(error, 'query', None) or ''}"[:200].strip()
+        self.conflicts[statement] += 1
+        log.info("met others in the wrong order, %s times so far: %s", self.conflicts[statement], statement)
+
+
+@lru_cache(maxsize=256)
+def function_of(query: str) -> str:
+    """The SQL function that a hot act calls, e.g. `ticketing.scan`."""
+    found = re.search(r"[a-z_]+\.[a-z_]+(?=\()", query)
+    return found[0] if found else query
 
 
 def _lives(connection: Any) -> bool:

@@ -31,6 +31,8 @@ class Refusal(Exception):
 
     status: ClassVar[int] = 409
     code: ClassVar[str] = "refused"
+    retry_after_s: ClassVar[int | None] = None
+    """Set where the same request may simply be sent again, after so many seconds."""
     constraint: ClassVar[str | None] = None
     """The database constraint whose violation means this refusal: the `if` before it only makes the message kind."""
 
@@ -69,6 +71,13 @@ class LoginNeeded(Refusal):
     """Please log in first."""
 
     status = 401
+
+
+class TryAgain(Refusal):
+    """Others wanted the same at the same moment, and nothing was changed; please try again."""
+
+    status = 503
+    retry_after_s = 1
 
 
 class BadPayload(Refusal):

@@ -44,6 +44,7 @@ class StillRunning(Refusal):
     """The same request is still running; ask again in a moment."""
 
     status = 409
+    retry_after_s = 1
 
 
 def body_hash(body: object) -> bytes:

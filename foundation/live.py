@@ -50,10 +50,10 @@ class Live:
     async def stop(self) -> None:
         self.closing.set()
         self._ring(list(self._waiting))
-        if self._listener:
+        # Until it has ended: on Python 3.11 a connection that is being made can swallow a cancellation.
+        while self._listener and not self._listener.done():
             self._listener.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._listener
+            await asyncio.wait([self._listener], timeout=0.2)
         if self._redis:
             await self._redis.aclose()
 

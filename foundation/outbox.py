@@ -106,6 +106,7 @@ async def done(tx: Tx, held: Claim) -> None:
 
     Two statements, because the second must see what was committed while the first waited for the row.
     """
+    tx.step("work.done")
     row = (held.operator_id, held.kind, held.id, held.token)
     await tx.execute(
         "delete from foundation.due where operator_id = $1 and kind = $2 and id = $3 and lease_token = $4"

@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     refund_limit_vnd: int = Field(
         200_000, ge=0, description="what one person may have sent back on a day without a second one, in VND"
     )
+    failpoints: Path | None = Field(None, description="`test` only: a file that says where a process ends itself")
     data_dir: Path = Field(Path(".motcham"), description="embedded servers, secrets, logs")
     tls_certificate: Path | None = Field(None, description="certificate file; set by `make run TLS=1`")
     tls_key: Path | None = Field(None, description="its private key file")

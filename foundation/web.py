@@ -30,8 +30,7 @@ from foundation import directory, pages, qr, strict_json, texts
 from foundation.code import CodeKeys, Kind, TicketCode
 from foundation.database import Database, Tx
 from foundation.device import Attendant
-from foundation.errors import BadPayload, Forbidden, LoginNeeded, NotFound, Refusal, refusal_of_constraint
-from foundation.idempotency import StillRunning
+from foundation.errors import BadPayload, Forbidden, LoginNeeded, NotFound, Refusal, TryAgain, refusal_of_constraint
 from foundation.limits import Limits
 from foundation.live import Live
 from foundation.seal import Sealer
@@ -393,18 +392,21 @@ def problem(request: Request, refusal: Refusal) -> Response:
         "title": texts.refusal_text(pages.language_of(request), refusal),
         **{key: value for key, value in refusal.facts.items() if isinstance(value, (str, int, bool))},
     }
-    headers = {"retry-after": "1"} if refusal.code == "still_running" else None
-    return JSONResponse(body, refusal.status, headers, media_type="application/problem+json")
+    return JSONResponse(body, refusal.status, media_type="application/problem+json")
 
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
     path = request.scope["path"]
-    if path.startswith("/api/"):
-        return problem(request, error)
     if isinstance(error, LoginNeeded) and path.startswith(("/finance", "/manage")):
         return RedirectResponse(f"/finance/login?next={quote(path)}", 303)
-    return pages.render(request, "foundation/refusal.html", status=error.status, refusal=error)
+    if path.startswith("/api/"):
+        answer = problem(request, error)
+    else:
+        answer = pages.render(request, "foundation/refusal.html", status=error.status, refusal=error)
+    if error.retry_after_s is not None:
+        answer.headers["retry-after"] = str(error.retry_after_s)
+    return answer
 
 
 async def _unreadable(request: Request, error: Exception) -> Response:
@@ -416,7 +418,7 @@ async def _database(request: Request, error: Exception) -> Response:
     """A violated constraint that has a name among our refusals is that refusal; anything else is a defect."""
     if isinstance(error, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)):
         # Two requests wanted the same rows; nothing was written by this one, and it may be sent again as it is.
-        return await _refused(request, StillRunning())
+        return await _refused(request, TryAgain())
     refusal = refusal_of_constraint(getattr(error, "constraint_name", None))
     return await (_refused(request, refusal) if refusal else _broken(request, error))
 

@@ -12,7 +12,7 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from foundation import outbox
+from foundation import failpoint, outbox
 from foundation.database import Database
 
 log = logging.getLogger("motcham.worker")
@@ -57,12 +57,14 @@ async def _round(database: Database, due: Mapping[str, DueAct]) -> int:
         log.warning("the queue cannot be read: %s", error)
         await asyncio.sleep(1)
         return 0
+    failpoint.here("work.claimed")
     for held in claims:
         act = due.get(held.kind)
         try:
             if act is None:
                 raise LookupError(f"nobody does {held.kind}")
             await act(database, held)
+            failpoint.here("work.acted")
             async with database.transaction(held.operator_id) as tx:
                 await outbox.done(tx, held)
         except Exception as error:

@@ -1,4 +1,7 @@
-"""`make bench`: gate scan, vehicle in and vehicle out, each beside its floor (loadtests/floor.py), in one run.
+"""`make bench`: gate scan, vehicle in, vehicle out, and what is paid, each beside its floor (loadtests/floor.py).
+
+The paid cycle is an order, the bank's signed notice, and its ticket read: six requests, three commits. A charge is its
+first request alone; both are of one operator, at 8 and at 64 connections, where no row may be hot.
 
 Both sides get two web workers, the same embedded and durable PostgreSQL and as many rows. Rounds alternate between the
 floor and ours, and only their ratio is worth keeping: the machine is shared and its rate drifts. Every answer is
@@ -12,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import json
 import os
 import random
 import shutil
@@ -24,6 +28,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 
@@ -32,7 +37,7 @@ from foundation.migrate import migrate, role_url
 from foundation.settings import Settings
 from foundation.supervise import CannotRun, Program, Supervisor, wait_ready
 from loadtests import crowd, floor
-from loadtests.client import Round, drive, post
+from loadtests.client import Cycle, Round, drive, drive_cycles, get, leads_to, post
 
 HOUSE = Path(__file__).resolve().parent.parent
 AIM = 0.6
@@ -48,7 +53,16 @@ POSTGRES = {
     "autovacuum": "off",  # a run lasts minutes; both sides are vacuumed before it
     "max_connections": "100",
 }
-ACTS = {"scan": ("gate scan", "valid"), "in": ("vehicle in", "in"), "out": ("vehicle out", "left")}
+ACTS = {
+    "scan": ("gate scan", "valid"),
+    "in": ("vehicle in", "in"),
+    "out": ("vehicle out", "left"),
+    "charge": ("charge", ""),
+    "paid": ("paid cycle", ""),
+}
+AIMS = {"paid": 0.4}
+CROWDED = ("charge", "paid")
+"""Measured at the first number of connections and at 64."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,7 @@ class Side:
     port: int
     pid: Callable[[], int]
     requests: dict[str, Iterator[bytes]]
+    cycles: dict[str, Iterator[Cycle]]
 
 
 @dataclass(frozen=True)
@@ -174,12 +189,13 @@ def _both_sides(
     for port in (own_port, floor_port):
         wait_ready(f"http://127.0.0.1:{port}/healthz", 60, meanwhile=supervisor.look)
     sides = [
-        Side("floor", floor_port, lambda: supervisor.pid("floor"), _floor_requests(asked.tickets)),
+        Side("floor", floor_port, lambda: supervisor.pid("floor"), _floor_requests(asked.tickets), _floor_cycles()),
         Side(
             "ours",
             own_port,
             lambda: supervisor.pid("ours"),
             {"scan": people.scans(), "in": people.enters(), "out": people.leaves()},
+            {"charge": people.charges(), "paid": people.buys()},
         ),
     ]
     return sides, lambda: server.pid, lambda: asyncio.run(_done(ours_url, floor_url))
@@ -215,6 +231,27 @@ def _floor_requests(rows: int) -> dict[str, Iterator[bytes]]:
     }
 
 
+def _floor_cycles() -> dict[str, Iterator[Cycle]]:
+    def ask(reference: str) -> bytes:
+        return post("/charge", json.dumps({"reference": reference, "amount_vnd": 70_000}).encode())
+
+    def charge() -> Cycle:
+        return leads_to((yield ask(uuid4().hex))).startswith("/pay/")
+
+    def buy() -> Cycle:
+        reference = uuid4().hex
+        page = leads_to((yield ask(reference)))
+        notice = {"bank_ref": uuid4().hex, "reference": reference, "amount_vnd": 70_000}
+        yield post("/notice", json.dumps(notice).encode())
+        while b'"paid"' not in (said := (yield get(f"/state/{reference}"))):
+            if not said.startswith(b"HTTP/1.1 200"):
+                return False
+        read = yield get(leads_to((yield get(leads_to((yield get(page)))))))
+        return read.startswith(b"HTTP/1.1 200")
+
+    return {"charge": (charge() for _ in itertools.count()), "paid": (buy() for _ in itertools.count())}
+
+
 def _rounds(
     sides: Sequence[Side], database_pid: Callable[[], int], asked: argparse.Namespace
 ) -> tuple[list[Measured], list[Measured]]:
@@ -224,8 +261,8 @@ def _rounds(
     for act in asked.acts:
         for side in sides:
             # With all connections: each of a pool's has plans of its own to make.
-            warming.append(_measure(side, database_pid, act, max(asked.connections), asked.seconds))
-        for connections in asked.connections:
+            warming.append(_measure(side, database_pid, act, max(_connections(act, asked)), asked.seconds))
+        for connections in _connections(act, asked):
             for number in range(asked.rounds):
                 for side in sides if number % 2 == 0 else reversed(sides):
                     measured.append(_measure(side, database_pid, act, connections, asked.seconds))
@@ -233,15 +270,23 @@ def _rounds(
     return warming, measured
 
 
+def _connections(act: str, asked: argparse.Namespace) -> Sequence[int]:
+    given: list[int] = asked.connections
+    return [given[0], 64] if act in CROWDED and len(given) > 1 else given
+
+
 def _measure(side: Side, database_pid: Callable[[], int], act: str, connections: int, seconds: float) -> Measured:
-    # Signed, serialised and addressed before the clock starts.
-    unused = iter(list(itertools.islice(side.requests[act], int(FASTEST * seconds))))
+    # Signed, serialised and addressed before the clock starts; but for what follows from an answer.
+    unused = iter(list(itertools.islice(side.requests.get(act, ()), int(FASTEST * seconds))))
     web, database, busy, began = _cpu_s(side.pid()), _cpu_s(database_pid()), _busy_s(), time.perf_counter()
-    done = drive(side.port, unused, verdict=ACTS[act][1], connections=connections, seconds=seconds)
+    if act in side.cycles:
+        done = drive_cycles(side.port, side.cycles[act], connections=connections, seconds=seconds)
+    else:
+        done = drive(side.port, unused, verdict=ACTS[act][1], connections=connections, seconds=seconds)
+        side.requests[act] = itertools.chain(unused, side.requests[act])
     web, database = _cpu_s(side.pid()) - web, _cpu_s(database_pid()) - database
     cores = (time.perf_counter() - began) * (os.cpu_count() or 1)
     others = (_busy_s() - busy - web - database - done.client_cpu_s) / cores
-    side.requests[act] = itertools.chain(unused, side.requests[act])
     return Measured(side.name, act, connections, done, web, database, max(0.0, others))
 
 
@@ -307,7 +352,9 @@ def _table(measured: Sequence[Measured]) -> None:
             if side == "floor":
                 floor_rate, floor_us = rate, web_us + database_us
             elif floor_us:
-                ratios = f"**{rate / floor_rate:.2f}** (aim {AIM}) | {floor_us / (web_us + database_us):.2f}"
+                ratios = (
+                    f"**{rate / floor_rate:.2f}** (aim {AIMS.get(act, AIM)}) | {floor_us / (web_us + database_us):.2f}"
+                )
             print(
                 f"| {ACTS[act][0]} | {connections} | {side} | {rate:,.0f} | {p50:.2f} | {p99:.2f}"
                 f" | {web_us:.0f} | {database_us:.0f} | {ratios or ' | '} |"

@@ -7,13 +7,18 @@ must be 200 and the verdict the expected one.
 from __future__ import annotations
 
 import gc
+import itertools
 import re
 import selectors
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
+Cycle = Generator[bytes, bytes, bool]
+"""Requests that follow from each other's answers; at its end, whether all was right."""
+_NETWORKS = itertools.cycle(range(16, 250))
+_LOCATION = re.compile(rb"\r\nlocation: ([^\r]+)", re.IGNORECASE)
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 
 
@@ -85,11 +90,71 @@ def drive(port: int, requests: Iterator[bytes], *, verdict: str, connections: in
     return Round(finished - began, sorted(waits), right, errors, tuple(wrong), cpu)
 
 
+def get(path: str) -> bytes:
+    """A whole GET request."""
+    return f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".encode()
+
+
+def leads_to(answer: bytes) -> str:
+    """Where an answer redirects to; empty if nowhere."""
+    found = _LOCATION.search(answer, 0, answer.find(b"\r\n\r\n") + 2)
+    return found[1].decode() if found else ""
+
+
+def drive_cycles(port: int, cycles: Iterator[Cycle], *, connections: int, seconds: float) -> Round:
+    """Runs cycles for some seconds, one at a time on each connection, and ends all that were begun. A wait is a cycle's.
+
+    Each connection comes from an address of its own, since one address may order so often only.
+    """
+    waits: list[float] = []
+    right = errors = 0
+    wrong: list[str] = []
+    network = next(_NETWORKS)
+    with selectors.DefaultSelector() as selector:
+        lines = [_Line(port, f"127.0.{network}.{number + 1}") for number in range(connections)]
+        running: dict[_Line, tuple[Cycle, float]] = {}
+        gc.collect()
+        gc.disable()
+        cpu, began = time.process_time(), time.perf_counter()
+        end = began + seconds
+        for line in lines:
+            selector.register(line.socket, selectors.EVENT_READ, line)
+            running[line] = next(cycles), time.perf_counter()
+            line.send(next(running[line][0]))
+        while running:
+            for key, _ in selector.select(timeout=30) or _silence():
+                line = key.data
+                answer = line.receive()
+                if answer is None:
+                    continue
+                cycle, begun_at = running[line]
+                try:
+                    line.send(cycle.send(answer))
+                    continue
+                except StopIteration as over:
+                    now, was_right = time.perf_counter(), bool(over.value)
+                waits.append(now - begun_at)
+                right += was_right
+                errors += not was_right
+                if not was_right and len(wrong) < 5:
+                    wrong.append(answer.decode(errors="replace").replace("\r\n", " | ")[-400:])
+                del running[line]
+                if now < end:
+                    running[line] = next(cycles), now
+                    line.send(next(running[line][0]))
+        finished = time.perf_counter()
+        cpu = time.process_time() - cpu
+        gc.enable()
+        for line in lines:
+            line.socket.close()
+    return Round(finished - began, sorted(waits), right, errors, tuple(wrong), cpu)
+
+
 class _Line:
     """One connection."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port))
+    def __init__(self, port: int, source: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), source_address=(source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.got = b""
         self.sent_at = 0.0

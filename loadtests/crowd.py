@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+from standardwebhooks import Webhook
 
 import demo
 from foundation import code, device
@@ -27,7 +28,7 @@ from foundation.seal import Sealer
 from foundation.settings import Settings
 from foundation.staff import Token, find_login, open_session
 from foundation.tables import new_id
-from loadtests.client import post
+from loadtests.client import Cycle, get, leads_to, post
 from parking.lot import TariffView, open_lot
 from parking.plate import Plate, VehicleClass
 from parking.stay import seal_plate
@@ -36,6 +37,7 @@ LOTS = 500
 TABLETS = 32
 SITE = 1
 FIRST_LOT = 1000
+PRICE_VND = 70_000
 HOUR_RULE = {"kind": "hour_bands", "bands": [{"up_to_hour": None, "price_vnd": 25_000}]}
 _PLATES_PER_SERIES = 100_000
 _SERIES = [f"{province}{letter}" for province in range(29, 34) for letter in "ABCEFGHKLMNPSTUVXYZ"]
@@ -61,6 +63,7 @@ class Crowd:
     """Everybody who comes: ticket holders and drivers, each used up once. Iterators over requests of each kind."""
 
     keys: CodeKeys
+    bank: Webhook
     day: Any
     gates: list[Tablet]
     exits: list[Tablet]
@@ -87,6 +90,64 @@ class Crowd:
         for stay_id, place in self.stays:
             yield by_place[place].post("vehicles/out", place=place, stay_id=str(stay_id))
 
+    def charges(self) -> Iterator[Cycle]:
+        """Visitors who order at one site, and so far nothing more."""
+        while True:
+            yield self._charge()
+
+    def buys(self) -> Iterator[Cycle]:
+        """Visitors who order at one site and pay, until they read their ticket; the client plays the bank as well."""
+        while True:
+            yield self._buy()
+
+    def _order(self) -> bytes:
+        body = f"key={uuid4().hex}&day={self.day}&heads_adult=1"
+        head = "POST /S/VANMIEU HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/x-www-form-urlencoded\r\n"
+        return f"{head}content-length: {len(body)}\r\n\r\n{body}".encode()
+
+    def _charge(self) -> Cycle:
+        return leads_to((yield self._order())).startswith("/pay/")
+
+    def _buy(self) -> Cycle:
+        page = leads_to((yield self._order()))
+        reference = page.split("/")[2]
+        told = yield self._notice(reference)
+        if not told.startswith(b"HTTP/1.1 202"):
+            return False
+        while b'"state":"paid"' not in (said := (yield get(f"/api/v1/public/payments/{reference}"))):
+            if not said.startswith(b"HTTP/1.1 200"):
+                return False
+        ticket = leads_to((yield get(leads_to((yield get(page))))))
+        read = yield get(ticket)
+        return read.startswith(b"HTTP/1.1 200")
+
+    def _notice(self, reference: str) -> bytes:
+        at, event = datetime.now(UTC), f"evt_{uuid4().hex}"
+        _, _, _, _, bin, account, _ = demo.OPERATORS[0]
+        body = json.dumps(
+            {
+                "type": "transaction.booked",
+                "timestamp": at.isoformat(),
+                "data": {
+                    "bank_ref": f"FT{uuid4().hex[:16]}",
+                    "bin": bin,
+                    "account": account,
+                    "direction": "credit",
+                    "amount_vnd": PRICE_VND,
+                    "text": f"MBVCB.0000000001.{reference}.CT TU 0011009998887",
+                    "booked_at": at.isoformat(),
+                    "payer_name": "LE THI TAP SU",
+                    "payer_bin": "970436",
+                    "payer_account": "0011009998887",
+                },
+            }
+        )
+        signature = self.bank.sign(event, at, body)
+        headers = (
+            f"webhook-id: {event}\r\nwebhook-timestamp: {int(at.timestamp())}\r\nwebhook-signature: {signature}\r\n"
+        )
+        return post("/api/v1/hooks/bank", body.encode(), headers)
+
 
 async def fill(admin_url: str, settings: Settings, rows: int) -> Crowd:
     """A demo city with 500 more lots, 32 tablets at its gates and 32 at its lots, `rows` tickets, open stays and earlier
@@ -106,7 +167,16 @@ async def fill(admin_url: str, settings: Settings, rows: int) -> Crowd:
     finally:
         await admin.close()
         await database.close()
-    return Crowd(keys, day, gates, exits, iter(serials), iter(stays), _typed_plates(rows))
+    return Crowd(
+        keys,
+        Webhook(settings.bank_webhook_secret.get_secret_value()),
+        day,
+        gates,
+        exits,
+        iter(serials),
+        iter(stays),
+        _typed_plates(rows),
+    )
 
 
 async def done(admin_url: str) -> dict[str, int]:
@@ -117,6 +187,10 @@ async def done(admin_url: str) -> dict[str, int]:
             "select (select count(*) from ticketing.ticket where admitted = heads) as scan,"
             " (select count(*) from parking.stay where entered_device_id is not null) as in,"
             " (select count(*) from parking.stay where left_device_id is not null) as out,"
+            " (select count(*) from payments.charge where state = 'paid') as paid,"
+            " (select count(*) from payments.charge where state = 'open') as charge,"
+            " (select count(*) from payments.receipt r where not exists (select from payments.receipt_outcome o"
+            "    where o.operator_id = r.operator_id and o.receipt_id = r.id)) as unapplied,"
             " (select count(*) from foundation.action where counter > 0) as logged,"
             " (select bool_and(occupied = (select count(*) from parking.stay s where s.operator_id = l.operator_id"
             "    and s.place = l.place and s.left_at is null)) from parking.lot l) as counted"
@@ -124,8 +198,9 @@ async def done(admin_url: str) -> dict[str, int]:
     finally:
         await admin.close()
     assert row is not None
-    counts = {name: row[name] for name in ("scan", "in", "out")}
-    assert row["logged"] == sum(counts.values()), "the scan log does not agree with the tickets and stays"
+    counts = {name: row[name] for name in ("scan", "in", "out", "paid", "charge")}
+    assert row["logged"] == sum(counts[name] for name in ("scan", "in", "out")), "the scan log has another number"
+    assert not row["unapplied"], "a receipt was never applied"
     assert row["counted"], "a lot's counter does not agree with its open stays"
     return counts
 

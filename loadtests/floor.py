@@ -15,7 +15,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import BackgroundTasks, FastAPI, HTTPException, Request, Response
+from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
 LOTS = 500
@@ -55,6 +56,50 @@ LEAVE = """
 with gone as (update stay set left_at = now() where id = $1 and left_at is null returning id, lot, left_at)
 update lot set occupied = occupied - 1 from gone where lot.id = gone.lot returning gone.id, gone.left_at
 """
+
+
+# Frozen, of 22 November 2026: the paid cycle, with as many requests and commits as ours.
+PAID_TABLES = """
+create table charge (id bigint generated always as identity primary key, reference text not null unique,
+                     amount_vnd bigint not null, state text not null, created_at timestamptz not null default now());
+create table receipt (bank_ref text primary key, reference text not null, amount_vnd bigint not null,
+                      received_at timestamptz not null default now());
+create table bought (id bigint generated always as identity primary key, charge_id bigint not null unique,
+                     issued_at timestamptz not null default now());
+"""
+
+# Frozen. $1 reference, $2 amount.
+CHARGE = "insert into charge (reference, amount_vnd, state) values ($1, $2, 'open') returning id"
+
+# Frozen. $1 bank_ref, $2 reference, $3 amount.
+RECEIVE = "insert into receipt (bank_ref, reference, amount_vnd) values ($1, $2, $3) on conflict do nothing"
+
+# Frozen. $1 reference, $2 amount.
+APPLY = """
+with paid as (update charge set state = 'paid' where reference = $1 and amount_vnd = $2 and state = 'open' returning id)
+insert into bought (charge_id) select id from paid
+"""
+
+# Frozen. $1 reference.
+STATE = "select state from charge where reference = $1"
+
+# Frozen. $1 reference.
+BOUGHT = "select b.id, b.issued_at from charge c join bought b on b.charge_id = c.id where c.reference = $1"
+
+
+class ChargeIn(BaseModel):
+    """Something that costs so much."""
+
+    reference: str
+    amount_vnd: int
+
+
+class NoticeIn(BaseModel):
+    """A credit."""
+
+    bank_ref: str
+    reference: str
+    amount_vnd: int
 
 
 class ScanIn(BaseModel):
@@ -119,6 +164,38 @@ def app() -> FastAPI:
             raise HTTPException(409)
         return {"verdict": "left", "stay": row["id"], "left_at": row["left_at"]}
 
+    @made.post("/charge")
+    async def charge(request: Request, sent: ChargeIn) -> Response:
+        await request.app.state.pool.fetchrow(CHARGE, sent.reference, sent.amount_vnd)
+        return RedirectResponse(f"/pay/{sent.reference}", 303)
+
+    @made.post("/notice", status_code=202)
+    async def notice(request: Request, sent: NoticeIn, later: BackgroundTasks) -> dict[str, bool]:
+        await request.app.state.pool.execute(RECEIVE, sent.bank_ref, sent.reference, sent.amount_vnd)
+        later.add_task(request.app.state.pool.execute, APPLY, sent.reference, sent.amount_vnd)
+        return {"accepted": True}
+
+    @made.get("/state/{reference}")
+    async def state(request: Request, reference: str) -> dict[str, Any]:
+        return {"state": await request.app.state.pool.fetchval(STATE, reference)}
+
+    @made.get("/pay/{reference}")
+    async def pay(request: Request, reference: str) -> Response:
+        await request.app.state.pool.fetchval(STATE, reference)
+        return RedirectResponse(f"/order/{reference}", 303)
+
+    @made.get("/order/{reference}")
+    async def order(request: Request, reference: str) -> Response:
+        row = await request.app.state.pool.fetchrow(BOUGHT, reference)
+        return RedirectResponse(f"/ticket/{reference}", 303) if row else RedirectResponse(f"/pay/{reference}", 303)
+
+    @made.get("/ticket/{reference}")
+    async def ticket(request: Request, reference: str) -> dict[str, Any]:
+        row = await request.app.state.pool.fetchrow(BOUGHT, reference)
+        if row is None:
+            raise HTTPException(404)
+        return {"ticket": row["id"], "issued_at": row["issued_at"]}
+
     return made
 
 
@@ -126,7 +203,7 @@ async def fill(url: str, rows: int) -> None:
     """`rows` unused tickets and as many open stays, spread over the lots."""
     connection = await asyncpg.connect(url, command_timeout=600)
     try:
-        await connection.execute(TABLES)
+        await connection.execute(TABLES + PAID_TABLES)
         await connection.execute(
             f"insert into ticket select n, 1, current_date, 2, null from generate_series(1, {rows}) n;"
             f"insert into lot select n, 1000000, 0 from generate_series(0, {LOTS - 1}) n;"
@@ -149,6 +226,7 @@ async def done(url: str) -> dict[str, int]:
             " (select count(*) from scan) as logged,"
             " (select count(*) from stay where plate not like 'OPEN%') as in,"
             " (select count(*) from stay where left_at is not null) as out,"
+            " (select count(*) from bought) as paid, (select count(*) from charge where state = 'open') as charge,"
             " (select sum(occupied) from lot) = (select count(*) from stay where left_at is null) as counted"
         )
     finally:
@@ -156,4 +234,4 @@ async def done(url: str) -> dict[str, int]:
     assert row is not None
     assert row["scan"] == row["logged"], "the floor's scan rows do not agree with its tickets"
     assert row["counted"], "a counter of the floor does not agree with its stays"
-    return {name: row[name] for name in ("scan", "in", "out")}
+    return {name: row[name] for name in ("scan", "in", "out", "paid", "charge")}

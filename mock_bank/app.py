@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
-from mock_bank import account, clock, customer, database, faults, misbehaviour, refund, transaction
+from mock_bank import account, clock, customer, database, failpoint, faults, misbehaviour, refund, transaction
 from mock_bank.database import Database
 from mock_bank.later import BankClerk
 from mock_bank.notice import NoticeSender
@@ -24,6 +24,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        failpoint.arm(settings)
         await database.prepare(settings.database_url)
         async with asyncpg.create_pool(settings.database_url, min_size=2, max_size=10, command_timeout=10) as pool:
             sender = NoticeSender(pool, secrets=settings.webhook_secret, retry_unit_seconds=settings.retry_unit_seconds)

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import asyncpg
 from fastapi import Depends, Request
 
+from mock_bank import failpoint
+
 POLL_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ class BankClerk:
             self._woken.clear()
             try:
                 while await self._db.fetchval("SELECT mock_bank.proceed()"):
+                    failpoint.here("bank.proceeded")
                     self._booked()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 log.exception("what is due cannot be done; it stays due")

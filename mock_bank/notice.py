@@ -20,6 +20,8 @@ import httpx
 from fastapi import Depends, Request
 from standardwebhooks import Webhook
 
+from mock_bank import failpoint
+
 LEASE_SECONDS = 10
 ANSWER_WITHIN_SECONDS = 5
 POLL_SECONDS = 1.0
@@ -97,6 +99,7 @@ class NoticeSender:
 
     async def _send(self, http: httpx.AsyncClient, notice: Any) -> None:
         at = datetime.now(UTC) - (STALE if notice["defect"] == "stale_timestamp" else timedelta(0))
+        failpoint.here("bank.notice.claimed")
         signed = self.signed(notice["id"], notice["body"], at)
         if notice["defect"] == "wrong_signature":
             signed["webhook-signature"] = self.signed(notice["id"], notice["body"] + " ", at)["webhook-signature"]
@@ -107,6 +110,7 @@ class NoticeSender:
             arrived = answer.is_success and notice["defect"] != "answer_lost"
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
             arrived = False
+        failpoint.here("bank.notice.sent")
         if arrived:
             await self._settle_arrival(notice)
         else:

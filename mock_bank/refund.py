@@ -15,7 +15,7 @@ import asyncpg
 from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
 
-from mock_bank import faults, language, memo
+from mock_bank import failpoint, faults, language, memo
 from mock_bank.account import AccountNumber, Bin, Name, Printable, UnknownAccount
 from mock_bank.database import Database
 from mock_bank.later import Clerk
@@ -112,11 +112,13 @@ class RefundOut(RefundIn):
 async def give_back(db: asyncpg.Pool[Any], wanted: RefundIn) -> tuple[RefundAccepted, bool]:
     """Take the refund on once; True: it had been before. Raises why not, and for a refused id always the same."""
     asked = wanted.model_dump(mode="json", exclude={"id"})
+    failpoint.here("bank.refund.before")
     query = "SELECT outcome, to_json(refund) AS refund FROM mock_bank.give_back($1, $2)"
     try:
         row = await db.fetchrow(query, wanted.id, json.dumps(asked))
     except asyncpg.UniqueViolationError:  # asked for on another account at this very moment: now it is known
         row = await db.fetchrow(query, wanted.id, json.dumps(asked))
+    failpoint.here("bank.refund.after")
     assert row is not None
     if row["outcome"] == "unknown_account":
         raise UnknownAccount(bin=wanted.bin, account=wanted.account)

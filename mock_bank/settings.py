@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -29,6 +30,7 @@ class Settings(BaseSettings):
     public_url: str = "http://localhost:8001"
     return_hosts: Listed = ("localhost", "127.0.0.1")
     retry_unit_seconds: float = Field(default=1.0, gt=0)
+    failpoints: Path | None = None
 
     @field_validator("webhook_secret", "return_hosts", mode="before")
     @classmethod

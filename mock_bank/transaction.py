@@ -16,7 +16,7 @@ import asyncpg
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
-from mock_bank import faults, language, memo, vietqr
+from mock_bank import failpoint, faults, language, memo, vietqr
 from mock_bank.account import AccountInPath, AccountNumber, Bin, BinInPath, Name, Printable, UnknownAccount
 from mock_bank.database import Database
 from mock_bank.later import Clerk
@@ -152,6 +152,7 @@ async def pay(
 ) -> tuple[PaymentOut, bool]:
     """Book the payment once; True: it had been booked before. OtherPayment if the id was used for another one."""
     request = {"bin": bin, "account": account, "amount_vnd": amount_vnd, "text": text, "payer": payer.model_dump()}
+    failpoint.here("bank.booked.before")
     row = await db.fetchrow(
         "SELECT outcome, shown FROM mock_bank.book($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         payment_id,
@@ -166,6 +167,7 @@ async def pay(
         payer.bin,
         payer.account,
     )
+    failpoint.here("bank.booked.after")
     assert row is not None
     if row["outcome"] == "unknown_account":
         raise UnknownAccount(bin=bin, account=account)

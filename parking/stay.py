@@ -262,6 +262,7 @@ async def begin(
     known = await idempotency.stored(tx, **named, digest=sealer.tag(tx.operator_id, asked))
     if known is not None:
         return await find(tx, id=UUID(known["stay_id"])), known["own"]
+    tx.step("stay.begun")
     drawn, sealed = new_id(), seal_plate(sealer, tx.operator_id, plate, month=month)
     began: UUID | None = await tx.value(
         "select parking.begin_stay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",

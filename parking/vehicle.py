@@ -151,6 +151,7 @@ async def _leave_for_fee(
 ) -> Any:
     fee_vnd = stay.fee(at).amount_vnd
     async with database.transaction(operator_id) as tx:
+        tx.step("stay.left")
         await _lock_charge(tx, stay)
         row = _answer(await tx.row(_LEAVE_FOR, *said, fee_vnd, at))
         if row["outcome"] is None or row["left_at"] != at:

@@ -79,6 +79,7 @@ async def apply_receipt(tx: Tx, receipt_id: UUID, *, now: datetime) -> str | Non
         POLICY,
         now,
     )
+    tx.step("receipt.applied")
     await tx.execute(
         "delete from foundation.due where operator_id = $1 and kind = $2 and id = $3",
         tx.operator_id,
@@ -115,6 +116,7 @@ async def assign(
         raise NothingOwed()
     if step.state != "paid":
         raise OnlyAPart(remaining_vnd=owed.remaining_vnd)
+    tx.step("held.applied")
     source = await held.use(tx, money, amount_vnd, charge_id=owed.id, staff_id=staff_id, reason=reason.strip(), now=now)
     # A decision takes effect when it is made: days that are over keep what they had.
     await settle(tx, owed, means=money.means, channel="GATEWAY", paid_at=now, now=now, via=source)

@@ -128,6 +128,7 @@ async def record_cash(
 
     `proxy`: the attendant keeps the notes and transfers the amount himself. Raises NoShift, and what the acts refuse.
     """
+    tx.step("cash.sold")
     # Shift before drawer, in the order of closing: otherwise a sale and a close at once wait for each other for ever.
     # Only this tablet waits.
     drawer_of = await shift.must_be_open(tx, who, lock=True)

@@ -162,6 +162,7 @@ async def recount(database: Database, claim: outbox.Claim) -> None:
     It needs no fence: a worker that lost its lease counts what is true at that moment, like any other.
     """
     async with database.transaction(claim.operator_id) as tx:
+        tx.step("rollup")
         await tx.execute("select payments.recount_cashless($1, $2)", date.fromisoformat(claim.id), await clock.now(tx))
 
 

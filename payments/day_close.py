@@ -87,6 +87,7 @@ class BooksBusy(Refusal):
     """Payments are being booked all the time; try to close the day again in a moment."""
 
     status = 503
+    retry_after_s = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from uuid import UUID
 from fastapi import APIRouter, BackgroundTasks, Request
 from fastapi.responses import JSONResponse
 
-from foundation import clock, directory, outbox, strict_json
+from foundation import clock, directory, failpoint, outbox, strict_json
 from foundation.database import Database
 from foundation.errors import Refusal
 from foundation.seal import Sealer
@@ -63,12 +63,14 @@ async def bank_notice(request: Request, here: Here, later: BackgroundTasks) -> J
         event_id=event_id,
         raw=body.decode("utf-8", "replace"),
     )
+    failpoint.here("notice.booked")
     later.add_task(apply_now, here.database, operator_id, receipt_id)
     return JSONResponse({"accepted": True, "new": fresh}, 202, background=later)
 
 
 async def apply_now(database: Database, operator_id: UUID, receipt_id: UUID) -> None:
     """Transaction 2 straight after transaction 1. What goes wrong here is done by the worker a moment later."""
+    failpoint.here("notice.answered")
     try:
         async with database.transaction(operator_id) as tx:
             await apply_receipt(tx, receipt_id, now=await clock.now(tx))
@@ -117,9 +119,12 @@ async def _poll_account(
         now, known = await _account(database, operator_id, bin, account)
         cursor = known["poll_cursor"]
         items, after = await gateway.transactions(bin=bin, account=account, after=cursor)
+        failpoint.here("poll.listed")
         new += await _take_in(database, sealer, operator_id, items, now)
+        failpoint.here("poll.taken")
         # Only now: a cursor that ran ahead of its receipts would lose them.
         async with database.transaction(operator_id) as tx:
+            tx.step("poll.cursor")
             await tx.execute(
                 "update payments.collection_account set poll_cursor = $4, polled_at = $5"
                 " where operator_id = $1 and bin = $2 and account = $3",
@@ -142,10 +147,12 @@ async def _sweep_account(
     while True:
         items, after = await gateway.transactions(bin=bin, account=account, after=cursor, since=since)
         new += await _take_in(database, sealer, operator_id, items, began)
+        failpoint.here("sweep.taken")
         if not items or after == cursor:
             break
         cursor = after
     async with database.transaction(operator_id) as tx:
+        tx.step("sweep.over")
         await tx.execute(
             "update payments.collection_account set swept_at = $4 where operator_id = $1 and bin = $2 and account = $3",
             operator_id,
@@ -225,16 +232,17 @@ async def _booked(database: Database, operator_id: UUID, items: Sequence[object]
 async def _set_aside(
     database: Database, sealer: Sealer, operator_id: UUID, item: object, error: Exception, now: datetime
 ) -> None:
-    """An item of the bank's list that we cannot read: kept whole and sealed, and shown as work that waits."""
+    """An item of the bank's list that we cannot read: kept whole and sealed, and shown as work that waits, once."""
     text = json.dumps(item, sort_keys=True)
     event_id = "unreadable:" + hashlib.sha256(text.encode()).hexdigest()
     month = await sealer.ready(now)
     async with database.transaction(operator_id) as tx:
-        await tx.execute(
+        status = await tx.execute(
             "insert into payments.notice (operator_id, event_id, type, sealed) values ($1, $2, 'unreadable', $3)"
             " on conflict do nothing",
             operator_id,
             event_id,
             sealer.seal(text, month=month, context="notice"),
         )
-        await outbox.park(tx, "payments.unreadable", event_id, f"{type(error).__name__}: {error}")
+        if status == "INSERT 0 1":  # a sweep tells it again, also after a person has settled it
+            await outbox.park(tx, "payments.unreadable", event_id, f"{type(error).__name__}: {error}")

@@ -341,6 +341,7 @@ async def charge(
     amount_vnd = sum(line.amount_vnd for line in lines)
     if not lines or min(line.amount_vnd for line in lines) < 1 or amount_vnd > CHARGE_MAX_VND:
         raise AmountOutOfRange()
+    tx.step("charge")
     drawn = reference.draw(_draw)
     made = ChargeView(
         new_id(), drawn, secrets.token_urlsafe(16), amount_vnd, 0, "open", return_path, now, now + holds, None, None
@@ -375,6 +376,7 @@ async def note_free(
     tx: Tx, *, purpose: str, reference: str, means: Literal["FREE", "PASS"], facts: Facts, now: datetime
 ) -> None:
     """Writes the facts of something that costs nothing; no transfer."""
+    tx.step("free")
     await tx.execute(
         'insert into payments.free_note (operator_id, purpose, reference, means, service, place, ward, "class",'
         " service_day, environment, at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
@@ -474,6 +476,7 @@ async def end_unpaid(
     step = STEPS[owed.state, event]
     if isinstance(step, NoStep):
         return step
+    tx.step("charge.ended")
     if owed.received_vnd:
         await ledger.post(
             tx,

@@ -99,6 +99,7 @@ class ClosedShift:
 async def open_shift(tx: Tx, who: Attendant, *, place: int, float_vnd: int, now: datetime) -> OpenShift:
     """Opens a shift with the notes that were handed over. Raises PlaceNotYours, ShiftOpen."""
     who.must_work_at(place)
+    tx.step("shift.opened")
     id = new_id()
     # The unique index, not this look, is what forbids two; it makes the sentence kind.
     if await tx.value(
@@ -164,6 +165,7 @@ async def must_be_open(tx: Tx, who: Attendant, *, lock: bool = False) -> OpenShi
 async def close_shift(tx: Tx, who: Attendant, *, counted_vnd: int, now: datetime) -> ClosedShift:
     """Closes with what was counted: the drawer is emptied to the safe, a difference gets its own posting."""
     shift = await must_be_open(tx, who, lock=True)
+    tx.step("shift.closed")
     row = await tx.row(
         "select coalesce(sum(amount_vnd) filter (where not proxy), 0)::bigint as cash_vnd,"
         " coalesce(sum(amount_vnd) filter (where proxy), 0)::bigint as proxy_vnd"

@@ -104,6 +104,7 @@ async def keep(database: Database, claim: outbox.Claim) -> None:
     async with database.transaction(claim.operator_id, isolation="repeatable read") as tx:
         if not await outbox.still_held(tx, claim):
             return
+        tx.step("books.proved")
         proof = await prove(tx.connection, operator_id=tx.operator_id)
         await tx.execute(
             "insert into payments.books_proof (operator_id, at, lines) values ($1, $2, $3)"

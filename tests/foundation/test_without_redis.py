@@ -78,3 +78,11 @@ async def test_tries_are_counted_across_processes(valkey: EmbeddedValkey) -> Non
     with pytest.raises(TooManyTries):
         await one.spend("2/minute", "login", "01")
     await one.spend("2/minute", "login", "02")
+
+
+async def test_a_process_that_is_stopped_while_it_still_connects_ends(admin_url: str, valkey: EmbeddedValkey) -> None:
+    settings = settings_for(admin_url, redis_url=valkey.url, database_city_url=None)
+    async with asyncio.timeout(40):
+        for number in range(40):
+            async with main.running(settings):
+                await asyncio.sleep(number % 10 / 2_000)

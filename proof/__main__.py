@@ -1,0 +1,196 @@
+"""`python -m proof`: the whole proof, or a part of it; 0 if nothing was found. Its report goes to docs/proofs/."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from proof import report
+from proof.house import House
+from proof.kills import PROVED_EVERY, Reaper
+from proof.people import People
+from proof.races import WAYS, Races
+from proof.rest import LAPSES, Rest
+from proof.weather import Weather
+
+BATCHES = 10
+KILLS_A_BATCH = 50
+PARTS = ("model", "kills", "races")
+
+
+@dataclass
+class Run:
+    """One run: what was asked of it, and what it came to."""
+
+    seed: str
+    acts: int
+    kills: int
+    rounds: int
+    minutes: float
+    began: float = field(default_factory=time.monotonic)
+    figures: dict[str, dict[str, object]] = field(default_factory=dict)
+    killed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    weathers: Counter[str] = field(default_factory=Counter)
+    races: dict[str, int] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
+
+    @property
+    def took_s(self) -> float:
+        return time.monotonic() - self.began
+
+    def over(self) -> bool:
+        return self.took_s > self.minutes * 60 or len(self.findings) > 50
+
+    def model(self) -> None:
+        """Random acts while the bank misbehaves, compared with the model after each batch."""
+        began = time.monotonic()
+        with House().opened() as house:
+            house.findings = self.findings
+            people = People(house, f"{self.seed}/model")
+            rest, weather = Rest(people), Weather(house, self.seed)
+            batches = 0
+            while people.done < self.acts and not self.over():
+                with weather:
+                    batch = min(self.acts - people.done, max(150, self.acts // BATCHES))
+                    people.live(acts=batch, until=self.over, name=f"batch {batches}")
+                house.cache.flushall()  # whoever keeps something there loses it
+                rest.comes(listed_late=weather.late)
+                batches += 1
+                if batches % 3 == 0:
+                    people.move_clock(LAPSES)
+                say(f"model: {people.done:,} of {self.acts:,} acts, {_rate(people.done, began)}", self.findings)
+            rest.comes()
+            self.findings += house.complaints()
+            self.weathers = weather.seen
+            self.figures["model"] = {
+                "acts acknowledged": people.done,
+                "requests without an answer, asked again": people.unanswered,
+                "times at rest, everything compared": batches + 1,
+                "charges": len(people.model.charges),
+                "transfers at the bank": sum(map(len, people.model.banked.values())),
+                "seconds": round(time.monotonic() - began),
+            }
+
+    def kill(self) -> None:
+        """`kill -9` at named places while people go on."""
+        began = time.monotonic()
+        with House().opened() as house:
+            house.findings = self.findings
+            people = People(house, f"{self.seed}/kills")
+            rest, reaper = Rest(people), Reaper(people, self.seed)
+            people.live(acts=100, name="before")
+            reaper.lapses()
+            rest.comes()
+            batches = 0
+            while reaper.kills < self.kills and not self.over():
+                goal = min(self.kills, reaper.kills + KILLS_A_BATCH)
+                self._reap(people, rest, reaper, goal, f"batch {batches}")
+                rest.comes()
+                batches += 1
+                if batches % 4 == 0:
+                    people.move_clock(LAPSES)
+                rate = _rate(reaper.kills, began, 60)
+                said = f"kills: {reaper.kills:,} of {self.kills:,}, {rate}; {people.done:,} acts"
+                say(said, self.findings)
+            self.findings += house.complaints()
+            self.killed = house.killed
+            self.figures["kills"] = {
+                "kills": reaper.kills,
+                "acts acknowledged meanwhile": people.done,
+                "requests without an answer, asked again": people.unanswered,
+                "proofs of the books": rest.proofs,
+                "times at rest, everything compared": batches + 1,
+                "places nobody came to in time": sum(reaper.missed.values()),
+                "seconds": round(time.monotonic() - began),
+            }
+
+    def _reap(self, people: People, rest: Rest, reaper: Reaper, goal: int, name: str) -> None:
+        done, broken = threading.Event(), []
+
+        def reap() -> None:
+            try:
+                while reaper.kills < goal and not self.over():
+                    if reaper.shoot() and reaper.kills % PROVED_EVERY == 0:
+                        rest.prove()
+            except BaseException as error:
+                broken.append(error)
+            finally:
+                done.set()
+
+        thread = threading.Thread(target=reap, daemon=True)
+        thread.start()
+        people.live(until=done.is_set, name=name)
+        thread.join()
+        if broken:
+            raise broken[0]
+
+    def race(self) -> None:
+        """Eight at once, again and again."""
+        began = time.monotonic()
+        with House(poll_seconds=0.05).opened() as house:
+            house.findings = self.findings
+            people = People(house, f"{self.seed}/races", WAYS)
+            rest, races = Rest(people), Races(people, self.seed)
+            house.faults(lose_notices=True)
+            for name in races.all:
+                for _ in range(self.rounds):
+                    if self.over():
+                        break
+                    races.run(name)
+                say(f"races: {name}, {races.rounds[name]:,} rounds of {WAYS}", self.findings)
+            rest.comes()
+            self.findings += house.complaints()
+            self.races = dict(races.rounds)
+            self.figures["races"] = {
+                "told to try again": races.busy,
+                **{f"won: {name}": number for name, number in sorted(races.won.items())},
+                "seconds": round(time.monotonic() - began),
+            }
+
+
+def say(what: str, findings: list[str]) -> None:
+    print(f"  {what}; {f'{len(findings)} FINDINGS' if findings else 'nothing found'}", flush=True)
+
+
+def _rate(number: int, began: float, per: int = 1) -> str:
+    rate = number / max(time.monotonic() - began, 0.001) * per
+    return f"{rate:.0f} {'a second' if per == 1 else 'a minute'}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m proof", description="Proves that no đồng is lost or doubled.")
+    parser.add_argument("--seed", default=os.environ.get("SEED") or str(secrets.randbelow(10**6)))
+    parser.add_argument("--acts", type=int, default=20_000, help="of the model's part")
+    parser.add_argument("--kills", type=int, default=1_000)
+    parser.add_argument("--rounds", type=int, default=1_000, help="of each race")
+    parser.add_argument("--minutes", type=float, default=58, help="it ends then, wherever it is")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--report", type=Path, help="folder for the report (default: none is written)")
+    asked = parser.parse_args()
+    run = Run(asked.seed, asked.acts, asked.kills, asked.rounds, asked.minutes)
+    print(f"seed {run.seed}", flush=True)
+    for name, part in (("model", run.model), ("kills", run.kill), ("races", run.race)):
+        if name in asked.parts:
+            part()
+    for what in run.findings[:50]:
+        print(f"  ✗ {what}", file=sys.stderr)
+    short = report.missing(run) if set(asked.parts) == set(PARTS) else []
+    for what in short:
+        print(f"  ✗ {what}", file=sys.stderr)
+    if asked.report:
+        print(f"Written: {report.write(run, asked.report)}")
+    print(
+        f"\n{'Something was found' if run.findings else 'Nothing was found'} after {run.took_s:.0f} s, seed {run.seed}."
+    )
+    return 1 if run.findings or short else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

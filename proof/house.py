@@ -1,0 +1,316 @@
+"""The platform that is proved: PostgreSQL and Valkey embedded, web, worker and bank as processes of a nursery.
+
+Only processes that were started here are ended, each by its own number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import redis
+
+import demo
+from foundation.embedded import EmbeddedPostgres, EmbeddedValkey
+from foundation.migrate import migrate, role_url
+from foundation.settings import Settings
+from payments import books
+
+HOME = Path(__file__).resolve().parent.parent
+ROOT_KEY = "33" * 32
+API_KEY = "proof"
+SECRET = "whsec_" + "YSBwcm9v" * 6
+ELSEWHERE = ("970422", "999000111")
+"""An account of nobody we know, at the same bank."""
+TRACE = "Traceback (most recent call last)"
+ROOM_IN_MEMORY = 2 << 30
+ACCOUNTS = {code: (bin, account) for _, code, _, _, bin, account, _ in demo.OPERATORS}
+
+
+class Unsound(Exception):
+    """The proof itself cannot go on, in one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A process that ended: which, at which armed place (empty: none was armed), by which signal or exit code."""
+
+    role: str
+    place: str
+    status: int
+
+
+@dataclass
+class House:
+    """Started by `opened`; `arm` and `kill` end its processes, which are started again at once."""
+
+    webs: int = 2
+    poll_seconds: float = 1.0
+    deaths: queue.Queue[Death] = field(default_factory=queue.Queue)
+    findings: list[str] = field(default_factory=list)
+    killed: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[House]:
+        with ExitStack() as stack:
+            memory = Path("/dev/shm")
+            roomy = memory.is_dir() and shutil.disk_usage(memory).free > ROOM_IN_MEMORY
+            self.place = Path(tempfile.mkdtemp(prefix="motcham-proof-", dir=memory if roomy else None))
+            stack.callback(shutil.rmtree, self.place, ignore_errors=True)
+            server = EmbeddedPostgres(self.place / "postgres", settings={"max_connections": "120"})
+            stack.callback(server.remove)
+            stack.enter_context(server)
+            valkey = stack.enter_context(EmbeddedValkey(self.place / "valkey"))
+            self.cache = redis.Redis.from_url(valkey.url)
+            self._build(server.url, valkey.url)
+            stack.callback(self._close)
+            self._start_nursery()
+            self._register()
+            yield self
+
+    def _build(self, admin_url: str, redis_url: str) -> None:
+        self.admin_url, root = admin_url, bytes.fromhex(ROOT_KEY)
+        self.sockets = [socket.create_server(("127.0.0.1", 0), backlog=512) for _ in range(2)]
+        port, bank_port = (one.getsockname()[1] for one in self.sockets)
+        self.url, self.bank_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{bank_port}"
+        self.keeper_url = role_url(admin_url, root, "keeper")
+        self.environment = {
+            "ENVIRONMENT": "test",
+            "ROOT_KEY": ROOT_KEY,
+            "PUBLIC_URL": self.url,
+            "BANK_URL": self.bank_url,
+            "BANK_PUBLIC_URL": self.bank_url,
+            "BANK_API_KEY": API_KEY,
+            "BANK_WEBHOOK_SECRET": SECRET,
+            "POLL_SECONDS": str(self.poll_seconds),
+            "WORKERS": "1",
+            "DATABASE_POOL": "8",
+            "DATABASE_URL": "",
+            "DATABASE_APP_URL": role_url(admin_url, root, "app"),
+            "DATABASE_CITY_URL": role_url(admin_url, root, "city"),
+            "DATABASE_KEEPER_URL": "",
+            "REDIS_URL": redis_url,
+            "DATA_DIR": str(self.place),
+            "FAILPOINTS": str(self.place / "failpoints"),
+            "BANK_DATABASE_URL": role_url(admin_url, root, "bank"),
+            "BANK_ENVIRONMENT": "test",
+            "BANK_FAILPOINTS": str(self.place / "failpoints.bank"),
+            "BANK_RETRY_UNIT_SECONDS": "0.2",
+        }
+        settings = Settings(**{name.lower(): value for name, value in self.environment.items() if value})  # type: ignore[arg-type]
+        asyncio.run(migrate(admin_url, root=root, environment="test"))
+        asyncio.run(demo.build(settings))
+
+    # --- processes ---------------------------------------------------------------------------------------------------
+
+    def _start_nursery(self) -> None:
+        self.logs = self.place / "log"
+        self.logs.mkdir()
+        self._pids: dict[int, str] = {}
+        self._armed: dict[str, str] = {}
+        self._leaving: set[int] = set()
+        self._serial = itertools.count(1)
+        self._lock = threading.Lock()
+        self._ready = threading.Event()
+        self.nursery = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "proof.nursery"),
+                *(str(one.fileno()) for one in self.sockets),
+                str(self.logs),
+            ],
+            cwd=HOME,
+            env={**os.environ, "PYTHONPATH": str(HOME), "PYTHONUNBUFFERED": "1", **self.environment},
+            pass_fds=[one.fileno() for one in self.sockets],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=(self.logs / "nursery.log").open("ab"),
+            text=True,
+            bufsize=1,
+        )
+        threading.Thread(target=self._listen, daemon=True).start()
+        if not self._ready.wait(60):
+            raise Unsound("The nursery did not become ready: " + (self.logs / "nursery.log").read_text()[-2000:])
+        for role in ("bank", *["web"] * self.webs, "worker"):
+            self._start(role)
+        self.wait_until_up()
+
+    def _start(self, role: str) -> None:
+        assert self.nursery.stdin is not None
+        with contextlib.suppress(BrokenPipeError, ValueError), self._lock:
+            self.nursery.stdin.write(json.dumps({"start": role}) + "\n")
+            self.nursery.stdin.flush()
+
+    def _listen(self) -> None:
+        assert self.nursery.stdout is not None
+        for line in self.nursery.stdout:
+            said = json.loads(line)
+            if "ready" in said:
+                self._ready.set()
+            elif "started" in said:
+                self._pids[said["pid"]] = said["started"]
+            else:
+                self._bury(said["ended"], said["status"])
+
+    def _bury(self, pid: int, status: int) -> None:
+        role = self._pids.pop(pid)
+        # Two processes of one role may pass the place before it is disarmed: both were ended there.
+        place = self._armed.get(role, "") if status == -signal.SIGKILL else ""
+        asked = pid in self._leaving
+        self._leaving.discard(pid)
+        if place:
+            self.disarm()
+            self.killed[role, place] += 1
+        elif not asked:
+            self.findings.append(f"{role} ended by itself ({status}): {self._tail(role)}")
+        self._start(role)
+        if place:
+            self.deaths.put(Death(role, place, status))
+
+    def arm(self, role: str, place: str, number: int) -> None:
+        """The process of that role ends itself at the n-th passing of that place from now on."""
+        fresh = self.place / "failpoints.new"
+        fresh.write_text(f"{place} {number} {next(self._serial)}")
+        self.disarm()
+        self._armed[role] = place
+        fresh.replace(self.place / f"failpoints.{role}")
+
+    def disarm(self) -> None:
+        for file in self.place.glob("failpoints.*"):
+            if file.suffix != ".new":
+                file.unlink(missing_ok=True)
+
+    def pids(self, role: str) -> list[int]:
+        return [pid for pid, name in list(self._pids.items()) if name == role]
+
+    def restart(self, role: str) -> None:
+        """Ends and starts it in peace: what it does at its start is done at once."""
+        for pid in self.pids(role):
+            self._leaving.add(pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        end = time.monotonic() + 15
+        while self._leaving and time.monotonic() < end:
+            time.sleep(0.01)
+        if self._leaving:
+            raise Unsound(f"The {role} did not end when asked to.")
+
+    def wait_until_up(self, seconds: float = 30) -> None:
+        end = time.monotonic() + seconds
+        for url in (self.url, self.bank_url):
+            while True:
+                try:
+                    if httpx.get(f"{url}/healthz", timeout=2, trust_env=False).is_success:
+                        break
+                except httpx.TransportError:
+                    pass
+                if time.monotonic() > end:
+                    raise Unsound(f"{url} does not answer: {self._tail('web')} {self._tail('bank')}")
+                time.sleep(0.02)
+
+    def _close(self) -> None:
+        if hasattr(self, "nursery"):
+            self._bury = lambda *_: None  # type: ignore[method-assign]
+            assert self.nursery.stdin is not None
+            self.nursery.stdin.close()
+            try:
+                self.nursery.wait(10)  # its children end with it
+            except subprocess.TimeoutExpired:
+                self.nursery.kill()
+                self.nursery.wait()
+        for one in self.sockets:
+            one.close()
+
+    def _tail(self, role: str) -> str:
+        log = self.logs / f"{role}.log"
+        return log.read_text(errors="replace")[-1500:] if log.exists() else ""
+
+    def complaints(self) -> list[str]:
+        """Tracebacks in the logs: what broke without anybody being told."""
+        found = []
+        for role in ("web", "worker", "bank"):
+            log = self.logs / f"{role}.log"
+            lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+            found += [
+                f"{role}: {lines[number - 1 : number + 40]}" for number, line in enumerate(lines) if TRACE in line
+            ]
+        return found
+
+    def leases_end(self) -> None:
+        """What a worker that was ended had claimed may be claimed again; else everybody would wait half a minute."""
+        self.look("update foundation.due set lease_until = clock_timestamp() where lease_until is not null")
+
+    # --- the bank ----------------------------------------------------------------------------------------------------
+
+    def _register(self) -> None:
+        hook = f"{self.url}/api/v1/hooks/bank"
+        for _, _, _, _, bin, account, owner in demo.OPERATORS:
+            self.bank("PUT", f"/api/v1/accounts/{bin}/{account}", {"owner_name": owner, "webhook_url": hook})
+        self.bank("PUT", "/api/v1/accounts/" + "/".join(ELSEWHERE), {"owner_name": "ELSEWHERE", "webhook_url": None})
+
+    def bank(self, method: str, path: str, body: Any = None) -> Any:
+        """Something that the harness wants of the bank; asked until it is answered."""
+        end = time.monotonic() + 30
+        while True:
+            try:
+                headers = {"authorization": f"Bearer {API_KEY}"}
+                answer = httpx.request(
+                    method, self.bank_url + path, json=body, headers=headers, timeout=10, trust_env=False
+                )
+                if answer.is_success:
+                    return answer.json()
+                said = answer.text[:300]
+            except httpx.TransportError as error:
+                said = repr(error)
+            if time.monotonic() > end:
+                raise Unsound(f"The bank does not do {method} {path}: {said}")
+            time.sleep(0.05)
+
+    def faults(self, **wrong: Any) -> None:
+        """Lets exactly this go wrong at the bank from now on."""
+        self.bank("PUT", "/api/v1/faults", wrong)
+
+    # --- looking at what is really there -----------------------------------------------------------------------------
+
+    def prove(self) -> books.Proof:
+        """The proof of the books over all operators, as the keeper."""
+        return asyncio.run(self._prove())
+
+    async def _prove(self) -> books.Proof:
+        connection = await asyncpg.connect(self.keeper_url)
+        try:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                return await books.prove(connection, every_day=True)
+        finally:
+            await connection.close()
+
+    def look(self, query: str, *args: object) -> list[Any]:
+        """Rows, as administrator."""
+
+        async def ask() -> list[Any]:
+            connection = await asyncpg.connect(self.admin_url)
+            try:
+                return list(await connection.fetch(query, *args))
+            finally:
+                await connection.close()
+
+        return asyncio.run(ask())

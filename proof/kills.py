@@ -1,0 +1,117 @@
+"""`kill -9` at named failpoints while people go on: every place once, then any at random."""
+
+from __future__ import annotations
+
+import queue
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from proof.house import House
+from proof.people import People
+from proof.places import LAPSING, PLACES, Place
+from proof.rest import LAPSES
+from proof.weather import WEATHERS
+
+WITHIN_S = 5.0
+MILD = (
+    "notices doubled, by two events",
+    "notices out of order",
+    "answers to notices lost",
+    "the bank breaks off",
+    "the bank acts and its answer is lost",
+)
+WISHES = 4
+PROVED_EVERY = 5
+
+
+class Reaper:
+    """Ends processes at places. `missed`: places that nobody passed in time."""
+
+    def __init__(self, people: People, seed: str) -> None:
+        self.people, self.house = people, people.house
+        self.dice = random.Random(f"{seed}/kills")
+        self.missed: Counter[str] = Counter()
+        self._first = [place for place in PLACES if place.name not in LAPSING or place.role != "worker"]
+        self.dice.shuffle(self._first)
+
+    @property
+    def kills(self) -> int:
+        return sum(self.house.killed.values())
+
+    def next_place(self) -> Place:
+        """Every place before any comes again; of those that are passed by hurrying there, any."""
+        for place in list(self._first):
+            if self.house.killed[place.role, place.name]:
+                self._first.remove(place)
+        if self._first:
+            self._first.append(self._first.pop(0))
+            return self._first[-1]
+        while True:
+            place = self.dice.choice([one for one in PLACES if one.deeds and self.missed[_name(one)] < 5])
+            if place.deeds != ("close_day",) or self.people.persons[0].days_over():
+                return place
+
+    def shoot(self) -> bool:
+        """Ends one process at one place; False if nobody came there in time."""
+        place = self.next_place()
+        if place.lost:
+            self.house.faults(lose_notices=True)
+        elif self.dice.random() < 0.3:
+            self.house.faults(**WEATHERS[self.dice.choice(MILD)])
+        number = self.dice.choice((1, 1, 1, 2, 3))
+        with self.people.lock:
+            self.people.wishes.extend(self.dice.choices(place.deeds, k=WISHES + number))
+        hit = strike(self.house, place.role, place.name, number if place.deeds[0] in ("ticket", "stay") else 1)
+        with self.people.lock:
+            self.people.wishes.clear()
+        self.house.faults()
+        if not hit:
+            self.missed[_name(place)] += 1
+        return hit
+
+    def lapses(self) -> None:
+        """Part payments whose rest never comes: the worker ends them a day later, and is ended at that."""
+        person = self.people.persons[0]
+        for place in LAPSING:
+            charge, _ = person.order("VANMIEU", {"adult": 1})
+            person.pays_vnd(charge, 30_000, charge.reference)
+            end = time.monotonic() + 20
+            while person.get(f"/api/v1/public/payments/{charge.reference}").json()["state"] != "partial":
+                if time.monotonic() > end:
+                    self.people.found(f"{charge.reference} is not partly paid")
+                    return
+                time.sleep(0.1)
+            self.people.move_clock(LAPSES)
+            if not strike(self.house, "worker", place, 1, within_s=25, then=lambda: self.house.restart("worker")):
+                self.missed[f"worker {place}"] += 1
+
+
+def strike(
+    house: House,
+    role: str,
+    place: str,
+    number: int,
+    *,
+    within_s: float = WITHIN_S,
+    then: Callable[[], None] = lambda: None,
+) -> bool:
+    """Arms a place, does `then`, and waits for the death there."""
+    while not house.deaths.empty():
+        house.deaths.get()
+    before = house.killed[role, place]
+    house.arm(role, place, number)
+    try:
+        then()
+        house.deaths.get(timeout=within_s)
+    except queue.Empty:
+        house.disarm()
+        time.sleep(0.05)  # it may have been on its way
+    if role == "worker" and house.killed[role, place] > before:
+        house.leases_end()
+    return house.killed[role, place] > before
+
+
+def _name(place: Place) -> str:
+    return f"{place.role} {place.name}"

@@ -1,0 +1,62 @@
+"""Every failpoint, by the process that passes it, and what somebody has to do so that it does.
+
+A test compares these names with the sources. A new one is a line here: `name: deeds` (of `proof.people`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a process can be ended. `deeds`: what leads there; `lost`: only when the bank's notices do not arrive."""
+
+    role: str
+    name: str
+    deeds: tuple[str, ...]
+    lost: bool = False
+
+
+def _around(*names: str) -> tuple[str, ...]:
+    return tuple(f"{name}.{side}" for name in names for side in ("before", "after"))
+
+
+PAYING = ("ticket", "stay")
+_WEB: dict[tuple[str, ...], tuple[str, ...]] = {
+    _around("ticketing.scan"): ("ticket", "cash_ticket"),
+    _around("parking.enter"): ("cash_stay",),
+    _around("parking.leave"): ("stay", "cash_stay"),
+    _around("parking.occupancy"): ("look",),
+    (*_around("payments.receive", "receipt.applied"), "notice.booked", "notice.answered"): PAYING,
+    _around("held.applied"): ("assign",),
+    _around("charge"): (*PAYING, "cash_ticket"),
+    _around("free"): ("free",),
+    _around("charge.ended"): ("notes_instead",),
+    _around("cash.sold"): ("cash_ticket", "cash_stay"),
+    _around("shift.opened", "shift.closed"): ("shift",),
+    _around("stay.begun"): ("stay",),
+    _around("stay.left"): ("cash_stay", "leave_unpaid"),
+    _around("payments.close_day"): ("close_day",),
+}
+_WORKER: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("poll.listed", "poll.taken", *_around("poll.cursor")): ("ticket",),
+    ("sweep.taken", *_around("sweep.over")): ("ticket",),
+    ("work.claimed", "work.acted", *_around("work.done", "rollup")): ("cash_ticket", "free"),
+    _around("books.proved"): ("prove",),
+}
+_WORKER_ALONE = (*_around("payments.receive", "receipt.applied"), "notice.answered")
+_BANK: dict[tuple[str, ...], tuple[str, ...]] = {
+    (*_around("bank.booked"), "bank.notice.claimed", "bank.notice.sent"): PAYING,
+    (*_around("bank.refund"), "bank.proceeded"): ("refund_elsewhere",),
+}
+LAPSING = _around("charge.ended")
+"""Passed by the worker when the rest of a part payment never came: takes a day, so it is led there by the clock."""
+
+PLACES: tuple[Place, ...] = (
+    *(Place("web", name, deeds) for names, deeds in _WEB.items() for name in names),
+    *(Place("worker", name, deeds) for names, deeds in _WORKER.items() for name in names),
+    *(Place("worker", name, PAYING, lost=True) for name in _WORKER_ALONE),
+    *(Place("worker", name, ()) for name in LAPSING),
+    *(Place("bank", name, deeds) for names, deeds in _BANK.items() for name in names),
+)

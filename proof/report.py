@@ -1,0 +1,82 @@
+"""The report of a run, as Markdown: figures, seed, commit, what the machine was, how often each place was ended at."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from proof.house import HOME
+from proof.places import PLACES
+from proof.races import WAYS
+
+if TYPE_CHECKING:
+    from proof.__main__ import Run
+
+
+def missing(run: Run) -> list[str]:
+    """What the run did not reach."""
+    found = []
+    acts = run.figures.get("model", {}).get("acts acknowledged", 0)
+    assert isinstance(acts, int)
+    if acts < run.acts:
+        found.append(f"Only {acts:,} of {run.acts:,} acts were done.")
+    if sum(run.killed.values()) < run.kills:
+        found.append(f"Only {sum(run.killed.values()):,} of {run.kills:,} kills were done.")
+    if run.kills >= len(PLACES):
+        never = [f"{place.role} {place.name}" for place in PLACES if not run.killed[place.role, place.name]]
+        found += [f"Nobody was ended at {place}." for place in never]
+    found += [f"Only {n:,} rounds of {name}." for name, n in run.races.items() if n < run.rounds]
+    return found
+
+
+def write(run: Run, folder: Path) -> Path:
+    """Writes the report of today; a later run of the same day replaces it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{datetime.now(UTC):%Y-%m-%d}.md"
+    file.write_text("\n".join(_lines(run)) + "\n", "utf-8")
+    return file
+
+
+def _lines(run: Run) -> list[str]:
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    lines = [
+        f"# No đồng lost, none doubled: {datetime.now(UTC):%d/%m/%Y}",
+        "",
+        f"Seed `{run.seed}`, commit `{_commit()}`, {run.took_s / 60:.0f} minutes on {os.cpu_count()} virtual cores with"
+        f" {memory_gb:.0f} GB; database in memory where there is room, fsync on. Again: `make proof SEED={run.seed}`.",
+        "",
+        f"**{'Nothing was found.' if not run.findings else f'{len(run.findings)} findings, see below.'}**"
+        + (f" Not reached: {' '.join(missing(run))}" if missing(run) else ""),
+        "",
+        "Real PostgreSQL, two web processes, a worker and the practice bank, people over HTTP. At rest the model, finance,",
+        "the spreadsheets, the city, the drawers and the bank's balances must be the same to the đồng, the books prove",
+        "(M1-M10), no work is due or parked, and nobody was ever answered 500.",
+    ]
+    for part, figures in run.figures.items():
+        lines += ["", f"## {part}", "", "| what | figure |", "|---|--:|"]
+        lines += [
+            f"| {name} | {value:,} |" if isinstance(value, int) else f"| {name} | {value} |"
+            for name, value in figures.items()
+        ]
+        if part == "model":
+            lines += ["", "| what went wrong at the bank | times |", "|---|--:|"]
+            lines += [f"| {name} | {number} |" for name, number in sorted(run.weathers.items())]
+        if part == "kills":
+            lines += ["", "| process | ended at | times |", "|---|---|--:|"]
+            lines += [f"| {p.role} | `{p.name}` | {run.killed[p.role, p.name]} |" for p in PLACES]
+        if part == "races":
+            lines += ["", f"| race of {WAYS} | rounds |", "|---|--:|"]
+            lines += [f"| {name} | {number:,} |" for name, number in run.races.items()]
+    if run.findings:
+        lines += ["", "## Findings", "", *(f"- {what}" for what in run.findings[:50])]
+    return lines
+
+
+def _commit() -> str:
+    said = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=HOME, capture_output=True, text=True, check=False
+    )
+    return said.stdout.strip() or "unknown"
