@@ -164,13 +164,14 @@ def _worker(_: list[str]) -> int:
 async def _work(settings: Settings) -> None:
     """The worker of all services: what is due, and what is asked of the bank again and again."""
     from foundation import worker
-    from payments import application, cashless_share, notice, payment
+    from payments import application, cashless_share, gateways, notice, payment
     from payments.finance import proof
     from payments.gateway.bank import Bank
 
     stop, woken = asyncio.Event(), asyncio.Event()
     worker.stop_on_signals(stop)
     gateway = Bank(settings.bank_url, settings.bank_api_key.get_secret_value())
+    hosting = gateways.hosting(settings)
     async with running(settings) as here:
 
         async def poll() -> None:
@@ -178,6 +179,9 @@ async def _work(settings: Settings) -> None:
 
         async def sweep() -> None:
             await notice.sweep(here.database, here.sealer, gateway)
+
+        async def ask() -> None:
+            await notice.ask(here.database, here.sealer, hosting)
 
         async def run_out() -> None:
             await cashless_share.recount_lapsed(here.database)
@@ -200,6 +204,7 @@ async def _work(settings: Settings) -> None:
                 (
                     worker.Periodic("polling the bank", settings.poll_seconds, poll),
                     worker.Periodic("sweeping the bank's lists", 15 * settings.poll_seconds, sweep),
+                    worker.Periodic("asking about payments on other pages", 2, ask),
                     worker.Periodic("charges that ran out", 20, run_out),
                     worker.Periodic("proofs of the books", 60, prove),
                     worker.Periodic("part payments whose rest never came", 20, give_up),
@@ -210,6 +215,8 @@ async def _work(settings: Settings) -> None:
         finally:
             listener.cancel()
             await gateway.close()
+            for page in hosting.values():
+                await page.close()
 
 
 async def _pass_on(here: Platform, woken: asyncio.Event) -> None:
