@@ -200,9 +200,7 @@ async def _open_collection_accounts(settings: Settings, own_url: str) -> None:
         for operator_id, code in demo.MERCHANTS.items():
             if secret := settings.vnpay_secret_of.get(code):
                 ipn_url = f"{own_url}/api/v1/hooks/vnpay"
-                await bank.register_merchant(
-                    code=code, owner_name=owners[operator_id], secret=secret, ipn_url=ipn_url
-                )
+                await bank.register_merchant(code=code, owner_name=owners[operator_id], secret=secret, ipn_url=ipn_url)
     finally:
         await bank.close()
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from sqlalchemy import BigInteger
@@ -206,7 +206,9 @@ async def begin(tx: Tx, gateway: Hosting, reference: str, *, now: datetime) -> A
 async def latest(tx: Tx, charge_id: UUID, *, lock: bool = False) -> AttemptView | None:
     """The newest attempt to pay a charge."""
     row = await tx.row(
-        _SELECT + "a.charge_id = $2 order by a.opened_at desc, a.id desc limit 1" + (" for update of a" if lock else ""),
+        _SELECT
+        + "a.charge_id = $2 order by a.opened_at desc, a.id desc limit 1"
+        + (" for update of a" if lock else ""),
         tx.operator_id,
         charge_id,
     )

@@ -184,7 +184,10 @@ async def receive(
         # The bank says of one transaction two amounts: the first stands, and a person is told.
         async with nullcontext(tx) if tx else database.transaction(operator_id) as mine:
             await outbox.park(
-                mine, "payments.receipt_differs", str(row["receipt_id"]), f"announced again with {credit.amount_vnd} VND"
+                mine,
+                "payments.receipt_differs",
+                str(row["receipt_id"]),
+                f"announced again with {credit.amount_vnd} VND",
             )
     return row["receipt_id"], row["fresh"]
 

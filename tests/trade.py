@@ -109,9 +109,7 @@ class Trade:
             begun = await attempt.begin(tx, Vnpay({code: "a secret"}), owed.reference, now=self.now)
         assert begun is not None
         number = secrets.token_hex(6)
-        paid = Credit(
-            "vnpay", code, number, begun.amount_vnd, "", self.now, "VISA", gateway="vnpay", means="CARD"
-        )
+        paid = Credit("vnpay", code, number, begun.amount_vnd, "", self.now, "VISA", gateway="vnpay", means="CARD")
         end = AttemptEnd(begun.gateway_ref, begun.amount_vnd, event, "" if event == "paid" else "51")
         news = News(f"vnpay/{code}", f"vnpay:{number}", paid if event == "paid" else None, end)
         receipt_id, _ = await attempt.learn(
