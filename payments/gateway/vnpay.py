@@ -214,7 +214,8 @@ def news_of(params: Mapping[str, str], *, response_code: str, event_id: str) -> 
             gateway="vnpay",
             means=means_of(bank, card_type),
         )
-    code = "" if response_code == "00" else response_code
+    # A query tells no code of the payment, only its status.
+    code = "07" if event == "suspected" else "" if response_code == "00" else response_code
     return News(f"vnpay/{merchant}", event_id, credit, AttemptEnd(ref, amount_vnd, event, code))
 
 
