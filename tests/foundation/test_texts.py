@@ -22,7 +22,7 @@ def all_refusals() -> set[type[Refusal]]:
         for file in (HOUSE / service).rglob("*.py"):
             parts = file.relative_to(HOUSE).with_suffix("").parts
             if "migrations" not in parts and "(Refusal" in file.read_text("utf-8"):
-                importlib.import_module(".".join(parts))
+                importlib.import_module(".".join(parts).removesuffix(".__init__"))
     found: set[type[Refusal]] = set()
     waiting = [Refusal]
     while waiting:
