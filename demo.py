@@ -57,6 +57,9 @@ OPERATORS = (
     ),
 )
 
+MERCHANTS = {VANMIEU: "VANMIEU1", THANGLONG: "THANGLG1", DONGDA: "DONGDA01"}
+"""Each operator's own merchant at the gateway for cards and foreign wallets."""
+
 DAY = {"day_from": "06:00", "day_to": "18:00", "timezone": "Asia/Ho_Chi_Minh"}
 MOTORBIKE_RULE = {"kind": "day_night", "day_vnd": 5_000, "night_vnd": 8_000, "day_night_vnd": 12_000, **DAY}
 BICYCLE_RULE = {"kind": "day_night", "day_vnd": 3_000, "night_vnd": 5_000, "day_night_vnd": 7_000, **DAY}
@@ -67,15 +70,26 @@ async def build(settings: Settings) -> bool:
     database = await Database.open(settings.url("database_app_url"), size=2, name="motcham demo")
     try:
         if await database.pool.fetchval("select count(*) from foundation.operator"):
+            await _catch_up(database)
             return False
         for operator_id, code, name_vi, name_en, bin, account, owner in OPERATORS:
             async with database.transaction(operator_id) as tx:
                 await _operator(tx, code, name_vi, name_en, bin, account, owner)
                 await PLACES[operator_id](tx)
                 await _people(tx, code)
+                await _merchant(tx, owner)
         return True
     finally:
         await database.close()
+
+
+async def _catch_up(database: Database) -> None:
+    """A city that was built before cards were taken gets its merchants."""
+    for operator_id, _, _, _, _, _, owner in OPERATORS:
+        if await database.pool.fetchval("select true from foundation.operator where id = $1", operator_id):
+            async with database.transaction(operator_id) as tx:
+                if not await tx.value("select true from payments.merchant where operator_id = $1", operator_id):
+                    await _merchant(tx, owner)
 
 
 async def enrolment_codes(settings: Settings) -> dict[str, str]:
@@ -113,6 +127,17 @@ async def _operator(tx: Tx, code: str, name_vi: str, name_en: str, bin: str, acc
         tx.operator_id,
         bin,
         account,
+        owner,
+    )
+
+
+async def _merchant(tx: Tx, owner: str) -> None:
+    code = MERCHANTS[tx.operator_id]
+    await directory.enter(tx, "account", f"vnpay/{code}")
+    await tx.execute(
+        "insert into payments.merchant (operator_id, gateway, code, owner_name) values ($1, 'vnpay', $2, $3)",
+        tx.operator_id,
+        code,
         owner,
     )
 

@@ -169,20 +169,22 @@ async def _work(settings: Settings) -> None:
     """The worker of all services: what is due, and what is asked of the bank again and again."""
     from foundation import outbox, worker
     from foundation.database import Database
-    from payments import application, cashless_share, notice, payment, refund
+    from payments import application, cashless_share, gateways, notice, payment, refund
     from payments.finance import proof
-    from payments.gateway.bank import Bank
 
     stop, woken = asyncio.Event(), asyncio.Event()
     worker.stop_on_signals(stop)
-    gateway = Bank(settings.bank_url, settings.bank_api_key.get_secret_value())
+    bank, hosting, refunding = gateways.bank(settings), gateways.hosting(settings), gateways.refunding(settings)
     async with running(settings) as here:
 
         async def poll() -> None:
-            await notice.poll(here.database, here.sealer, gateway)
+            await notice.poll(here.database, here.sealer, bank)
 
         async def sweep() -> None:
-            await notice.sweep(here.database, here.sealer, gateway)
+            await notice.sweep(here.database, here.sealer, bank)
+
+        async def ask() -> None:
+            await notice.ask(here.database, here.sealer, hosting)
 
         async def run_out() -> None:
             await cashless_share.recount_lapsed(here.database)
@@ -194,8 +196,7 @@ async def _work(settings: Settings) -> None:
             await payment.lapse(here.database)
 
         async def send_back(database: Database, claim: outbox.Claim) -> None:
-            # By receipt.gateway: money goes back through the gateway it came through.
-            await refund.pursue(database, here.sealer, {"bank": gateway}, claim)
+            await refund.pursue(database, here.sealer, refunding, claim)
 
         async def look_after_refunds() -> None:
             await refund.look(here.database)
@@ -213,6 +214,7 @@ async def _work(settings: Settings) -> None:
                 (
                     worker.Periodic("polling the bank", settings.poll_seconds, poll),
                     worker.Periodic("sweeping the bank's lists", 15 * settings.poll_seconds, sweep),
+                    worker.Periodic("asking about payments on other pages", 2, ask),
                     worker.Periodic("charges that ran out", 20, run_out),
                     worker.Periodic("proofs of the books", 60, prove),
                     worker.Periodic("part payments whose rest never came", 20, give_up),
@@ -223,7 +225,11 @@ async def _work(settings: Settings) -> None:
             )
         finally:
             listener.cancel()
-            await gateway.close()
+            await bank.close()
+            for hosted in hosting.values():
+                await hosted.close()
+            for gateway in refunding.values():
+                await gateway.close()
 
 
 async def _pass_on(here: Platform, woken: asyncio.Event) -> None:

@@ -64,6 +64,8 @@ def run(arguments: list[str]) -> int:
                 "PUBLIC_URL": os.environ.get("PUBLIC_URL") or f"{scheme}://{host}:{settings.port}",
                 "BANK_URL": f"http://127.0.0.1:{settings.bank_port}",
                 "BANK_PUBLIC_URL": f"http://{host}:{settings.bank_port}",
+                "VNPAY_PAGE_URL": f"http://{host}:{settings.bank_port}/paymentv2/vpcpay.html",
+                "VNPAY_API_URL": f"http://127.0.0.1:{settings.bank_port}/merchant_webapi/api/transaction",
                 "DATABASE_APP_URL": role_url(admin_url, root, "app"),
                 "DATABASE_CITY_URL": role_url(admin_url, root, "city"),
                 "WORKERS": str(settings.workers if redis_url else 1),
@@ -126,14 +128,16 @@ def _only_one(data_dir: Path) -> Iterator[None]:
 def _secrets(data_dir: Path) -> dict[str, str]:
     """The installation's own secrets, drawn once and kept in a file only its owner reads; the environment wins."""
     file = data_dir / "secrets.json"
-    if not file.exists():
-        drawn = {
-            "ROOT_KEY": secrets.token_hex(32),
-            "BANK_API_KEY": secrets.token_urlsafe(24),
-            "BANK_WEBHOOK_SECRET": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
-        }
-        _keep(file, json.dumps(drawn))
-    kept: dict[str, str] = json.loads(file.read_text())
+    drawn = {
+        "ROOT_KEY": secrets.token_hex(32),
+        "BANK_API_KEY": secrets.token_urlsafe(24),
+        "BANK_WEBHOOK_SECRET": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
+        "VNPAY_SECRETS": ",".join(f"{code}:{secrets.token_hex(16)}" for code in demo.MERCHANTS.values()),
+    }
+    kept: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+    if not drawn.keys() <= kept.keys():
+        kept = drawn | kept
+        _keep(file, json.dumps(kept))
     return {name: os.environ.get(name) or value for name, value in kept.items()}
 
 
@@ -192,6 +196,11 @@ async def _open_collection_accounts(settings: Settings, own_url: str) -> None:
     try:
         for _, _, _, _, bin, account, owner in demo.OPERATORS:
             await bank.register(bin=bin, account=account, owner_name=owner, webhook_url=f"{own_url}/api/v1/hooks/bank")
+        owners = {operator[0]: operator[-1] for operator in demo.OPERATORS}
+        for operator_id, code in demo.MERCHANTS.items():
+            if secret := settings.vnpay_secret_of.get(code):
+                ipn_url = f"{own_url}/api/v1/hooks/vnpay"
+                await bank.register_merchant(code=code, owner_name=owners[operator_id], secret=secret, ipn_url=ipn_url)
     finally:
         await bank.close()
 

@@ -16,7 +16,8 @@ Kind = Literal["place", "place_code", "reference", "account", "operator"]
 
 
 class Entry(SQLModel, table=True):
-    """kind + key → operator. Keys: place number, place code, order reference, `bin/account`, operator code."""
+    """kind + key → operator. Keys: place number, place code, order reference, `bin/account` or
+    `gateway/merchant`, operator code."""
 
     __tablename__ = "directory"
     __table_args__ = (

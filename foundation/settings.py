@@ -45,6 +45,15 @@ class Settings(BaseSettings):
     bank_public_url: str = Field("http://localhost:8001", description="the bank's app, as a visitor's phone reaches it")
     bank_api_key: SecretStr = Field(SecretStr(""), description="our key for the bank's list of transactions")
     bank_webhook_secret: SecretStr = Field(SecretStr(""), description="`whsec_…`, comma separated while rotating")
+    vnpay_secrets: SecretStr = Field(
+        SecretStr(""), description="`MERCHANT:secret`, comma separated: who takes cards and foreign wallets"
+    )
+    vnpay_page_url: str = Field(
+        "http://localhost:8001/paymentv2/vpcpay.html", description="the gateway's page, as a visitor's phone reaches it"
+    )
+    vnpay_api_url: str = Field(
+        "http://localhost:8001/merchant_webapi/api/transaction", description="its questions, as this process reaches it"
+    )
     poll_seconds: float = Field(20.0, gt=0, le=60, description="how often the bank is asked for its list")
     refund_limit_vnd: int = Field(
         200_000, ge=0, description="what one person may have sent back on a day without a second one, in VND"
@@ -70,6 +79,19 @@ class Settings(BaseSettings):
         if unknown:
             raise ValueError(f"SERVICES names {', '.join(sorted(unknown))}; known are {', '.join(SERVICES)}")
         return self
+
+    @field_validator("vnpay_secrets")
+    @classmethod
+    def _each_with_its_merchant(cls, secrets: SecretStr) -> SecretStr:
+        if any(":" not in pair for pair in secrets.get_secret_value().split(",") if pair.strip()):
+            raise ValueError("VNPAY_SECRETS is a list of MERCHANT:secret")
+        return secrets
+
+    @property
+    def vnpay_secret_of(self) -> dict[str, str]:
+        """By merchant code; one with an empty secret is left out: nothing can be believed of it."""
+        pairs = (pair.strip().partition(":") for pair in self.vnpay_secrets.get_secret_value().split(","))
+        return {code: secret for code, _, secret in pairs if code and secret}
 
     @property
     def service_names(self) -> tuple[str, ...]:

@@ -300,9 +300,12 @@ class Guard:
         self.hot = hot
         self.own_host = urlsplit(settings.public_url).netloc
         self.lax_host = settings.environment != "production"
+        # A browser asks this also of where an answer to a form sends it: to the page on which a card is paid.
+        gateway = urlsplit(settings.vnpay_page_url)
         policy = (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-            "font-src 'self'; manifest-src 'self'; worker-src 'self'; media-src 'self'; form-action 'self'; "
+            "font-src 'self'; manifest-src 'self'; worker-src 'self'; media-src 'self'; "
+            f"form-action 'self' {gateway.scheme}://{gateway.netloc}; "
             "frame-ancestors 'none'; base-uri 'none'; object-src 'none'"
         )
         self.headers = [

@@ -11,8 +11,21 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
-from mock_bank import account, clock, customer, database, failpoint, faults, misbehaviour, refund, transaction
+from mock_bank import (
+    account,
+    clock,
+    customer,
+    database,
+    failpoint,
+    faults,
+    hosted,
+    merchant,
+    misbehaviour,
+    refund,
+    transaction,
+)
 from mock_bank.database import Database
+from mock_bank.ipn import IpnSender
 from mock_bank.later import BankClerk
 from mock_bank.notice import NoticeSender
 from mock_bank.settings import Settings
@@ -29,8 +42,9 @@ def create_app(settings: Settings) -> FastAPI:
         async with asyncpg.create_pool(settings.database_url, min_size=2, max_size=10, command_timeout=10) as pool:
             sender = NoticeSender(pool, secrets=settings.webhook_secret, retry_unit_seconds=settings.retry_unit_seconds)
             clerk = BankClerk(pool, booked=sender.wake)
-            app.state.pool, app.state.sender, app.state.clerk = pool, sender, clerk
-            async with sender.running(), clerk.working():
+            ipn = IpnSender(pool, secrets=(), retry_unit_seconds=settings.retry_unit_seconds)
+            app.state.pool, app.state.sender, app.state.ipn, app.state.clerk = pool, sender, ipn, clerk
+            async with sender.running(), ipn.running(), clerk.working():
                 yield
 
     app = FastAPI(title="Practice Bank", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -38,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
     answer_refusals(app)
     faults.answer_badly(app)
     app.add_middleware(Envelope)
-    for room in (account, transaction, refund, faults, clock, customer, misbehaviour):
+    for room in (account, merchant, transaction, refund, faults, clock, customer, hosted, misbehaviour):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
 

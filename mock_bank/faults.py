@@ -52,7 +52,7 @@ class Faults(In):
         },
     )
 
-    # Notices of transactions booked from now on.
+    # Notices of transactions booked, and of card payments ended, from now on.
     lose_notices: Flag = Field(False, description="Never sent: only the list tells.")
     repeat_notices: Annotated[int, Field(strict=True, ge=1, le=5)] = Field(
         1, description="Sent so many times although each arrived; same event id."
@@ -169,13 +169,20 @@ def answer_badly(app: FastAPI) -> None:
         return HTMLResponse(f"<html><body><h1>{status}</h1></body></html>", status)
 
 
-async def _behave(db: Database, key: ApiKey) -> None:
+async def _behave_to_merchants(db: Database) -> None:
     row = await db.fetchrow("SELECT mock_bank.struck('answer_delay_ms') AS ms, mock_bank.struck('answers') AS answers")
     assert row is not None
     await asyncio.sleep(int(row["ms"] or 0) / 1000)
     if row["answers"] is not None:
         raise BadAnswer(row["answers"])
 
+
+async def _behave(db: Database, key: ApiKey) -> None:
+    await _behave_to_merchants(db)
+
+
+BehavingToMerchants = Depends(_behave_to_merchants)
+"""The same for those who sign what they ask instead of showing a key."""
 
 Behaving = Depends(_behave)
 """For routes that programs use; before anything is done. Accounts, faults and the clock always answer as they should:

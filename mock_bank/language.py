@@ -22,8 +22,11 @@ def words(language: str) -> dict[str, dict[str, str]]:
 
 
 def chosen(request: Request) -> str:
-    """`?lang=`, then the cookie, then what the browser asks for, then Vietnamese."""
-    wished = [request.query_params.get("lang", ""), request.cookies.get("lang", "")]
+    """`?lang=` or `vnp_Locale`, then the cookie, then what the browser asks for, then Vietnamese."""
+    asked = request.query_params
+    # A seller who sends a payer here says which language he reads.
+    wished = [asked.get("lang", ""), {"vn": "vi"}.get(asked.get("vnp_Locale", ""), asked.get("vnp_Locale", ""))]
+    wished.append(request.cookies.get("lang", ""))
     wished += [tag.split(";")[0].strip()[:2].lower() for tag in request.headers.get("accept-language", "").split(",")]
     return next((tag for tag in wished if tag in LANGUAGES), "vi")
 

@@ -96,7 +96,7 @@ async def _show(request: Request, db: asyncpg.Pool[Any], *, saved: bool | None) 
                   count(*) FILTER (WHERE state = 'silent') AS silent,
                   count(*) FILTER (WHERE state = 'delivered') AS delivered,
                   count(*) FILTER (WHERE state = 'lost') AS lost
-             FROM mock_bank.notice"""
+             FROM (SELECT state FROM mock_bank.notice UNION ALL SELECT state FROM mock_bank.ipn) told"""
     )
     return pages.show(
         request,

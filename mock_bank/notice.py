@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 class NoticeSender:
     """Sends what is due. Any number may run: they share the work by SKIP LOCKED and a lease."""
 
+    outbox = "mock_bank.notice"
+
     def __init__(self, db: asyncpg.Pool[Any], *, secrets: tuple[str, ...], retry_unit_seconds: float = 1.0) -> None:
         self._db = db
         self._keys = [Webhook(secret) for secret in secrets]
@@ -98,16 +100,10 @@ class NoticeSender:
         )
 
     async def _send(self, http: httpx.AsyncClient, notice: Any) -> None:
-        at = datetime.now(UTC) - (STALE if notice["defect"] == "stale_timestamp" else timedelta(0))
         failpoint.here("bank.notice.claimed")
-        signed = self.signed(notice["id"], notice["body"], at)
-        if notice["defect"] == "wrong_signature":
-            signed["webhook-signature"] = self.signed(notice["id"], notice["body"] + " ", at)["webhook-signature"]
-        headers = {"content-type": "application/json", **signed}
         try:
             async with asyncio.timeout(ANSWER_WITHIN_SECONDS):
-                answer = await http.post(notice["webhook_url"] or "", content=notice["body"], headers=headers)
-            arrived = answer.is_success and notice["defect"] != "answer_lost"
+                arrived = await self._tell(http, notice) and notice["defect"] != "answer_lost"
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
             arrived = False
         failpoint.here("bank.notice.sent")
@@ -115,6 +111,16 @@ class NoticeSender:
             await self._settle_arrival(notice)
         else:
             await self._settle_failure(notice)
+
+    async def _tell(self, http: httpx.AsyncClient, notice: Any) -> bool:
+        """Sends it once; whether the owner said that it arrived."""
+        at = datetime.now(UTC) - (STALE if notice["defect"] == "stale_timestamp" else timedelta(0))
+        signed = self.signed(notice["id"], notice["body"], at)
+        if notice["defect"] == "wrong_signature":
+            signed["webhook-signature"] = self.signed(notice["id"], notice["body"] + " ", at)["webhook-signature"]
+        headers = {"content-type": "application/json", **signed}
+        answer = await http.post(notice["webhook_url"] or "", content=notice["body"], headers=headers)
+        return answer.is_success
 
     def signed(self, event_id: str, body: str, at: datetime) -> dict[str, str]:
         """The three headers of Standard Webhooks; one signature for each secret, so that secrets can be changed."""
@@ -126,7 +132,7 @@ class NoticeSender:
 
     async def _settle_arrival(self, notice: Any) -> None:
         await self._db.execute(
-            """UPDATE mock_bank.notice
+            f"""UPDATE {self.outbox}
                   SET copies_left = CASE WHEN copies_left > 1 OR again_at IS NULL THEN copies_left - 1 ELSE 1 END,
                       due_at = clock_timestamp(),
                       not_before = CASE WHEN copies_left <= 1 THEN again_at END,
@@ -142,7 +148,7 @@ class NoticeSender:
         gives_up = notice["failures"] >= len(GAPS)
         gap_seconds = 0.0 if gives_up else GAPS[notice["failures"]] * self._retry_unit_seconds
         await self._db.execute(
-            """UPDATE mock_bank.notice
+            f"""UPDATE {self.outbox}
                   SET failures = failures + 1, due_at = clock_timestamp() + make_interval(secs => $3),
                       state = CASE WHEN $4 THEN 'silent' ELSE 'waiting' END,
                       settled_at = CASE WHEN $4 THEN clock_timestamp() END

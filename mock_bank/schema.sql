@@ -474,3 +474,94 @@ BEGIN
     RETURN false;
 END
 $$;
+
+-- The gateway for cards and foreign wallets: merchants, what is paid on its page, what goes back, and its notices (IPN).
+CREATE TABLE IF NOT EXISTS mock_bank.merchant (
+    code text PRIMARY KEY CHECK (code ~ '^[A-Za-z0-9]{4,20}$'),
+    owner_name text NOT NULL,
+    secret text NOT NULL CHECK (secret <> ''),
+    ipn_url text NOT NULL,
+    opened_at timestamptz NOT NULL
+);
+
+-- Numbers of payments and refunds, as the gateway counts them.
+CREATE SEQUENCE IF NOT EXISTS mock_bank.card_number START 14000001;
+
+-- One payment on the page, from the first look at it. `asked`: the signed fields. `status` 01: the payer has not finished.
+CREATE TABLE IF NOT EXISTS mock_bank.card_payment (
+    merchant text NOT NULL REFERENCES mock_bank.merchant,
+    txn_ref text NOT NULL,
+    asked jsonb NOT NULL,
+    amount_vnd bigint NOT NULL CHECK (amount_vnd > 0),
+    number bigint NOT NULL UNIQUE DEFAULT nextval('mock_bank.card_number'),
+    status text NOT NULL DEFAULT '01' CHECK (status IN ('00', '01', '02', '04', '07')),
+    response_code text CHECK ((response_code IS NULL) = (status = '01')),
+    bank_code text,
+    card_type text,
+    ended_at timestamptz CHECK ((ended_at IS NULL) = (status = '01')),
+    PRIMARY KEY (merchant, txn_ref)
+);
+
+-- Money that goes back, once per `request_id`. `seconds`: how long it takes, by the bank's time; `refused`: it ends in 09.
+CREATE TABLE IF NOT EXISTS mock_bank.card_refund (
+    merchant text NOT NULL,
+    request_id text NOT NULL,
+    txn_ref text NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('02', '03')),
+    amount_vnd bigint NOT NULL CHECK (amount_vnd > 0),
+    number bigint NOT NULL UNIQUE DEFAULT nextval('mock_bank.card_number'),
+    create_date text NOT NULL,
+    text text NOT NULL,
+    asked_at timestamptz NOT NULL,
+    seconds integer NOT NULL,
+    refused boolean NOT NULL,
+    PRIMARY KEY (merchant, request_id),
+    FOREIGN KEY (merchant, txn_ref) REFERENCES mock_bank.card_payment
+);
+CREATE INDEX IF NOT EXISTS card_refund_by_payment ON mock_bank.card_refund (merchant, txn_ref);
+
+-- The outbox of its notices: the columns of mock_bank.notice, and the signed query instead of a body.
+CREATE TABLE IF NOT EXISTS mock_bank.ipn (
+    id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    merchant text NOT NULL REFERENCES mock_bank.merchant,
+    query text NOT NULL,
+    state text NOT NULL CHECK (state IN ('waiting', 'delivered', 'silent', 'lost')),
+    due_at timestamptz NOT NULL,
+    copies_left integer NOT NULL CHECK (copies_left >= 0),
+    sends integer NOT NULL DEFAULT 0,
+    failures integer NOT NULL DEFAULT 0,
+    settled_at timestamptz,
+    not_before timestamptz,
+    again_at timestamptz,
+    defects text[] NOT NULL DEFAULT '{}'
+);
+CREATE INDEX IF NOT EXISTS ipn_due ON mock_bank.ipn (due_at) WHERE state = 'waiting';
+
+-- Where a refund stands by the bank's time, as vnp_TransactionStatus.
+CREATE OR REPLACE FUNCTION mock_bank.status(r mock_bank.card_refund) RETURNS text LANGUAGE sql VOLATILE AS $$
+    SELECT CASE WHEN mock_bank.now() < r.asked_at + make_interval(secs => r.seconds / 2.0) THEN '05'
+                WHEN mock_bank.now() < r.asked_at + make_interval(secs => r.seconds) THEN '06'
+                WHEN r.refused THEN '09' ELSE '00' END
+$$;
+
+-- Put a notice of a payment into the outbox, with everything that will go wrong with it.
+CREATE OR REPLACE FUNCTION mock_bank.announce_card(p_merchant text, p_number bigint, p_ended_at timestamptz, p_query text)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_faults jsonb := (SELECT settings FROM mock_bank.faults);
+    v_delay_seconds integer := mock_bank.struck(v_faults, 'delay_seconds');
+    v_shuffle_seconds integer := mock_bank.struck(v_faults, 'shuffle_seconds');
+    v_shuffled double precision := mock_bank.draw(coalesce(v_faults ->> 'seed', '0'), 'shuffle', p_number);
+BEGIN
+    INSERT INTO mock_bank.ipn (merchant, query, state, due_at, copies_left, again_at, defects)
+    VALUES (p_merchant, p_query,
+            CASE WHEN mock_bank.struck(v_faults, 'lose_notices') = 'true' THEN 'lost' ELSE 'waiting' END,
+            clock_timestamp()
+                + make_interval(secs => coalesce(v_delay_seconds, 0) + coalesce(v_shuffle_seconds, 0) * v_shuffled),
+            coalesce(mock_bank.struck(v_faults, 'repeat_notices')::integer, 1),
+            p_ended_at + make_interval(days => mock_bank.struck(v_faults, 'repeat_after_days')::integer),
+            array_remove(ARRAY[
+                CASE WHEN mock_bank.struck(v_faults, 'wrong_signature') = 'true' THEN 'wrong_signature' END,
+                CASE WHEN mock_bank.struck(v_faults, 'lose_notice_answers') = 'true' THEN 'answer_lost' END], NULL));
+END
+$$;

@@ -23,7 +23,7 @@ from foundation import texts
 from foundation.database import safe_url
 from foundation.money import format_vnd
 from foundation.settings import Settings
-from payments import application, cash, ledger, payment, receipt, refund, shift  # noqa: F401 - their tables are examined
+from payments import application, attempt, cash, ledger, payment, receipt, refund, shift  # noqa: F401 - their tables are examined
 
 INVARIANTS = ("M1", "M2", "M3", "M4", "M5", "M6", "M7", "M8", "M9", "M10")
 NAMED_MAX = 200
@@ -111,7 +111,7 @@ async def prove(connection: Any, *, operator_id: UUID | None = None, every_day: 
     at: datetime = await connection.fetchval("select clock_timestamp()")
     salt = secrets.randbits(63)
     found: list[Any] = []
-    for query in (_ACCOUNTS, _RECEIPTS, _EVENTS, _LINES, _DRAWERS, _REFUSALS):
+    for query in (_ACCOUNTS, _RECEIPTS, _ATTEMPTS, _EVENTS, _LINES, _DRAWERS, _REFUSALS):
         named = _MOST_IMPORTANT.format(query=query.replace("{days}", "1000000" if every_day else "31"))
         found += await connection.fetch(named, list(codes), NAMED_MAX, salt, timeout=PROOF_SECONDS)
     found += await connection.fetch(_WALLS, insert_only)
@@ -638,6 +638,22 @@ select 'M6', 'red', 'paid_at_differs', operator_id, null, charge_id::text, null,
 from settled where not (select settled from agree) and paid_at is distinct from at
 """
 
+# What gateways said of attempts on their pages, met with the money that came from there: M4.
+_ATTEMPTS = """
+with met as (
+    select coalesce(a.operator_id, r.operator_id) as operator_id, coalesce(r.bank_account, a.account) as account,
+           coalesce(a.gateway_ref, r.bank_ref) as flow, coalesce(r.amount_vnd, 0) - coalesce(a.amount_vnd, 0) as surplus_vnd,
+           coalesce(r.recorded_at, a.ended_at) as since, a.gateway_ref is distinct from r.facts ->> 'ref' as unlike
+    from (select *, gateway || '/' || merchant as account from payments.attempt
+          where operator_id = any($1) and state = 'paid') a
+    full join (select * from payments.receipt where operator_id = any($1) and gateway <> 'bank') r
+      on r.operator_id = a.operator_id and r.bank_account = a.account and r.bank_ref = a.transaction_no
+)
+select 'M4' as invariant, 'red' as kind, 'attempt_differs' as rule, operator_id, account, flow,
+       surplus_vnd as amount_vnd, since
+from met where surplus_vnd <> 0 or unlike
+"""
+
 # What the facts demand, met with what is booked: M1, M6, and of M8 time and day. `credit` is null where a transfer of an
 # attendant buys notes: out of the drawer, or out of the safe once the shift is closed.
 _SAID = (
@@ -852,7 +868,15 @@ _EVENTS = _EVENTS.replace("{fact}", f"{_SAID} # {_MOVED}").replace("{said}", _SA
 # What was charged, line by line, met with how it was paid, and added up as the city publishes it: M6 and the rollup of M3.
 # A day is judged by what was true when it was counted; one that is due to be counted again is not judged.
 _LINES = """
-with line as not materialized (
+with otherwise_paid as (
+    select o.operator_id, o.charge_id, r.means from payments.receipt r
+    join payments.receipt_outcome o on o.operator_id = r.operator_id and o.receipt_id = r.id
+    where r.operator_id = any($1) and r.means <> 'QR_TRANSFER' and o.outcome in ('applied', 'overpaid')
+    union all
+    select u.operator_id, u.charge_id, r.means from payments.receipt r
+    join payments.held_use u on u.operator_id = r.operator_id and u.receipt_id = r.id
+    where r.operator_id = any($1) and r.means <> 'QR_TRANSFER' and u.charge_id is not null
+), line as not materialized (
     select l.operator_id, l.charge_id, l.amount_vnd, l.service_day, l.environment, l.service, l.place, l.ward, l."class",
            c.amount_vnd as charged_vnd, c.created_at, p.paid_at, k.shift_id,
            p.means, p.channel,
@@ -864,7 +888,7 @@ with line as not materialized (
            end::bigint as kept_vnd,
            p.line_no is null and (c.state = 'partial' or c.state = 'open' and c.holds_until > d.counted_at) as pending,
            c.state = 'paid' and p.line_no is null as unsettled,
-           (p.means = 'CASH') <> (k.charge_id is not null)
+           p.means <> case when k.charge_id is null then coalesce(x.means, 'QR_TRANSFER') else 'CASH' end
            or p.channel <> case when k.charge_id is null then 'GATEWAY' when k.proxy then 'ATTENDANT_PROXY'
                                 else 'CASH_DEPOSIT' end as otherwise,
            p.paid_at <> c.paid_at as moved,
@@ -874,6 +898,7 @@ with line as not materialized (
     left join payments.line_paid p
       on p.operator_id = l.operator_id and p.charge_id = l.charge_id and p.line_no = l.line_no
     left join payments.cash_receipt k on k.operator_id = l.operator_id and k.charge_id = l.charge_id
+    left join otherwise_paid x on x.operator_id = l.operator_id and x.charge_id = l.charge_id
     left join payments.cashless_counted d on d.operator_id = l.operator_id and d.service_day = l.service_day
     where l.operator_id = any($1)
 ), cell as materialized (

@@ -12,3 +12,4 @@ grant update (received_vnd) on payments.proxy_transfer to motcham_app;
 grant update (units, amount_vnd) on payments.cashless_day to motcham_app;
 grant update (counted_at, recount_at) on payments.cashless_counted to motcham_app;
 grant update (at, lines) on payments.books_proof to motcham_app;
+grant update (state, code, transaction_no, ended_at, ask_at, asks) on payments.attempt to motcham_app;

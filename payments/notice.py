@@ -1,4 +1,4 @@
-"""What the bank tells us: notices (a hint that arrives fast) and its list of transactions (which misses nothing).
+"""What gateways tell us: notices (a hint that arrives fast), and what they list or answer when asked (misses nothing).
 
 A notice is verified over its raw bytes, booked in one call, answered, and applied straight afterwards. The worker asks
 the bank for its list as well, so the platform converges with every notice lost.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,14 +17,14 @@ from uuid import UUID
 from fastapi import APIRouter, BackgroundTasks, Request
 from fastapi.responses import JSONResponse
 
-from foundation import clock, directory, failpoint, outbox, strict_json
+from foundation import clock, directory, failpoint, outbox
 from foundation.database import Database
 from foundation.errors import Refusal
 from foundation.seal import Sealer
-from foundation.web import Here, permit
-from payments import refund
+from foundation.web import Here, Platform, permit
+from payments import attempt, gateways, refund
 from payments.application import apply_receipt
-from payments.gateway import bank
+from payments.gateway import Done, Hosting, News, Telling, Told, bank
 from payments.receipt import AccountUnknown, receive
 
 log = logging.getLogger("motcham.notice")
@@ -37,35 +37,59 @@ routes = APIRouter(prefix="/api/v1/hooks", tags=["hooks"])
 @permit("bank")
 async def bank_notice(request: Request, here: Here, later: BackgroundTasks) -> JSONResponse:
     """A notice of the bank. 2xx means: booked (or known already); it is applied straight afterwards."""
-    body = await request.body()
-    secrets = here.settings.bank_webhook_secret.get_secret_value()
-    event_id = bank.verify(secrets, dict(request.headers), body)
-    notice = strict_json.parse(body)
-    if not isinstance(notice, dict) or notice.get("type") != bank.CREDITED:
-        return JSONResponse({"accepted": False}, 200)  # an event of a kind we do not need
-    transaction = bank.read_transaction(notice.get("data"))
-    operator_id = await directory.whose(here.database, "account", f"{transaction.bin}/{transaction.account}")
-    line, credit = transaction.refund(), transaction.credit()
-    if line is not None and operator_id is not None and await refund.told(here.database, operator_id, line):
-        return JSONResponse({"accepted": True, "new": False}, 202)
-    if credit is None:
-        return JSONResponse({"accepted": False}, 200)
-    if operator_id is None:
-        raise AccountUnknown()
+    return await _hear(gateways.bank(here.settings), request, here, later)
+
+
+@routes.get("/vnpay")
+@permit("bank")
+async def vnpay_notice(request: Request, here: Here, later: BackgroundTasks) -> JSONResponse:
+    """A notice of the gateway for cards and wallets; RspCode says what became of it, 00 and 02 that it is written down."""
+    return await _hear(gateways.vnpay(here.settings), request, here, later)
+
+
+async def _hear(gateway: Telling, request: Request, here: Platform, later: BackgroundTasks) -> JSONResponse:
+    """A notice, whoever sends it: verified, read, written down, answered in its sender's words, applied afterwards."""
+    try:
+        told = Told(dict(request.headers), request.url.query, await request.body())
+        news = gateway.hear(told)
+        done: Done = "ignored"
+        if news is not None:
+            operator_id = await directory.whose(here.database, "account", news.account)
+            if operator_id is None:
+                raise AccountUnknown()
+            receipt_id, fresh = await _write_down(here, operator_id, news, told.raw)
+            failpoint.here("notice.booked")
+            done = "booked" if fresh else "known" if receipt_id or news.end or news.refund else "ignored"
+            if receipt_id:
+                later.add_task(apply_now, here.database, operator_id, receipt_id)
+        status, body = gateway.answer(done)
+    except Exception as error:
+        status, body = gateway.answer(error)
+        if not isinstance(error, Refusal):
+            log.exception("a notice of %s was answered %s", gateway.name, body)
+    return JSONResponse(body, status, background=later)
+
+
+async def _write_down(here: Platform, operator_id: UUID, news: News, raw: str) -> tuple[UUID | None, bool]:
+    """The receipt of what was told, if there is money for us in it, and whether anything was new."""
+    if news.refund is not None and await refund.told(here.database, operator_id, news.refund):
+        return None, False
+    if news.credit is None and news.end is None:
+        return None, False
     now: datetime = await here.database.pool.fetchval("select foundation.now()")
-    receipt_id, fresh = await receive(
+    if news.end is not None:
+        return await attempt.learn(here.database, here.sealer, operator_id, news, now=now, source="notice", raw=raw)
+    assert news.credit is not None
+    return await receive(
         here.database,
         here.sealer,
         operator_id,
-        credit,
+        news.credit,
         now=now,
         source="notice",
-        event_id=event_id,
-        raw=body.decode("utf-8", "replace"),
+        event_id=news.event_id,
+        raw=raw,
     )
-    failpoint.here("notice.booked")
-    later.add_task(apply_now, here.database, operator_id, receipt_id)
-    return JSONResponse({"accepted": True, "new": fresh}, 202, background=later)
 
 
 async def apply_now(database: Database, operator_id: UUID, receipt_id: UUID) -> None:
@@ -96,13 +120,22 @@ async def sweep(database: Database, sealer: Sealer, gateway: bank.Bank) -> int:
     return await _each_account(database, sealer, gateway, _sweep_account)
 
 
+async def ask(database: Database, sealer: Sealer, hosting: Mapping[str, Hosting]) -> int:
+    """Asks the gateways what became of payments on their pages. Returns how much money was found."""
+    found = await attempt.ask_open(database, sealer, hosting)
+    for operator_id, receipt_id in found:
+        await apply_now(database, operator_id, receipt_id)
+    return len(found)
+
+
 AccountWalk = Callable[[Database, Sealer, bank.Bank, UUID, str, str], Awaitable[int]]
 
 
 async def _each_account(database: Database, sealer: Sealer, gateway: bank.Bank, walk: AccountWalk) -> int:
     """What one account's list holds never stops the others."""
     new = 0
-    for row in await database.pool.fetch("select key, operator_id from foundation.directory where kind = 'account'"):
+    accounts = "select key, operator_id from foundation.directory where kind = 'account' and key ~ '^[0-9]{6}/'"
+    for row in await database.pool.fetch(accounts):
         bin, _, account = row["key"].partition("/")
         try:
             new += await walk(database, sealer, gateway, row["operator_id"], bin, account)

@@ -21,12 +21,13 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from foundation import clock, directory, pages, qr
 from foundation.errors import Refusal
 from foundation.limits import TooManyTries
-from foundation.web import Here, Platform, events, permit
-from payments import going_back
+from foundation.web import Here, Language, Platform, events, permit
+from payments import attempt, gateways, going_back
 from payments import reference as references
+from payments.attempt import AttemptView
 from payments.cash import proxy_transfers
 from payments.charge_states import ENDS
-from payments.gateway import PayeeAccount, vietqr
+from payments.gateway import PayeeAccount, vietqr, vnpay
 from payments.payment import ChargeView, NoSuchCharge, ended_by, find, payment_code
 from payments.receipt import collection_account
 
@@ -69,6 +70,8 @@ async def _pay_page(
     async with here.database.transaction(operator_id) as tx:
         owed = await find(tx, reference=reference)
         _check(owed, token)
+        tried = await attempt.latest(tx, owed.id)
+        by_card = token is not None and await attempt.merchant_of(tx, gateways.vnpay(here.settings)) is not None
         back_to_payer = await going_back.of_charge(tx, owed)
         # Only who has the payer's own address may say where money goes.
         form: dict[str, Any] = {
@@ -105,8 +108,44 @@ async def _pay_page(
         payee=payee,
         apps=apps,
         back_to_payer=back_to_payer,
-        live=f"/api/v1/public/payments/{reference}/events?seen={owed.version}",
+        tried=tried,
+        why=vnpay.why(tried.code) if tried else "",
+        card=f"{owed.page_path}/card" if by_card else None,
+        live=_events_path(owed, tried),
     )
+
+
+@routes.post("/pay/{reference}/{token}/card", include_in_schema=False)
+@permit("public")
+async def pay_by_card(request: Request, here: Here, language: Language, reference: str, token: str) -> Response:
+    """On to the gateway's page, to pay what remains there; a second click leads to the same attempt."""
+    operator_id, reference = await _whose(here, reference)
+    gateway = gateways.vnpay(here.settings)
+    async with here.database.transaction(operator_id) as tx:
+        owed = await find(tx, reference=reference)
+        _check(owed, token)
+        begun = await attempt.begin(tx, gateway, reference, now=await clock.now(tx))
+    if begun is None:
+        return RedirectResponse(owed.page_path, 303)
+    back = f"{here.settings.public_url}{owed.page_path}/return"
+    payer = request.client.host if request.client else ""
+    return RedirectResponse(gateway.begin(begun.order, language=language, back=back, payer_address=payer), 303)
+
+
+@routes.get("/pay/{reference}/{token}/return", include_in_schema=False)
+@permit("public")
+async def back_from_gateway(request: Request, here: Here, reference: str, token: str) -> Response:
+    """Where the gateway's page sends the payer back to. Nothing it says here counts: the gateway itself is asked."""
+    operator_id, reference = await _whose(here, reference)
+    async with here.database.transaction(operator_id) as tx:
+        owed = await find(tx, reference=reference)
+        _check(owed, token)
+        tried = await attempt.latest(tx, owed.id)
+        waits = tried is not None and tried.state in ("open", "paid") and owed.state not in ENDS
+        if tried is None or not waits:
+            return RedirectResponse(owed.page_path, 303)
+        await attempt.came_back(tx, tried, now=await clock.now(tx))
+    return pages.render(request, "payments/asking.html", owed=owed, tried=tried, live=_events_path(owed, tried))
 
 
 @routes.get("/pay/{reference}/qr.{form}", include_in_schema=False)
@@ -226,7 +265,8 @@ async def pay_events(here: Here, reference: str, seen: str = "") -> Response:
 
     async def state() -> str:
         async with here.database.transaction(operator_id) as tx:
-            return (await find(tx, reference=reference)).version
+            owed = await find(tx, reference=reference)
+            return _version(owed, await attempt.latest(tx, owed.id))
 
     return events(here, f"charge:{reference}", state, seen)
 
@@ -240,3 +280,12 @@ async def _whose(here: Platform, reference: str) -> tuple[UUID, str]:
     if operator_id is None:
         raise NoSuchCharge()
     return operator_id, reference
+
+
+def _version(owed: ChargeView, tried: AttemptView | None) -> str:
+    """Changes whenever a reader of the page would see something else."""
+    return f"{owed.version}-{tried.version}" if tried else owed.version
+
+
+def _events_path(owed: ChargeView, tried: AttemptView | None) -> str:
+    return f"/api/v1/public/payments/{owed.reference}/events?seen={_version(owed, tried)}"

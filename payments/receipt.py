@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -146,14 +147,18 @@ async def receive(
     source: Literal["notice", "poll"],
     event_id: str | None = None,
     raw: str = "",
+    tx: Tx | None = None,
 ) -> tuple[UUID, bool]:
-    """Books a credit: inbox, receipt, transfer, due application; committed when it returns. (receipt id, is it new)."""
+    """Books a credit: inbox, receipt, transfer, due application; committed when it returns. (receipt id, is it new).
+
+    `tx`: in this transaction of the operator's instead, for a gateway whose credit ends something else with it.
+    """
     bank_ref = credit.bank_ref.strip()
     if not bank_ref:
         raise BankRefMissing()
     month = await sealer.ready(now)
     found = reference.find(credit.text)
-    row = await database.hot(
+    row = await (tx.row if tx else database.hot)(
         "select * from payments.receive($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,"
         " $16, $17, $18)",
         operator_id,
@@ -177,9 +182,12 @@ async def receive(
     )
     if not row["same"]:
         # The bank says of one transaction two amounts: the first stands, and a person is told.
-        async with database.transaction(operator_id) as tx:
+        async with nullcontext(tx) if tx else database.transaction(operator_id) as mine:
             await outbox.park(
-                tx, "payments.receipt_differs", str(row["receipt_id"]), f"announced again with {credit.amount_vnd} VND"
+                mine,
+                "payments.receipt_differs",
+                str(row["receipt_id"]),
+                f"announced again with {credit.amount_vnd} VND",
             )
     return row["receipt_id"], row["fresh"]
 

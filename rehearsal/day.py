@@ -41,11 +41,12 @@ from rehearsal.client import (
     expect,
     order_tickets,
     park,
+    pay_by_card,
     say_where,
     vnd,
     wait_for,
 )
-from rehearsal.ledger import Closing, Held, Ledger, Sale
+from rehearsal.ledger import ON_A_PHONE, Closing, Held, Ledger, Sale
 from rehearsal.plan import FLOAT_VND, LAST_STEP, LOTS, SITES, STEP, Event, Party, Plan, Vehicle
 
 AT_ONCE = 8
@@ -85,9 +86,12 @@ class Stage:
             rest = order.again()
             expect("The rest that is still missing", who.odd_vnd, rest.amount_vnd)
             self.bank.pay(rest.vietqr)
+        elif who.way in ("CARD", "WALLET"):
+            pay_by_card(order, card="wallet" if who.way == "WALLET" else "visa")
         else:
             self.bank.pay(order.vietqr)
-        self.ledger.sales.append(Sale(who.operator, service, place, "QR", order.amount_vnd, order.reference))
+        way = who.way if who.way in ON_A_PHONE else "QR"
+        self.ledger.sales.append(Sale(who.operator, service, place, way, order.amount_vnd, order.reference))
         return code_of(order.finished(PAID_WITHIN_S))
 
     def take_notes(self, who: Party | Vehicle, place: str, path: str, amount_vnd: int, **body: Any) -> Any:
@@ -118,7 +122,7 @@ class Visitors:
 
     def orders(self) -> None:
         party, heads = self.party, dict(self.party.heads)
-        if party.way != "QR":
+        if party.way not in ON_A_PHONE:
             path = "/cash/ticket"
             self.ticket = self.stage.take_notes(party, party.site, path, party.amount_vnd, heads=heads)["code_url"]
             return

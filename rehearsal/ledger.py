@@ -21,9 +21,13 @@ from rehearsal.client import Browser, Office, expect, vnd
 Figures = Counter[tuple[str, ...]]
 """A number (of things, or of VND) by its name, from the general to the particular; one that is absent is nothing."""
 
-Way = Literal["QR", "CASH", "PROXY"]
+Way = Literal["QR", "CARD", "WALLET", "CASH", "PROXY"]
+ON_A_PHONE: tuple[Way, ...] = ("QR", "CARD", "WALLET")
+"""Paid by the visitor himself, without notes: what the city counts as cashless."""
 MEANS_AND_CHANNEL: dict[Way, tuple[str, str]] = {
     "QR": ("QR_TRANSFER", "GATEWAY"),
+    "CARD": ("CARD", "GATEWAY"),
+    "WALLET": ("WALLET", "GATEWAY"),
     "CASH": ("CASH", "CASH_DEPOSIT"),
     "PROXY": ("CASH", "ATTENDANT_PROXY"),  # notes that the attendant transfers himself are still notes
 }
@@ -83,7 +87,7 @@ class Ledger:
             found["spreadsheet", sale.operator, "VND"] += sale.amount_vnd
             if sale.given_back:
                 continue
-            for side in ("charged", *(("cashless",) if sale.way == "QR" else ()), *_proxy(sale)):
+            for side in ("charged", *(("cashless",) if sale.way in ON_A_PHONE else ()), *_proxy(sale)):
                 found["city", sale.service, f"{side}_units"] += 1
                 found["city", sale.service, f"{side}_vnd"] += sale.amount_vnd
         for operator, service in self.free:

@@ -18,7 +18,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Literal, TypeVar
 
 from rehearsal.client import HANOI
-from rehearsal.ledger import Held, Ledger, Sale, Way
+from rehearsal.ledger import ON_A_PHONE, Held, Ledger, Sale, Way
 
 STEP = timedelta(minutes=10)
 AN_HOUR = 6  # steps
@@ -72,6 +72,9 @@ HEADS = {True: {"adult": 92, "child": 8}, False: {"adult": 55, "child": 20, "stu
 PERCENT = {"adult": 100, "child": 0, "student": 50, "elderly": 50}
 # How those at a site pay (assumption: nobody publishes it; cash is sold at the gate).
 SITE_WAYS: Mapping[Way, float] = {"QR": 0.72, "CASH": 0.23, "PROXY": 0.05}
+
+# Of foreign parties that pay on their phone, how many by card or by the wallet of their country (assumption).
+FOREIGN_WAYS: Mapping[Way, float] = {"QR": 0.94, "CARD": 0.04, "WALLET": 0.02}
 
 TURNS = 480  # vehicles on a mean day at both lots (assumption: two busy lots; the pilot's 405 lots had 12 turns each)
 PROXY_OF_CASH = 1 / 3  # vehicles whose notes the attendant transfers himself (seen at Phủ Doãn in 2024; assumption)
@@ -146,7 +149,7 @@ class Party:
 
     def acts(self) -> Iterator[tuple[datetime, Act]]:
         yield self.orders_at, "orders"
-        if self.way == "QR" and self.amount_vnd and self.manner != "gives_up":
+        if self.way in ON_A_PHONE and self.amount_vnd and self.manner != "gives_up":
             yield self.pays_at, "pays"
         for at, _ in self.enters:
             yield at, "enters"
@@ -328,6 +331,8 @@ def _parties(rng: random.Random, site: str, day: date, busy: float, mistakes: fl
     hours = iter(shared(rng, len(drawn), VISITS))
     for number, (abroad, group, way) in enumerate(drawn, 1):
         manner: Manner = next(manners) if way == "QR" and _pays(group) else "as_asked"
+        if abroad and way == "QR" and manner == "as_asked" and _pays(group):
+            way = rng.choices(list(FOREIGN_WAYS), list(FOREIGN_WAYS.values()))[0]
         yield _party(rng, f"party {number} at {site}", site, day, abroad, group, way, manner, next(hours))
     quitters = shared(rng, round(by_qr * mistakes / (len(QR_MISTAKES) + 1)), VISITS)
     for number, hour in enumerate(quitters, 1):
@@ -368,7 +373,7 @@ def _party(
     size = sum(number for _, number in heads)
     if manner == "gives_up":
         enters: tuple[tuple[int, int], ...] = ()
-    elif way != "QR" and _pays(heads):
+    elif way not in ON_A_PHONE and _pays(heads):
         enters = ((orders, size),)  # sold at the gate
     elif size >= 4 and rng.random() < 0.2:
         enters = ((pays, size - size // 2), (pays + 1, size // 2))

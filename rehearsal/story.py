@@ -36,6 +36,7 @@ from rehearsal.client import (
     leave_code,
     order_tickets,
     park,
+    pay_by_card,
     plate,
     say_where,
     typed_form,
@@ -204,6 +205,35 @@ def odd_payments(day: Day, bank: Bank) -> None:
         bank.misbehave()
     day.sold("vanmieu", "ticketing", order.amount_vnd)
     tell("The bank sends its notice three times: sold once", order.amount_vnd)
+
+
+def by_card(day: Day, bank: Bank) -> None:
+    """Visitors without a Vietnamese bank, on the gateway's page."""
+    scene("Without a Vietnamese bank: cards and foreign wallets")
+    visitor = day.visitor()
+    order = Order.on(visitor, order_tickets(visitor, "VANMIEU", adult=1))
+    pay_by_card(order, outcome="no_funds")
+    words = "not enough money"
+    wait_for("Whether the page says why the card was declined", True, lambda: words in visitor.open(order.path).html, 5)
+    expect("The payment whose card was declined", "open", order.state()["state"])
+    tell("A card without money: the page says so, nothing is charged, the VietQR still stands there")
+    order = order.again()
+    pay_by_card(order)
+    order.finished()
+    day.sold("vanmieu", "ticketing", order.amount_vnd, "CARD")
+    tell("The second card pays: one ticket", order.amount_vnd)
+
+    bank.misbehave(lose=True)
+    try:
+        order = Order.on(visitor, order_tickets(visitor, "THANGLONG", adult=2))
+        pay_by_card(order, card="wallet")
+        began = time.monotonic()
+    finally:
+        bank.misbehave()
+    order.finished(POLLED_WITHIN_S)
+    day.sold("thanglong", "ticketing", order.amount_vnd, "WALLET")
+    took = time.monotonic() - began
+    tell(f"A foreign wallet, its notice lost: the gateway was asked, and said so after {took:.1f} s", order.amount_vnd)
 
 
 def lost_notice(day: Day, bank: Bank) -> Callable[[], None]:
@@ -559,6 +589,7 @@ def tell_all(day: Day, *, clock: bool) -> None:
     told = lost_notice(day, bank)
     tickets = heritage(day, bank)
     odd_payments(day, bank)
+    by_card(day, bank)
     number = f"{random.randrange(10_000):04}"
     first, second = (manager.tablet(f"Gate {number} {which}", [1, 2]) for which in "AB")
     first.login("01")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
-from acts import BANK_SECRET
+from acts import BANK_SECRET, VNPAY_SECRETS
 
 from foundation.migrate import role_url
 from foundation.settings import Settings
@@ -31,6 +31,7 @@ def settings_for(admin_url: str, **changes: object) -> Settings:
         "database_keeper_url": role_url(admin_url, root, "keeper"),
         "bank_webhook_secret": BANK_SECRET,
         "bank_api_key": "test-key",
+        "vnpay_secrets": VNPAY_SECRETS,
         "workers": 1,
         "database_pool": 8,
     }

@@ -16,8 +16,10 @@ from foundation.seal import Sealer
 from foundation.settings import Settings
 from foundation.staff import add_staff
 from foundation.tables import new_id
-from payments import CashSale, ChargeView, Facts, Line, PaidLine, shift
+from payments import CashSale, ChargeView, Facts, Line, PaidLine, attempt, shift
 from payments.application import apply_receipt
+from payments.gateway import AttemptEnd, AttemptEvent, News
+from payments.gateway.vnpay import Vnpay
 from payments.receipt import Credit, receive
 
 PURPOSE = "test.thing"
@@ -100,6 +102,24 @@ class Trade:
         async with self.database.transaction(self.operator_id) as tx:
             return await apply_receipt(tx, receipt_id, now=self.now)
 
+    async def by_card(self, owed: ChargeView, event: AttemptEvent = "paid") -> str | None:
+        """Tried on the gateway's page; what came of it, or of its money if it was paid."""
+        async with self.database.transaction(self.operator_id) as tx:
+            code = await tx.value("select code from payments.merchant where operator_id = $1", self.operator_id)
+            begun = await attempt.begin(tx, Vnpay({code: "a secret"}), owed.reference, now=self.now)
+        assert begun is not None
+        number = secrets.token_hex(6)
+        paid = Credit("vnpay", code, number, begun.amount_vnd, "", self.now, "VISA", gateway="vnpay", means="CARD")
+        end = AttemptEnd(begun.gateway_ref, begun.amount_vnd, event, "" if event == "paid" else "51")
+        news = News(f"vnpay/{code}", f"vnpay:{number}", paid if event == "paid" else None, end)
+        receipt_id, _ = await attempt.learn(
+            self.database, self.sealer, self.operator_id, news, now=self.now, source="notice"
+        )
+        if receipt_id is None:
+            return None
+        async with self.database.transaction(self.operator_id) as tx:
+            return await apply_receipt(tx, receipt_id, now=self.now)
+
     async def pays(self, *lines: Line) -> ChargeView:
         """Chosen and paid through the bank at once."""
         owed = await self.owes(*lines)
@@ -177,6 +197,12 @@ async def a_day_of_everything(trade: Trade) -> None:
     assert await trade.transfers(partly.reference, 70_000) == "duplicate"
     assert await trade.transfers((await trade.owes(line(70_000))).reference, 100_000) == "overpaid"
     assert await trade.transfers((await trade.owes(line(70_000))).reference, 30_000) == "partly"  # and stays so
+
+    assert await trade.by_card(await trade.owes(line(70_000))) == "applied"
+    declined_first = await trade.owes(line(70_000))
+    await trade.by_card(declined_first, "declined")
+    assert await trade.transfers(declined_first.reference, 20_000) == "partly"
+    assert await trade.by_card(declined_first) == "applied"
 
     gone = await trade.owes(line(35_000, reference=SOLD_OUT))
     assert await trade.transfers(gone.reference, 15_000) == "partly"

@@ -3,9 +3,9 @@
 (() => {
   const address = document.querySelector("[data-live]")?.dataset.live;
   if (!address) return;
+  let stream, errors = 0, left = false;
   // replace, not reload: a page that answered a form must not send the form again.
-  const again = () => location.replace(location.pathname + location.search);
-  let stream, errors = 0;
+  const again = () => { if (!left) location.replace(location.pathname + location.search); };
 
   function listen() {
     stream?.close();
@@ -18,7 +18,10 @@
       if (stream.readyState === EventSource.CLOSED || errors > 4) { stream.close(); setTimeout(again, 4000); }
     };
   }
+  // A page that is being left is left: loading it again would call the browser back from where its form leads.
+  document.addEventListener("submit", () => { left = true; stream?.close(); });
+  window.addEventListener("pageshow", (event) => { if (event.persisted) { left = false; again(); } });
   if (window.EventSource) listen(); else setTimeout(again, 4000);
   // Phones cut the stream while the bank's app is in front; ask at once when the page is seen again.
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && window.EventSource) listen(); });
+  document.addEventListener("visibilitychange", () => { if (!left && !document.hidden && window.EventSource) listen(); });
 })();

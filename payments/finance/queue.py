@@ -23,7 +23,9 @@ from payments.finance.words import age, word
 
 routes = APIRouter(tags=["finance"])
 LISTED_MAX = 200
-BY_HAND = frozenset({"payments.receipt_differs", "payments.unreadable", "payments.debit_unexpected"})
+BY_HAND = frozenset(
+    {"payments.receipt_differs", "payments.unreadable", "payments.debit_unexpected", "payments.attempt_differs"}
+)
 """What no worker can do: a person finds out and says how it was settled. All other work is money's own way, and is only
 ever tried again."""
 

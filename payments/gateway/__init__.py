@@ -12,13 +12,149 @@ from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
-from foundation.errors import Refusal
+from foundation.errors import NotFound, Refusal
+from payments.receipt import Credit
 
 
 class GatewaySilent(Refusal):
     """The bank does not answer at the moment."""
 
     status = 503
+
+
+class NoticeForged(Refusal):
+    """The signature of this notice does not hold, or it is too old."""
+
+    status = 401
+
+
+class NoSuchAttempt(NotFound):
+    """No payment was begun under that number."""
+
+
+class AttemptAmountDiffers(Refusal):
+    """This payment was begun with another amount."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A notice as it came over the wire. Nothing of it is believed yet. `query`: as it stands behind the question mark."""
+
+    headers: Mapping[str, str]
+    query: str
+    body: bytes
+
+    @property
+    def raw(self) -> str:
+        """What the inbox keeps of it."""
+        return self.body.decode("utf-8", "replace") or self.query
+
+
+AttemptEvent = Literal["paid", "declined", "reversed", "suspected", "window_over"]
+"""What becomes of an attempt to pay on a gateway's page. `reversed`: the payer was debited, and the gateway gives it back
+by itself. `suspected`: debited, and the gateway still looks into it. `window_over`: nothing came in its time."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnd:
+    """What a gateway says of an attempt that we began there under `ref`. `code`: its own word for why."""
+
+    ref: str
+    amount_vnd: int
+    event: AttemptEvent
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefundLine:
+    """A line of a gateway's list that is no payment: money that a refund of ours took, or (`returns`) brought back.
+
+    `account`: "<bin>/<account>" on which it stands; `ref`: the gateway's reference of the line.
+    """
+
+    refund_id: UUID
+    account: str
+    ref: str
+    amount_vnd: int
+    returns: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a gateway says of one payment, verified and read.
+
+    `account`: what it came to, "<bin>/<account>" or "<gateway>/<merchant>"; `credit`: the money, if there is any; `end`:
+    of what we began there, where payments are begun by us; `refund`: a line of a refund. `event_id`: the same however often this is told.
+    """
+
+    account: str
+    event_id: str
+    credit: Credit | None
+    end: AttemptEnd | None = None
+    refund: RefundLine | None = None
+
+
+Done = Literal["booked", "known", "ignored"]
+"""What became of a notice: written down now, written down before, of no interest."""
+
+
+class Telling(Protocol):
+    """A gateway as its notices arrive."""
+
+    name: str
+    """As receipts and attempts carry it."""
+
+    def hear(self, told: Told) -> News | None:
+        """Verifies and reads a notice; None: of a kind we do not need. Raises NoticeForged, BadPayload."""
+        ...
+
+    def answer(self, done: Done | Exception) -> tuple[int, dict[str, object]]:
+        """Status and body, in the gateway's own words. An exception it has no words for is raised."""
+        ...
+
+
+class Listing(Protocol):
+    """A gateway that lists what was booked on an account, page by page: nothing can be missed."""
+
+    async def transactions(
+        self, *, bin: str, account: str, after: str | None, since: datetime | None = None
+    ) -> tuple[list[object], str | None]:
+        """A page of what was booked after a cursor, oldest first and not read yet, and the cursor behind it. Raises
+        GatewaySilent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptOrder:
+    """One attempt to pay on a gateway's page. `ref` is ours, unique for that merchant; `text` is read by people."""
+
+    merchant: str
+    ref: str
+    amount_vnd: int
+    text: str
+    opened_at: datetime
+    expires_at: datetime
+
+
+class Hosting(Protocol):
+    """A gateway whose page the payer is sent to. What it knows of an attempt can be asked: nothing can be missed."""
+
+    name: str
+
+    def serves(self, merchant: str) -> bool:
+        """Whether payments to that merchant can be begun: without his secret they cannot."""
+        ...
+
+    def begin(self, order: AttemptOrder, *, language: str, back: str, payer_address: str) -> str:
+        """The address of the page on which this is paid. Asks nobody."""
+        ...
+
+    async def ask(self, order: AttemptOrder) -> News | None:
+        """What became of it; None: nothing yet. Raises GatewaySilent."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +171,8 @@ class RefundOrder:
     """Money that goes back. `id` is ours, the same however often it is asked: with it a gateway does it once.
 
     `account`: where the original came to, "<bin>/<account>" or "<gateway>/<merchant>"; `original_ref`: the gateway's
-    reference of the original there, `original_vnd` its amount, `facts` what the receipt keeps for its gateway.
+    reference of the original there, `original_vnd` its amount, `facts` what the receipt keeps for its gateway (of an attempt: its `ref`
+    there and `opened_at`).
     """
 
     id: UUID
@@ -77,16 +214,7 @@ class Refunding(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class RefundLine:
-    """A line of a gateway's list that is no payment: money that a refund of ours took, or (`returns`) brought back.
+class Gateway(Telling, Refunding, Protocol):
+    """All that every gateway does. Beside it, each is Listing or Hosting: so that what no notice told is found out."""
 
-    `account`: "<bin>/<account>" on which it stands; `ref`: the gateway's reference of the line.
-    """
-
-    refund_id: UUID
-    account: str
-    ref: str
-    amount_vnd: int
-    returns: bool
-    at: datetime
+    async def close(self) -> None: ...

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -15,13 +16,25 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from foundation.errors import BadPayload, Refusal
+from foundation.errors import BadPayload
 from foundation.money import TRANSFER_MAX_VND
-from foundation.strict_json import explain
-from payments.gateway import GatewaySilent, RefundAnswer, RefundFate, RefundLine, RefundOrder
+from foundation.settings import Settings
+from foundation.strict_json import explain, parse
+from payments.gateway import (
+    Done,
+    GatewaySilent,
+    News,
+    NoticeForged,
+    RefundAnswer,
+    RefundFate,
+    RefundLine,
+    RefundOrder,
+    Told,
+)
 from payments.receipt import Credit
 
 ACCOUNT_PATH = "/api/v1/accounts/{bin}/{account}"
+MERCHANT_PATH = "/api/v1/merchants/{code}"
 TRANSACTIONS_PATH = "/api/v1/transactions"
 REFUNDS_PATH = "/api/v1/refunds"
 CREDITED = "transaction.booked"
@@ -34,12 +47,6 @@ FATES: dict[str, RefundFate] = {
     "returned": "returned",
     "refused": "refused",
 }
-
-
-class NoticeForged(Refusal):
-    """The signature of this notice does not hold, or it is too old."""
-
-    status = 401
 
 
 class Transaction(BaseModel):
@@ -105,18 +112,54 @@ def read_transaction(value: Any) -> Transaction:
 
 
 class Bank:
-    """The gateway's HTTP interface. Every call may raise GatewaySilent; none is made inside a transaction of ours."""
+    """The bank as a gateway. Every call may raise GatewaySilent; none is made inside a transaction of ours."""
 
-    def __init__(self, url: str, api_key: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._http = httpx.AsyncClient(
-            transport=transport,
-            base_url=url,
-            headers={"authorization": f"Bearer {api_key}"},
+    name = "bank"
+
+    def __init__(
+        self, url: str, api_key: str, transport: httpx.AsyncBaseTransport | None = None, *, secrets: str = ""
+    ) -> None:
+        self._url, self._api_key, self._transport, self._secrets = url, api_key, transport, secrets
+
+    @cached_property
+    def _http(self) -> httpx.AsyncClient:
+        # Made when it is needed: who only hears notices makes none.
+        return httpx.AsyncClient(
+            transport=self._transport,
+            base_url=self._url,
+            headers={"authorization": f"Bearer {self._api_key}"},
             timeout=httpx.Timeout(5, connect=2),
         )
 
+    @classmethod
+    def of(cls, settings: Settings) -> Bank:
+        return cls(
+            settings.bank_url,
+            settings.bank_api_key.get_secret_value(),
+            secrets=settings.bank_webhook_secret.get_secret_value(),
+        )
+
     async def close(self) -> None:
-        await self._http.aclose()
+        if "_http" in self.__dict__:
+            await self._http.aclose()
+
+    def hear(self, told: Told) -> News | None:
+        """A booked credit, or a line of a refund; None for what we do not need. Raises NoticeForged, BadPayload."""
+        event_id = verify(self._secrets, dict(told.headers), told.body)
+        notice = parse(told.body)
+        if not isinstance(notice, dict) or notice.get("type") != CREDITED:
+            return None
+        transaction = read_transaction(notice.get("data"))
+        credit, line = transaction.credit(), transaction.refund()
+        if credit is None and line is None:
+            return None
+        return News(f"{transaction.bin}/{transaction.account}", event_id, credit, refund=line)
+
+    def answer(self, done: Done | Exception) -> tuple[int, dict[str, object]]:
+        """2xx means: booked (or known already). A refusal is a problem document, as everywhere."""
+        if isinstance(done, Exception):
+            raise done
+        return (200, {"accepted": False}) if done == "ignored" else (202, {"accepted": True, "new": done == "booked"})
 
     async def register(self, *, bin: str, account: str, owner_name: str, webhook_url: str) -> None:
         """Opens (or updates) a collection account at the mock bank; the real one is opened on paper."""
@@ -174,6 +217,11 @@ class Bank:
         at = told.get("ended_at") or told.get("asked_at")
         why = (told.get("refusal") or {}).get("code")
         return RefundAnswer(fate, why, told.get("debit_bank_ref"), datetime.fromisoformat(at) if at else None)
+
+    async def register_merchant(self, *, code: str, owner_name: str, secret: str, ipn_url: str) -> None:
+        """Opens (or updates) a merchant of the mock bank's hosted page; the real one is opened on paper."""
+        wanted = {"owner_name": owner_name, "secret": secret, "ipn_url": ipn_url}
+        await self._call("PUT", MERCHANT_PATH.format(code=code), json=wanted)
 
     async def set_clock(self, *, at: datetime, rate: float) -> None:
         """Moves the mock bank's clock together with ours (demo and test)."""
