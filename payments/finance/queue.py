@@ -193,7 +193,7 @@ async def _held_page(
     async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
         now = await clock.now(tx)
         item = await tx.row(
-            "select h.receipt_id, r.bank_ref, r.bank_account, h.reason, h.amount_vnd, h.used_vnd, h.opened_at,"
+            "select h.receipt_id, r.bank_ref, r.bank_account, r.means, h.reason, h.amount_vnd, h.used_vnd, h.opened_at,"
             " h.closed_at, h.owner_id, r.paid_at, r.amount_vnd as arrived_vnd, r.references_found, c.reference as charge,"
             " s.name as owner"
             " from payments.held h"

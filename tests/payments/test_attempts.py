@@ -234,6 +234,16 @@ async def test_paid_by_card_and_by_vietqr_keeps_the_second_for_its_payer(
     assert await admin.fetchval("select means from payments.line_paid") == "QR_TRANSFER"
 
 
+async def test_finance_reads_that_the_money_came_by_card(clerk: httpx.AsyncClient, admin: asyncpg.Connection) -> None:
+    reference = await order_to_pay(clerk, adult=1)
+    begun = await choose_card(clerk, reference)
+    await notify(clerk, text=reference, amount_vnd=70_000)
+    await ipn(clerk, said_of(begun))
+    receipt_id = await admin.fetchval("select receipt_id from payments.held")
+    page = (await clerk.get(f"/finance/queue/{receipt_id}?lang=en")).text
+    assert "<dt>Means</dt><dd>card</dd>" in page and "vnpay/VANMIEU1" in page
+
+
 async def test_an_abandoned_attempt_that_was_paid_all_the_same_counts(
     client: httpx.AsyncClient, admin: asyncpg.Connection
 ) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import hashlib
 import hmac
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import pairwise
 
 import asyncpg
 import httpx
@@ -123,8 +123,8 @@ async def test_an_attempt_is_asked_about_less_and_less_often_and_not_for_ever(
         await ask(here, gateway)
         state = await admin.fetchval("select state from payments.attempt")
         assert state == ("abandoned" if asked_at[-1] > 15 * 60 else "open")
-    pauses = [after - before for before, after in itertools.pairwise(asked_at)]
-    assert all(after > before - 1 for before, after in itertools.pairwise(pauses))
+    pauses = [after - before for before, after in pairwise(asked_at)]
+    assert all(after > before - 1 for before, after in pairwise(pauses))
     assert len(gateway.asked) == len(asked_at) < 12
     assert 2 * 3600 < asked_at[-1] < 4 * 3600
 
