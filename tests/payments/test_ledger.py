@@ -84,6 +84,33 @@ async def a_shift(trade: Trade, counted_vnd: int = 270_000) -> None:
     await trade.closes(who, counted_vnd)
 
 
+async def a_late_transfer_for_missing_notes(trade: Trade) -> None:
+    who = await trade.attendant()
+    await trade.opens(who)
+    sale = await trade.sells(who, trade.line(8_000), proxy=True)
+    await trade.closes(who, 5_000)
+    assert sale.pay
+    await trade.transfers(sale.pay.reference, 8_000)
+
+
+async def a_drop(trade: Trade) -> None:
+    who = await trade.attendant()
+    await trade.opens(who, 200_000)
+    await trade.drops(who, 50_000)
+
+
+async def a_refund_in_notes(trade: Trade) -> None:
+    who = await trade.attendant()
+    opened = await trade.opens(who)
+    sale = await trade.sells(who, trade.line(70_000))
+    await trade.refunds(who, opened, sale.receipt_number, 20_000)
+
+
+async def a_deposit(trade: Trade) -> None:
+    await a_shift(trade)
+    await trade.transfers(await trade.bags(), 70_000)
+
+
 Example = tuple[Callable[[Trade], Awaitable[None]], str, str, int]
 EXAMPLES: dict[str, Example] = {
     "receipt.seen": (a_receipt, "gw_receivable", "unapplied_receipts", 20_000),
@@ -97,7 +124,13 @@ EXAMPLES: dict[str, Example] = {
     "shift.opened": (a_shift, "{drawer}", "cash_in_transit", 200_000),
     "shift.closed": (a_shift, "cash_in_transit", "{drawer}", 270_000),
     "shift.short": (lambda trade: a_shift(trade, 269_000), "cash_over_short", "{drawer}", 1_000),
-    "shift.over": (lambda trade: a_shift(trade, 270_500), "{drawer}", "cash_over_short", 500),
+    "shift.over": (lambda trade: a_shift(trade, 271_000), "{drawer}", "cash_over_short", 1_000),
+    "proxy.explained": (a_late_transfer_for_missing_notes, "unapplied_receipts", "cash_over_short", 3_000),
+    "cash.dropped": (a_drop, "cash_in_transit", "{drawer}", 50_000),
+    "charge.given_back": (a_refund_in_notes, "operator_payable", "overpaid_held", 20_000),
+    "refund.requested": (a_refund_in_notes, "overpaid_held", "refund_clearing", 20_000),
+    "cash.given_back": (a_refund_in_notes, "refund_clearing", "{drawer}", 20_000),
+    "deposit.arrived": (a_deposit, "unapplied_receipts", "cash_in_transit", 70_000),
 }
 
 
