@@ -107,7 +107,10 @@ async def a_refund_in_notes(trade: Trade) -> None:
 
 
 async def a_deposit(trade: Trade) -> None:
-    await a_shift(trade)
+    who = await trade.attendant()
+    await trade.opens(who)
+    await trade.sells(who, trade.line(70_000))
+    await trade.closes(who, 70_000)
     await trade.transfers(await trade.bags(), 70_000)
 
 
