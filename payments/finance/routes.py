@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from foundation import clock, pages, texts
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, events, permit
-from payments.finance import days, login, proof, queue
+from payments.finance import days, login, proof, queue, shifts
 from payments.finance.day import Day, Listing, day_of, lines_of, transfers_of
 from payments.finance.spreadsheet import csv_answer, csv_file
 from payments.finance.words import age, word
@@ -20,6 +20,7 @@ routes = APIRouter(tags=["finance"])
 routes.include_router(login.routes)
 routes.include_router(queue.routes)
 routes.include_router(days.routes)
+routes.include_router(shifts.routes)
 
 ONE_INSTANT = "repeatable read"
 """All figures of a page are of one instant, or books that balance would look as if they did not."""
