@@ -712,7 +712,7 @@ with common as not materialized (
            a.receipt_id || case when a.use = 0 then '' else '/' || a.use end as source_id, e.purpose, e.template,
            'unapplied_receipts' as debit, e.credit, e.amount_vnd, a.receipt_id as flow,
            case when a.use = 0 then r.paid_at else u.at end as at
-    from (select a.operator_id, a.receipt_id, a.use, a.amount_vnd, a.explained_vnd, a.from_drawer, p.shift_id
+    from (select a.operator_id, a.receipt_id, a.use, a.amount_vnd, a.explained_vnd, a.drawer_vnd, p.shift_id
           from payments.proxy_arrival a
           left join payments.proxy_transfer p on p.operator_id = a.operator_id and p.reference = a.reference
           where a.operator_id = any($1)
@@ -722,10 +722,10 @@ with common as not materialized (
     left join payments.receipt r on r.operator_id = a.operator_id and r.id = a.receipt_id
     left join payments.held_use u on u.operator_id = a.operator_id and u.receipt_id = a.receipt_id and u.number = a.use
     cross join lateral (values
-        ('applied', 'proxy.transferred', case when a.from_drawer then 'cash_drawer:' || a.shift_id
-                                              else 'cash_in_transit' end, a.amount_vnd - a.explained_vnd),
+        ('applied', 'proxy.transferred', 'cash_drawer:' || a.shift_id, a.drawer_vnd),
+        ('from_safe', 'proxy.transferred', 'cash_in_transit', a.amount_vnd - a.drawer_vnd - a.explained_vnd),
         ('explained', 'proxy.explained', 'cash_over_short', a.explained_vnd),
-        ('deposited', 'deposit.arrived', 'cash_in_transit', case when a.from_drawer is null then a.amount_vnd end)
+        ('deposited', 'deposit.arrived', 'cash_in_transit', case when a.drawer_vnd is null then a.amount_vnd end)
     ) e (purpose, template, credit, amount_vnd)
     where e.amount_vnd > 0
     union all
@@ -961,7 +961,7 @@ with slips as (
     from payments.cash_refund where operator_id = any($1) group by 1, 2
 ), late as (
     select p.operator_id, p.shift_id, sum(a.explained_vnd)::bigint as explained_vnd,
-           (sum(a.amount_vnd - a.explained_vnd) filter (where not a.from_drawer))::bigint as bought_vnd
+           sum(a.amount_vnd - a.drawer_vnd - a.explained_vnd)::bigint as bought_vnd
     from payments.proxy_arrival a
     join payments.proxy_transfer p on p.operator_id = a.operator_id and p.reference = a.reference
     where a.operator_id = any($1) group by 1, 2

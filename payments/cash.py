@@ -80,8 +80,8 @@ class ProxyTransferRow(SQLModel, table=True):
 class ProxyArrival(SQLModel, table=True):
     """What of one receipt was an attendant's transfer: by its own text (`use` 0), or by what finance decided later.
 
-    Before the count it buys notes out of the drawer (`from_drawer`); after it, first those that the count found missing
-    (`explained_vnd`: they were his), the rest out of the safe.
+    Before the count it buys notes out of the drawer, as far as they are there (`drawer_vnd`); after it, first those that the
+    count found missing (`explained_vnd`: they were his). The rest of them lies in the safe.
     """
 
     __tablename__ = "proxy_arrival"
@@ -94,8 +94,8 @@ class ProxyArrival(SQLModel, table=True):
         ForeignKeyConstraint(
             keys("receipt_id"), ["payments.receipt.operator_id", "payments.receipt.id"], name="proxy_arrival_receipt_fkey"
         ),
-        CheckConstraint("amount_vnd > 0 and explained_vnd between 0 and amount_vnd", name="amount"),
-        CheckConstraint("explained_vnd = 0 or not from_drawer", name="one_place"),
+        CheckConstraint("drawer_vnd >= 0 and explained_vnd >= 0 and amount_vnd > 0", name="amount"),
+        CheckConstraint("drawer_vnd + explained_vnd <= amount_vnd", name="parts"),
         {"schema": "payments", "comment": "insert-only: what arrived"},
     )
     operator_id: UUID = owner_key()
@@ -103,8 +103,8 @@ class ProxyArrival(SQLModel, table=True):
     use: int = Field(primary_key=True)
     reference: str
     amount_vnd: int = Field(sa_type=BigInteger)
-    explained_vnd: int = Field(default=0, sa_type=BigInteger)
-    from_drawer: bool
+    drawer_vnd: int = Field(sa_type=BigInteger)
+    explained_vnd: int = Field(sa_type=BigInteger)
     at: datetime = instant()
 
 
@@ -237,41 +237,43 @@ async def receive_proxy(
 ) -> int:
     """An attendant's transfer arrived: the notes it stands for are his. Returns how much of it was owed.
 
-    Notes that a count has already found missing were these: that much of the shortage is explained.
+    Notes that a count has already found missing were these: that much of the shortage is explained. What went to the safe
+    meanwhile, he finds there.
     """
     taken_vnd = min(amount_vnd, owed.remaining_vnd)
     if not taken_vnd:
         return 0
-    explained_vnd = min(taken_vnd, owed.missing_vnd) if owed.counted else 0
-    if explained_vnd:
-        await ledger.post(
-            tx,
-            "proxy.explained",
-            source=Source(*source, "explained"),
-            amount_vnd=explained_vnd,
-            effective_at=at,
-            flow=receipt_id,
-        )
-    if bought_vnd := taken_vnd - explained_vnd:
-        await ledger.post(
-            tx,
-            "proxy.transferred",
-            source=Source(*source, "applied"),
-            amount_vnd=bought_vnd,
-            effective_at=at,
-            flow=receipt_id,
-            drawer="cash_in_transit" if owed.counted else f"cash_drawer:{owed.shift_id}",
-        )
+    explained_vnd = drawer_vnd = 0
+    if owed.counted:
+        explained_vnd = min(taken_vnd, owed.missing_vnd)
+    else:
+        drawer_vnd = min(taken_vnd, await ledger.free_vnd(tx, f"cash_drawer:{owed.shift_id}"))
+    safe_vnd = taken_vnd - explained_vnd - drawer_vnd
+    for template, purpose, amount, drawer in (
+        ("proxy.transferred", "applied", drawer_vnd, f"cash_drawer:{owed.shift_id}"),
+        ("proxy.transferred", "from_safe", safe_vnd, "cash_in_transit"),
+        ("proxy.explained", "explained", explained_vnd, ""),
+    ):
+        if amount:
+            await ledger.post(
+                tx,
+                template,  # type: ignore[arg-type]
+                source=Source(*source, purpose),
+                amount_vnd=amount,
+                effective_at=at,
+                flow=receipt_id,
+                drawer=drawer,
+            )
     await tx.execute(
-        "insert into payments.proxy_arrival (operator_id, receipt_id, use, reference, amount_vnd, explained_vnd,"
-        " from_drawer, at) values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into payments.proxy_arrival (operator_id, receipt_id, use, reference, amount_vnd, drawer_vnd,"
+        " explained_vnd, at) values ($1, $2, $3, $4, $5, $6, $7, $8)",
         tx.operator_id,
         receipt_id,
         use,
         owed.reference,
         taken_vnd,
+        drawer_vnd,
         explained_vnd,
-        not owed.counted,
         at,
     )
     await tx.execute(
@@ -280,14 +282,14 @@ async def receive_proxy(
         owed.reference,
         taken_vnd,
     )
-    if owed.counted:
+    if explained_vnd or safe_vnd:
         await tx.execute(
             "update payments.shift set explained_vnd = explained_vnd + $3, safe_vnd = safe_vnd - $4"
             " where operator_id = $1 and id = $2",
             tx.operator_id,
             owed.shift_id,
             explained_vnd,
-            bought_vnd,
+            safe_vnd,
         )
     return taken_vnd
 

@@ -201,7 +201,7 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ("shortage_differs", "update payments.shift set explained_vnd = 0"),
         (
             "shortage_differs",
-            "update payments.proxy_arrival set explained_vnd = explained_vnd + 1 where explained_vnd > 0",
+            "update payments.proxy_arrival set explained_vnd = explained_vnd - 1 where explained_vnd > 0",
         ),
     ],
     "M5": [
@@ -273,7 +273,7 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
             "update payments.transfer set credit = 'cash_in_transit' where debit = 'unapplied_receipts'"
             " and credit like 'cash_drawer:%'",
         ),
-        ("journal_differs", "update payments.proxy_arrival set from_drawer = not from_drawer where explained_vnd = 0"),
+        ("journal_differs", "update payments.proxy_arrival set drawer_vnd = drawer_vnd - 1 where drawer_vnd > 1"),
         ("event_without_journal", "update payments.cash_drop set received_at = now(), received_by = operator_id, voided_at = null"
             " where received_at is null"),
         ("journal_without_event", "update payments.cash_drop set received_at = null, received_by = null"),

@@ -167,11 +167,11 @@ def upgrade() -> None:
     sa.Column('use', sa.Integer(), nullable=False),
     sa.Column('reference', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
     sa.Column('amount_vnd', sa.BigInteger(), nullable=False),
+    sa.Column('drawer_vnd', sa.BigInteger(), nullable=False),
     sa.Column('explained_vnd', sa.BigInteger(), nullable=False),
-    sa.Column('from_drawer', sa.Boolean(), nullable=False),
     sa.Column('at', sa.DateTime(timezone=True), nullable=False),
-    sa.CheckConstraint('amount_vnd > 0 and explained_vnd between 0 and amount_vnd', name=op.f('proxy_arrival_amount')),
-    sa.CheckConstraint('explained_vnd = 0 or not from_drawer', name=op.f('proxy_arrival_one_place')),
+    sa.CheckConstraint('drawer_vnd + explained_vnd <= amount_vnd', name=op.f('proxy_arrival_parts')),
+    sa.CheckConstraint('drawer_vnd >= 0 and explained_vnd >= 0 and amount_vnd > 0', name=op.f('proxy_arrival_amount')),
     sa.ForeignKeyConstraint(['operator_id', 'receipt_id'], ['payments.receipt.operator_id', 'payments.receipt.id'], name='proxy_arrival_receipt_fkey'),
     sa.ForeignKeyConstraint(['operator_id', 'reference'], ['payments.proxy_transfer.operator_id', 'payments.proxy_transfer.reference'], name='proxy_arrival_transfer_fkey'),
     sa.ForeignKeyConstraint(['operator_id'], ['foundation.operator.id'], name=op.f('proxy_arrival_operator_id_fkey')),
@@ -209,9 +209,10 @@ def upgrade() -> None:
     for operator in op.get_bind().execute(sa.text("select id from foundation.operator")).scalars().all():
         op.execute(sa.text(f"select set_config('app.operator', '{operator}', true)"))
         op.execute(
-            "insert into payments.proxy_arrival (operator_id, receipt_id, use, reference, amount_vnd, explained_vnd,"
-            " from_drawer, at)"
-            " select o.operator_id, o.receipt_id, 0, p.reference, o.applied_vnd, 0, t.credit <> 'cash_in_transit', r.paid_at"
+            "insert into payments.proxy_arrival (operator_id, receipt_id, use, reference, amount_vnd, drawer_vnd,"
+            " explained_vnd, at)"
+            " select o.operator_id, o.receipt_id, 0, p.reference, o.applied_vnd,"
+            " case when t.credit = 'cash_in_transit' then 0 else o.applied_vnd end, 0, r.paid_at"
             " from payments.receipt_outcome o"
             " join payments.receipt r on r.operator_id = o.operator_id and r.id = o.receipt_id"
             " join payments.proxy_transfer p on p.operator_id = o.operator_id and p.reference = any(r.references_found)"
@@ -221,9 +222,9 @@ def upgrade() -> None:
         )
         op.execute(
             "update payments.shift s set counted_at = closed_at, safe_vnd = coalesce(counted_vnd, 0) - float_vnd"
-            " - coalesce((select sum(a.amount_vnd) from payments.proxy_arrival a"
+            " - coalesce((select sum(a.amount_vnd - a.drawer_vnd) from payments.proxy_arrival a"
             "   join payments.proxy_transfer p on p.operator_id = a.operator_id and p.reference = a.reference"
-            "   where a.operator_id = s.operator_id and p.shift_id = s.id and not a.from_drawer), 0)"
+            "   where a.operator_id = s.operator_id and p.shift_id = s.id), 0)"
         )
     op.create_check_constraint(op.f('shift_bagged'), 'shift', 'bagged_vnd = 0 or closed_at is not null', schema='payments')
     op.create_check_constraint(op.f('shift_counted'), 'shift', '(counted_at is null) = (counted_vnd is null) and (counted_at is null) = (expected_vnd is null) and (closed_at is null or counted_at is not null)', schema='payments')
