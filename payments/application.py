@@ -41,7 +41,12 @@ async def apply_receipt(tx: Tx, receipt_id: UUID, *, now: datetime) -> str | Non
     )
     owed = await _meant(tx, receipt["references_found"])
     charge_id, amount_vnd, late = None, 0, False
-    arriving: Any = {"source": ("receipt", str(receipt_id)), "receipt_id": receipt_id, "use": 0, "at": receipt["paid_at"]}
+    arriving: Any = {
+        "source": ("receipt", str(receipt_id)),
+        "receipt_id": receipt_id,
+        "use": 0,
+        "at": receipt["paid_at"],
+    }
     if isinstance(owed, cash.ProxyTransfer):
         outcome, amount_vnd = "proxy", await cash.receive_proxy(tx, owed, receipt["amount_vnd"], **arriving)
     elif isinstance(owed, deposit.DepositView):
@@ -113,8 +118,8 @@ async def assign(
         raise held.ReasonMissing()
     money = await held.find(tx, receipt_id)
     meant = reference.strip().upper()
-    for notes in (*await cash.proxy_transfers(tx, [meant]), *await deposit.find(tx, [meant])):
-        return await _assign_notes(tx, money, notes, staff_id=staff_id, reason=reason.strip(), now=now)
+    if notes := await _for_notes(tx, [meant]):
+        return await _assign_notes(tx, money, notes[0], staff_id=staff_id, reason=reason.strip(), now=now)
     owed = await find(tx, reference=meant, lock=True)
     step = STEPS[owed.state, receipt_event(owed.remaining_vnd, money.left_vnd)]
     assert isinstance(step, Step) and step.outcome  # every receipt is something
@@ -200,16 +205,14 @@ async def _apply_to(tx: Tx, receipt: Any, owed: ChargeView, now: datetime) -> tu
     return step.outcome, amount_vnd
 
 
-async def _meant(
-    tx: Tx, references_found: list[str]
-) -> ChargeView | cash.ProxyTransfer | deposit.DepositView | str:
+async def _meant(tx: Tx, references_found: list[str]) -> ChargeView | cash.ProxyTransfer | deposit.DepositView | str:
     """The charge, the attendant's transfer or the deposit (locked) that a text names; or the reason why none is."""
     charges = await tx.rows(
         "select reference from payments.charge where operator_id = $1 and reference = any($2)",
         tx.operator_id,
         references_found,
     )
-    notes = (*await cash.proxy_transfers(tx, references_found), *await deposit.find(tx, references_found))
+    notes = await _for_notes(tx, references_found)
     if not charges and not notes:
         elsewhere = await tx.value(
             "select true from foundation.directory where kind = 'reference' and key = any($1) and operator_id <> $2",
@@ -220,3 +223,8 @@ async def _meant(
     if len(charges) + len(notes) > 1:
         return "ambiguous"
     return notes[0] if notes else await find(tx, reference=charges[0]["reference"], lock=True)
+
+
+async def _for_notes(tx: Tx, references: list[str]) -> list[cash.ProxyTransfer | deposit.DepositView]:
+    """What of these references is a transfer for notes: an attendant's for his guest's, a bag's (locked)."""
+    return [*await cash.proxy_transfers(tx, references), *await deposit.find(tx, references)]

@@ -92,7 +92,9 @@ class ProxyArrival(SQLModel, table=True):
             name="proxy_arrival_transfer_fkey",
         ),
         ForeignKeyConstraint(
-            keys("receipt_id"), ["payments.receipt.operator_id", "payments.receipt.id"], name="proxy_arrival_receipt_fkey"
+            keys("receipt_id"),
+            ["payments.receipt.operator_id", "payments.receipt.id"],
+            name="proxy_arrival_receipt_fkey",
         ),
         CheckConstraint("drawer_vnd >= 0 and explained_vnd >= 0 and amount_vnd > 0", name="amount"),
         CheckConstraint("drawer_vnd + explained_vnd <= amount_vnd", name="parts"),

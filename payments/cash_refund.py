@@ -40,13 +40,13 @@ class CashRefund(SQLModel, table=True):
             keys("charge_id"), ["payments.charge.operator_id", "payments.charge.id"], name="cash_refund_charge_fkey"
         ),
         ForeignKeyConstraint(
-            keys("approved_by"), ["foundation.staff.operator_id", "foundation.staff.id"], name="cash_refund_approver_fkey"
+            keys("approved_by"),
+            ["foundation.staff.operator_id", "foundation.staff.id"],
+            name="cash_refund_approver_fkey",
         ),
         CheckConstraint("amount_vnd > 0 and number > 0", name="amount"),
         CheckConstraint("approved_by is distinct from staff_id", name="two_names"),
-        CheckConstraint(
-            "reason in ('wrong_sale', 'not_used', 'closed_place', 'overcharged', 'other')", name="reason"
-        ),
+        CheckConstraint("reason in ('wrong_sale', 'not_used', 'closed_place', 'overcharged', 'other')", name="reason"),
         {"schema": "payments", "comment": "insert-only: notes were handed back"},
     )
     operator_id: UUID = owner_key()
@@ -179,7 +179,7 @@ async def give_back(
             flow=owed.id,
             drawer=open.drawer,
         )
-    return Slip(number, amount_vnd, receipt_number, receipt["left_vnd"] - amount_vnd, approver and approver.name)
+    return Slip(number, amount_vnd, receipt_number, receipt["left_vnd"] - amount_vnd, approver.name if approver else None)
 
 
 async def _approved(tx: Tx, who: Attendant, amount_vnd: int, proof: str | None, day: date) -> Person | None:

@@ -72,14 +72,14 @@ async def close(
     difference_vnd = row["counted_vnd"] - row["expected_vnd"]
     if difference_vnd and reason is None:
         raise DifferenceUnexplained(difference_vnd=difference_vnd)
-    await _close(tx, ending, row["counted_vnd"], reason=reason, words=words, countersigned_by=receiver.staff_id, now=now)
+    await _close(
+        tx, ending, row["counted_vnd"], reason=reason, words=words, countersigned_by=receiver.staff_id, now=now
+    )
     if next_float is not None:
         if notes.without(json.loads(row["counted_notes"]), next_float) is None:
             raise NotThoseNotes()
         he = replace(who, staff_id=receiver.staff_id, login=receiver.login, name=receiver.name)
-        await shift.open_shift(
-            tx, he, place=ending.place, counted=next_float, taken_over_from=ending.id, now=now
-        )
+        await shift.open_shift(tx, he, place=ending.place, counted=next_float, taken_over_from=ending.id, now=now)
     return await shift_report.write(tx, ending.id, now=now)
 
 

@@ -77,7 +77,9 @@ POSTINGS = (
     Posting("proxy.transferred", 1, "unapplied_receipts", "{drawer}", "an attendant's transfer buys his guest's notes"),
     Posting("proxy.explained", 1, "unapplied_receipts", "cash_over_short", "a late one: the notes missing were his"),
     Posting("cash.dropped", 1, "cash_in_transit", "{drawer}", "notes taken to the safe during a shift, signed for"),
-    Posting("deposit.arrived", 1, "unapplied_receipts", "cash_in_transit", "the bank tells of notes that were deposited"),
+    Posting(
+        "deposit.arrived", 1, "unapplied_receipts", "cash_in_transit", "the bank tells of notes that were deposited"
+    ),
     Posting("shift.opened", 1, "{drawer}", "cash_in_transit", "notes for change, handed over"),
     Posting("shift.closed", 1, "cash_in_transit", "{drawer}", "the drawer's notes, counted into the safe"),
     Posting("shift.short", 1, "cash_over_short", "{drawer}", "less in the drawer than was expected"),

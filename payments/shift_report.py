@@ -65,7 +65,7 @@ async def read(tx: Tx, shift_id: UUID) -> dict[str, Any] | None:
         tx.operator_id,
         shift_id,
     )
-    return row and json.loads(row["figures"]) | {"sha256": row["sha256"]}
+    return None if row is None else json.loads(row["figures"]) | {"sha256": row["sha256"]}
 
 
 async def figures(tx: Tx, shift_id: UUID) -> dict[str, Any]:

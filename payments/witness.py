@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel
+from sqlmodel import CheckConstraint, ForeignKeyConstraint, SQLModel
 
 from foundation import staff
 from foundation.database import Database, Tx

@@ -147,7 +147,8 @@ export function settleClose(report, screen = document.getElementById("screen"), 
   document.dispatchEvent(new Event("shift"));
   render(screen, go);
   screen.prepend(reportOf(report));
-  screen.firstElementChild.focus();
+  screen.firstElementChild.focus({ preventScroll: true });
+  window.scrollTo(0, 0);
 }
 
 /** The report of a shift, as its attendant may keep it. */

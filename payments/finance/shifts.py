@@ -155,9 +155,7 @@ async def deposits_json(here: Here, person: Clerk, answer: Response) -> list[dic
 
 @routes.post("/finance/deposits/make", include_in_schema=False)
 @permit("finance:handle")
-async def make_deposit(
-    here: Here, person: Clerk, shift: Annotated[list[UUID] | None, Form()] = None
-) -> Response:
+async def make_deposit(here: Here, person: Clerk, shift: Annotated[list[UUID] | None, Form()] = None) -> Response:
     """Bags what the safe holds of the chosen shifts. 409 nothing_to_deposit."""
     async with here.database.transaction(person.operator_id) as tx:
         await deposit.make(tx, shift or [], staff_id=person.staff_id, now=await clock.now(tx))
@@ -209,6 +207,8 @@ def _counted(form: Any) -> dict[str, int]:
     entered = {note: pieces for note, pieces in said.items() if pieces}
     if not entered:
         raise NoNotes()
-    if wrong := [pieces for pieces in entered.values() if not (pieces.isascii() and pieces.isdigit() and len(pieces) < 5)]:
+    if wrong := [
+        pieces for pieces in entered.values() if not (pieces.isascii() and pieces.isdigit() and len(pieces) < 5)
+    ]:
         raise BadPayload(reason=wrong[0])
     return {note: int(pieces) for note, pieces in entered.items()}

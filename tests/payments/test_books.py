@@ -235,7 +235,10 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
             "update payments.charge set state = 'paid', received_vnd = amount_vnd where state = 'open'",
         ),
         ("journal_without_event", "delete from payments.cash_receipt"),
-        ("journal_without_event", "update payments.charge set state = 'open', received_vnd = 0, given_back_vnd = 0 where state = 'paid'"),
+        (
+            "journal_without_event",
+            "update payments.charge set state = 'open', received_vnd = 0, given_back_vnd = 0 where state = 'paid'",
+        ),
         ("journal_without_event", "update payments.shift set float_vnd = 0, opened_notes = null"),
         (
             "journal_differs",
@@ -274,8 +277,11 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
             " and credit like 'cash_drawer:%'",
         ),
         ("journal_differs", "update payments.proxy_arrival set drawer_vnd = drawer_vnd - 1 where drawer_vnd > 1"),
-        ("event_without_journal", "update payments.cash_drop set received_at = now(), received_by = operator_id, voided_at = null"
-            " where received_at is null"),
+        (
+            "event_without_journal",
+            "update payments.cash_drop set received_at = now(), received_by = operator_id, voided_at = null"
+            " where received_at is null",
+        ),
         ("journal_without_event", "update payments.cash_drop set received_at = null, received_by = null"),
         ("journal_without_event", "delete from payments.cash_refund"),
         ("journal_without_event", "delete from payments.deposit_arrival"),

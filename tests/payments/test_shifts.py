@@ -152,9 +152,7 @@ async def test_the_report_is_numbered_hashed_and_stays(trade: Trade, admin: asyn
 # --- late transfers, and texts that were garbled
 
 
-@pytest.mark.parametrize(
-    ("short_vnd", "explained_vnd"), [(0, 0), (3_000, 3_000), (8_000, 8_000), (20_000, 8_000)]
-)
+@pytest.mark.parametrize(("short_vnd", "explained_vnd"), [(0, 0), (3_000, 3_000), (8_000, 8_000), (20_000, 8_000)])
 async def test_a_late_transfer_explains_what_was_missing_and_buys_the_rest_from_the_safe(
     trade: Trade, admin: asyncpg.Connection, short_vnd: int, explained_vnd: int
 ) -> None:
@@ -225,9 +223,7 @@ async def test_what_was_announced_for_the_safe_cannot_be_spent(trade: Trade, adm
     await books_balance(admin)
 
 
-async def test_a_bundle_is_taken_once_and_an_expired_one_is_free_again(
-    trade: Trade, admin: asyncpg.Connection
-) -> None:
+async def test_a_bundle_is_taken_once_and_an_expired_one_is_free_again(trade: Trade, admin: asyncpg.Connection) -> None:
     who = await trade.attendant()
     opened = await trade.opens(who, 100_000)
     number = await trade.drops(who, 50_000)
@@ -473,9 +469,7 @@ async def test_a_shift_is_bagged_once_however_many_bag_it(trade: Trade, admin: a
 # --- races, and any order of everything
 
 
-async def test_of_a_count_and_eight_sales_at_once_each_has_one_outcome(
-    trade: Trade, admin: asyncpg.Connection
-) -> None:
+async def test_of_a_count_and_eight_sales_at_once_each_has_one_outcome(trade: Trade, admin: asyncpg.Connection) -> None:
     for _ in range(10):
         who = await trade.attendant()
         await trade.opens(who, 10_000)
@@ -621,5 +615,3 @@ def test_an_amount_in_notes_makes_the_amount_and_knows_no_coins() -> None:
     assert notes.without({"1000": 2}, {"1000": 2}) == {}
     with pytest.raises(ValueError, match="500"):
         notes.of(500)
-
-
