@@ -729,6 +729,10 @@ with common as not materialized (
     ) e (purpose, template, credit, amount_vnd)
     where e.amount_vnd > 0
     union all
+    select operator_id, 'shift', shift_id || '/' || number, 'found', 'shift.found', 'cash_in_transit', 'cash_over_short',
+           amount_vnd, null, at
+    from payments.notes_found where operator_id = any($1)
+    union all
     select operator_id, 'cash_drop', id::text, 'dropped', 'cash.dropped', 'cash_in_transit', 'cash_drawer:' || shift_id,
            amount_vnd, null, received_at
     from payments.cash_drop where operator_id = any($1) and received_at is not null
@@ -965,6 +969,9 @@ with slips as (
     from payments.proxy_arrival a
     join payments.proxy_transfer p on p.operator_id = a.operator_id and p.reference = a.reference
     where a.operator_id = any($1) group by 1, 2
+), seen as (
+    select operator_id, shift_id, sum(amount_vnd)::bigint as amount_vnd, sum(explained_vnd)::bigint as explained_vnd
+    from payments.notes_found where operator_id = any($1) group by 1, 2
 ), bagged as (
     select operator_id, shift_id, sum(amount_vnd)::bigint as amount_vnd
     from payments.deposit_shift where operator_id = any($1) group by 1, 2
@@ -978,14 +985,15 @@ with slips as (
            s.drops <> coalesce(d.written, 0) or s.drops <> coalesce(d.last, 0)
            or s.refunds <> coalesce(f.written, 0) or s.refunds <> coalesce(f.last, 0) as slips_missing,
            s.number <> row_number() over (partition by s.operator_id, s.place order by s.number) as number_missing,
-           s.explained_vnd - coalesce(l.explained_vnd, 0) as explained_surplus_vnd,
-           s.safe_vnd - (coalesce(d.amount_vnd, 0) - s.float_vnd - coalesce(l.bought_vnd, 0)
+           s.explained_vnd - coalesce(l.explained_vnd, 0) - coalesce(n.explained_vnd, 0) as explained_surplus_vnd,
+           s.safe_vnd - (coalesce(d.amount_vnd, 0) + coalesce(n.amount_vnd, 0) - s.float_vnd - coalesce(l.bought_vnd, 0)
                          + case when s.closed_at is null then 0 else s.counted_vnd end) as safe_surplus_vnd,
            s.bagged_vnd - coalesce(b.amount_vnd, 0) as bagged_surplus_vnd
     from payments.shift s
     left join payments.shift_report r on r.operator_id = s.operator_id and r.shift_id = s.id
     left join slips d on d.operator_id = s.operator_id and d.shift_id = s.id and d.kind = 'drop'
     left join slips f on f.operator_id = s.operator_id and f.shift_id = s.id and f.kind = 'refund'
+    left join seen n on n.operator_id = s.operator_id and n.shift_id = s.id
     left join late l on l.operator_id = s.operator_id and l.shift_id = s.id
     left join bagged b on b.operator_id = s.operator_id and b.shift_id = s.id
     where s.operator_id = any($1)

@@ -179,7 +179,9 @@ async def give_back(
             flow=owed.id,
             drawer=open.drawer,
         )
-    return Slip(number, amount_vnd, receipt_number, receipt["left_vnd"] - amount_vnd, approver.name if approver else None)
+    return Slip(
+        number, amount_vnd, receipt_number, receipt["left_vnd"] - amount_vnd, approver.name if approver else None
+    )
 
 
 async def _approved(tx: Tx, who: Attendant, amount_vnd: int, proof: str | None, day: date) -> Person | None:

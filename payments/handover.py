@@ -13,15 +13,51 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import BigInteger
+from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel
+
 from foundation import audit
 from foundation.database import Tx
 from foundation.device import Attendant
 from foundation.errors import NotFound, Refusal
+from foundation.tables import document, instant, keys, owner_key
 from payments import drop, held, ledger, notes, shift, shift_report
 from payments.ledger import Source
 from payments.notes import Notes
 from payments.shift import OpenShift
 from payments.witness import Person
+
+
+class NotesFound(SQLModel, table=True):
+    """Notes of a closed shift that were seen only later: they lie in the safe from then on. `explained_vnd`: how much of
+    what its count found missing they were."""
+
+    __tablename__ = "notes_found"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            keys("shift_id"), ["payments.shift.operator_id", "payments.shift.id"], name="notes_found_shift_fkey"
+        ),
+        ForeignKeyConstraint(
+            keys("staff_id"), ["foundation.staff.operator_id", "foundation.staff.id"], name="notes_found_staff_fkey"
+        ),
+        CheckConstraint("number > 0 and amount_vnd > 0", name="amount"),
+        CheckConstraint("explained_vnd between 0 and amount_vnd", name="explained"),
+        CheckConstraint(notes.holds("notes", "amount_vnd"), name="notes"),
+        {"schema": "payments", "comment": "insert-only: notes were seen"},
+    )
+    operator_id: UUID = owner_key()
+    shift_id: UUID = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    notes: dict[str, int] = document()
+    amount_vnd: int = Field(sa_type=BigInteger)
+    explained_vnd: int = Field(sa_type=BigInteger)
+    staff_id: UUID
+    words: str
+    at: datetime = instant()
+
+
+class NotClosed(Refusal):
+    """This shift is not closed yet: its notes are counted in its drawer."""
 
 
 class NotCounted(Refusal):
@@ -125,6 +161,64 @@ async def close_from_office(
         reason=words.strip(),
         before={"counted": row["counted_vnd"]},
         after={name: report[name] for name in ("expected_vnd", "counted_vnd", "difference_vnd", "uncounted")},
+        now=now,
+    )
+
+
+async def find_notes(tx: Tx, shift_id: UUID, *, staff_id: UUID, counted: Notes, words: str, now: datetime) -> None:
+    """Notes of a closed shift turned up: they are in the safe now. Raises NotFound, NotClosed, NoNotes, ReasonMissing."""
+    amount_vnd = notes.sum_vnd(counted)
+    if not words.strip():
+        raise held.ReasonMissing()
+    if not amount_vnd:
+        raise drop.NoNotes()
+    row = await tx.row(
+        "select closed_at, greatest(expected_vnd - counted_vnd, 0) - explained_vnd as missing_vnd from payments.shift"
+        " where operator_id = $1 and id = $2 for update",
+        tx.operator_id,
+        shift_id,
+    )
+    if row is None:
+        raise NotFound()
+    if row["closed_at"] is None:
+        raise NotClosed()
+    explained_vnd = min(amount_vnd, row["missing_vnd"])
+    number: int = await tx.value(
+        "insert into payments.notes_found (operator_id, shift_id, number, notes, amount_vnd, explained_vnd, staff_id,"
+        " words, at) select $1, $2, count(*) + 1, $3, $4, $5, $6, $7, $8 from payments.notes_found"
+        " where operator_id = $1 and shift_id = $2 returning number",
+        tx.operator_id,
+        shift_id,
+        json.dumps(notes.tidy(counted)),
+        amount_vnd,
+        explained_vnd,
+        staff_id,
+        words.strip(),
+        now,
+    )
+    await ledger.post(
+        tx,
+        "shift.found",
+        source=Source("shift", f"{shift_id}/{number}", "found"),
+        amount_vnd=amount_vnd,
+        effective_at=now,
+    )
+    await tx.execute(
+        "update payments.shift set safe_vnd = safe_vnd + $3, explained_vnd = explained_vnd + $4"
+        " where operator_id = $1 and id = $2",
+        tx.operator_id,
+        shift_id,
+        amount_vnd,
+        explained_vnd,
+    )
+    await audit.note(
+        tx,
+        staff_id,
+        "shift.found",
+        f"shift {shift_id}",
+        reason=words.strip(),
+        before={"missing_vnd": row["missing_vnd"]},
+        after={"found_vnd": amount_vnd, "missing_vnd": row["missing_vnd"] - explained_vnd},
         now=now,
     )
 

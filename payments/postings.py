@@ -47,6 +47,7 @@ Template = Literal[
     "shift.closed",
     "shift.short",
     "shift.over",
+    "shift.found",
 ]
 
 
@@ -83,6 +84,7 @@ POSTINGS = (
     Posting("shift.opened", 1, "{drawer}", "cash_in_transit", "notes for change, handed over"),
     Posting("shift.closed", 1, "cash_in_transit", "{drawer}", "the drawer's notes, counted into the safe"),
     Posting("shift.short", 1, "cash_over_short", "{drawer}", "less in the drawer than was expected"),
+    Posting("shift.found", 1, "cash_in_transit", "cash_over_short", "notes of a closed shift, seen only later"),
     Posting("shift.over", 1, "{drawer}", "cash_over_short", "more in the drawer than was expected"),
 )
 

@@ -270,6 +270,12 @@ async def a_day_of_everything(trade: Trade) -> None:
     await trade.refunds(evening, opened, sold.receipt_number, 20_000)
     await trade.closes(evening, 151_000)  # a note too much
 
+    async with trade.database.transaction(trade.operator_id) as tx:
+        seen = {"staff_id": (await trade.colleague()).staff_id, "words": "trong ngăn kéo", "now": trade.now}
+        short = await tx.value(
+            "select id from payments.shift where expected_vnd > counted_vnd and operator_id = $1", trade.operator_id
+        )
+        await handover.find_notes(tx, short, counted={"2000": 1}, **seen)
     first = await trade.bags()
     assert await trade.transfers(f"NOP TIEN {first}", 500_000) == "deposit"  # and a rest that did not arrive
     await trade.opens(evening, 300_000)

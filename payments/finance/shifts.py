@@ -123,6 +123,23 @@ async def close_shift(request: Request, here: Here, person: Clerk, place: str, n
     return RedirectResponse(f"/finance/shifts/{place}/{number}", 303)
 
 
+@routes.post("/finance/shifts/{place}/{number}/found", include_in_schema=False)
+@permit("finance:handle")
+async def found_notes(request: Request, here: Here, person: Clerk, place: str, number: int) -> Response:
+    """Notes of a closed shift were seen only later. 409 not_closed, 422 no_notes, reason_missing."""
+    form = await request.form()
+    async with here.database.transaction(person.operator_id) as tx:
+        await handover.find_notes(
+            tx,
+            await _find(tx, place, number),
+            staff_id=person.staff_id,
+            counted=_counted(form),
+            words=str(form.get("reason", ""))[:300],
+            now=await clock.now(tx),
+        )
+    return RedirectResponse(f"/finance/shifts/{place}/{number}", 303)
+
+
 @routes.get("/finance/deposits", include_in_schema=False)
 @permit("finance:read")
 async def deposits_page(request: Request, here: Here, person: Clerk, language: Language) -> Response:

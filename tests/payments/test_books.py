@@ -199,6 +199,7 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ("given_back_differs", "update payments.charge set given_back_vnd = 0"),
         ("given_back_differs", "delete from payments.cash_refund"),
         ("shortage_differs", "update payments.shift set explained_vnd = 0"),
+        ("shortage_differs", "update payments.notes_found set explained_vnd = 1"),
         (
             "shortage_differs",
             "update payments.proxy_arrival set explained_vnd = explained_vnd - 1 where explained_vnd > 0",
@@ -283,6 +284,7 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
             " where received_at is null",
         ),
         ("journal_without_event", "update payments.cash_drop set received_at = null, received_by = null"),
+        ("journal_without_event", "delete from payments.notes_found"),
         ("journal_without_event", "delete from payments.cash_refund"),
         ("journal_without_event", "delete from payments.deposit_arrival"),
         ("event_without_journal", "update payments.journal set source_type = 'charge' where purpose = 'seen'"),

@@ -22,6 +22,7 @@ from foundation.database import Database
 from foundation.errors import NotFound, Refusal
 from payments import books, day_close, ledger
 from payments.application import assign
+from payments.handover import find_notes
 from payments.ledger import (
     NotEnoughThere,
     PostedOtherwise,
@@ -93,6 +94,14 @@ async def a_late_transfer_for_missing_notes(trade: Trade) -> None:
     await trade.transfers(sale.pay.reference, 8_000)
 
 
+async def notes_that_turned_up(trade: Trade) -> None:
+    await a_shift(trade, 268_000)
+    staff_id = (await trade.colleague()).staff_id
+    async with trade.database.transaction(trade.operator_id) as tx:
+        shift_id = await tx.value("select id from payments.shift")
+        await find_notes(tx, shift_id, staff_id=staff_id, counted={"2000": 1}, words="dưới ngăn", now=trade.now)
+
+
 async def a_drop(trade: Trade) -> None:
     who = await trade.attendant()
     await trade.opens(who, 200_000)
@@ -128,6 +137,7 @@ EXAMPLES: dict[str, Example] = {
     "shift.closed": (a_shift, "cash_in_transit", "{drawer}", 270_000),
     "shift.short": (lambda trade: a_shift(trade, 269_000), "cash_over_short", "{drawer}", 1_000),
     "shift.over": (lambda trade: a_shift(trade, 271_000), "{drawer}", "cash_over_short", 1_000),
+    "shift.found": (notes_that_turned_up, "cash_in_transit", "cash_over_short", 2_000),
     "proxy.explained": (a_late_transfer_for_missing_notes, "unapplied_receipts", "cash_over_short", 3_000),
     "cash.dropped": (a_drop, "cash_in_transit", "{drawer}", 50_000),
     "charge.given_back": (a_refund_in_notes, "operator_payable", "overpaid_held", 20_000),

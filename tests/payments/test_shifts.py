@@ -377,6 +377,26 @@ async def test_a_shift_that_nobody_counted_is_booked_as_missing_to_the_last_note
     await books_balance(admin)
 
 
+async def test_notes_that_turn_up_later_lie_in_the_safe_and_explain_what_was_missing(
+    clerk: httpx.AsyncClient, trade: Trade, admin: asyncpg.Connection
+) -> None:
+    who = await trade.attendant()
+    await trade.opens(who, 100_000)
+    page = "/finance/shifts/VANMIEU/1"
+    form = {"notes_50000": "2", "notes_1000": "0", "reason": "dưới gầm bàn"}
+    early = await press(clerk, page, f"{page}/found", **form)
+    assert (early.status_code, "not_closed" in early.text) == (409, True)
+    await press(clerk, page, f"{page}/close", uncounted="true", reason="mất máy")
+    nothing = await press(clerk, page, f"{page}/found", reason="dưới gầm bàn")
+    assert (nothing.status_code, "no_notes" in nothing.text) == (422, True)
+    assert (await press(clerk, page, f"{page}/found", **form)).status_code == 303
+    assert await balance(admin, "cash_over_short") == 0
+    assert await balance(admin, "cash_in_transit") == 0
+    assert await admin.fetchval("select explained_vnd from payments.shift") == 100_000
+    assert await admin.fetchval("select counted_vnd from payments.shift") == 0, "the count stays what it was"
+    await books_balance(admin)
+
+
 async def test_a_count_that_was_made_stands_when_the_office_closes(trade: Trade, admin: asyncpg.Connection) -> None:
     who = await trade.attendant()
     opened = await trade.opens(who, 100_000)

@@ -161,6 +161,26 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('operator_id', 'shift_id', 'number', name=op.f('cash_drop_pkey')),
     schema='payments'
     )
+    op.create_table('notes_found',
+    sa.Column('operator_id', sa.Uuid(), nullable=False),
+    sa.Column('shift_id', sa.Uuid(), nullable=False),
+    sa.Column('number', sa.Integer(), nullable=False),
+    sa.Column('notes', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.Column('amount_vnd', sa.BigInteger(), nullable=False),
+    sa.Column('explained_vnd', sa.BigInteger(), nullable=False),
+    sa.Column('staff_id', sa.Uuid(), nullable=False),
+    sa.Column('words', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.CheckConstraint('number > 0 and amount_vnd > 0', name=op.f('notes_found_amount')),
+    sa.CheckConstraint('explained_vnd between 0 and amount_vnd', name=op.f('notes_found_explained')),
+    sa.CheckConstraint(_holds('notes', 'amount_vnd'), name=op.f('notes_found_notes')),
+    sa.ForeignKeyConstraint(['operator_id', 'shift_id'], ['payments.shift.operator_id', 'payments.shift.id'], name='notes_found_shift_fkey'),
+    sa.ForeignKeyConstraint(['operator_id', 'staff_id'], ['foundation.staff.operator_id', 'foundation.staff.id'], name='notes_found_staff_fkey'),
+    sa.ForeignKeyConstraint(['operator_id'], ['foundation.operator.id'], name=op.f('notes_found_operator_id_fkey')),
+    sa.PrimaryKeyConstraint('operator_id', 'shift_id', 'number', name=op.f('notes_found_pkey')),
+    schema='payments',
+    comment='insert-only: notes were seen'
+    )
     op.create_table('proxy_arrival',
     sa.Column('operator_id', sa.Uuid(), nullable=False),
     sa.Column('receipt_id', sa.Uuid(), nullable=False),
@@ -278,6 +298,7 @@ def downgrade() -> None:
                nullable=False,
                schema='payments')
     op.drop_table('proxy_arrival', schema='payments')
+    op.drop_table('notes_found', schema='payments')
     op.drop_table('cash_drop', schema='payments')
     op.drop_table('shift_report', schema='payments')
     op.drop_table('deposit_shift', schema='payments')
