@@ -56,12 +56,16 @@ class VehicleOut(ActionIn):
 
 
 class CashStayIn(ActionIn):
-    """Notes for a stay; `amount_vnd` is what the tablet showed. `proxy`: the attendant makes the transfer himself."""
+    """Notes for a stay; `amount_vnd` is what the tablet showed. `proxy`: the attendant makes the transfer himself.
+
+    `shift`: the one that the tablet believes to be open.
+    """
 
     place: int = Said(ge=1, le=0xFFFFFF)
     stay_id: UUID = Said(strict=False)
     amount_vnd: int = Said(ge=1, le=499_999_999)
     proxy: bool = False
+    shift: UUID | None = Said(default=None, strict=False)
 
 
 class FindIn(BaseModel):
@@ -283,7 +287,13 @@ async def take_cash(
         )
     line = stays.line_of(await stays.lot_of(tx, stay), stay, due_vnd, environment, now)
     sale = await payments.record_cash(
-        tx, who, lines=[line], proxy=sent.proxy, return_path=f"/T/{stay.signed(keys)}", now=now
+        tx,
+        who,
+        lines=[line],
+        proxy=sent.proxy,
+        return_path=f"/T/{stay.signed(keys)}",
+        shift_id=sent.shift,
+        now=now,
     )
     settled = await stays.find(tx, id=stay.id)
     assert settled.may_leave_until is not None

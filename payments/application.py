@@ -14,7 +14,7 @@ from uuid import UUID
 from foundation import audit
 from foundation.database import Tx
 from foundation.errors import Refusal
-from payments import cash, held, ledger
+from payments import cash, deposit, held, ledger
 from payments.charge_states import POLICY, STEPS, Step, applied_vnd, receipt_event
 from payments.ledger import Source
 from payments.payment import ChargeView, end_unpaid, find, part_paid, settle
@@ -43,8 +43,16 @@ async def apply_receipt(tx: Tx, receipt_id: UUID, *, now: datetime) -> str | Non
     # Money of ours that came back is nobody's payment, whatever its text names.
     owed = "unknown_return" if receipt["returns"] else await _meant(tx, receipt["references_found"])
     charge_id, amount_vnd, late = None, 0, False
+    arriving: Any = {
+        "source": ("receipt", str(receipt_id)),
+        "receipt_id": receipt_id,
+        "use": 0,
+        "at": receipt["paid_at"],
+    }
     if isinstance(owed, cash.ProxyTransfer):
-        outcome, amount_vnd = "proxy", await cash.receive_proxy(tx, owed, receipt, now=now)
+        outcome, amount_vnd = "proxy", await cash.receive_proxy(tx, owed, receipt["amount_vnd"], **arriving)
+    elif isinstance(owed, deposit.DepositView):
+        outcome, amount_vnd = "deposit", await deposit.arrive(tx, owed, receipt["amount_vnd"], **arriving)
     elif isinstance(owed, str):
         # Nobody is named, so it stays among the unapplied receipts until finance finds out.
         outcome = owed
@@ -54,7 +62,11 @@ async def apply_receipt(tx: Tx, receipt_id: UUID, *, now: datetime) -> str | Non
         tx.wake(owed.channel)
     held_vnd = receipt["amount_vnd"] - amount_vnd
     if held_vnd:
-        reason = "overpaid" if outcome == "proxy" else outcome
+        reason = outcome
+        if outcome == "proxy":
+            reason = "overpaid"
+        elif outcome == "deposit":
+            reason = "deposit_over" if amount_vnd else "deposit_twice"
         await held.hold(tx, receipt_id, reason, held_vnd, charge_id=charge_id, now=now)
         if reason not in held.UNDECIDED:
             # What was not applied is the payer's: it waits for its refund on an account of its own.
@@ -100,7 +112,7 @@ class OnlyAPart(Refusal):
 async def assign(
     tx: Tx, receipt_id: UUID, *, reference: str, staff_id: UUID, reason: str, now: datetime
 ) -> tuple[str, int]:
-    """A person says what held money was for: it pays the rest of that charge as if its text had named it.
+    """A person says what held money was for: a charge, an attendant's transfer or a deposit, as if its text had named it.
 
     Returns what it was then, and how much was applied; what is more stays in the queue. Raises NothingHeld,
     NoSuchCharge, NothingOwed, OnlyAPart, ReasonMissing, and what the services refuse; then nothing has changed.
@@ -108,7 +120,10 @@ async def assign(
     if not reason.strip():
         raise held.ReasonMissing()
     money = await held.find(tx, receipt_id)
-    owed = await find(tx, reference=reference.strip().upper(), lock=True)
+    meant = reference.strip().upper()
+    if notes := await _for_notes(tx, [meant]):
+        return await _assign_notes(tx, money, notes[0], staff_id=staff_id, reason=reason.strip(), now=now)
+    owed = await find(tx, reference=meant, lock=True)
     step = STEPS[owed.state, receipt_event(owed.remaining_vnd, money.left_vnd)]
     assert isinstance(step, Step) and step.outcome  # every receipt is something
     amount_vnd = applied_vnd(step, owed.remaining_vnd, money.left_vnd)
@@ -117,20 +132,56 @@ async def assign(
     if step.state != "paid":
         raise OnlyAPart(remaining_vnd=owed.remaining_vnd)
     tx.step("held.applied")
-    source = await held.use(tx, money, amount_vnd, charge_id=owed.id, staff_id=staff_id, reason=reason.strip(), now=now)
+    _, use_id = await held.use(
+        tx, money, amount_vnd, charge_id=owed.id, staff_id=staff_id, reason=reason.strip(), now=now
+    )
+    source = Source("held", use_id, "applied")
+    await ledger.post(tx, "receipt.applied", source=source, amount_vnd=amount_vnd, effective_at=now, flow=owed.id)
     # A decision takes effect when it is made: days that are over keep what they had.
     await settle(tx, owed, means=money.means, channel="GATEWAY", paid_at=now, now=now, via=source)
+    await _note_applied(tx, money, owed.reference, amount_vnd, staff_id=staff_id, reason=reason.strip(), now=now)
+    return step.outcome, amount_vnd
+
+
+async def _assign_notes(
+    tx: Tx,
+    money: held.HeldView,
+    owed: cash.ProxyTransfer | deposit.DepositView,
+    *,
+    staff_id: UUID,
+    reason: str,
+    now: datetime,
+) -> tuple[str, int]:
+    """Held money was a transfer for notes: of an attendant for his guest's, or of a bag that was deposited."""
+    amount_vnd = min(money.left_vnd, owed.remaining_vnd)
+    if not amount_vnd:
+        raise NothingOwed()
+    proxy = isinstance(owed, cash.ProxyTransfer)
+    use, use_id = await held.use(
+        tx, money, amount_vnd, kind="proxy" if proxy else "deposit", staff_id=staff_id, reason=reason, now=now
+    )
+    arriving: Any = {"source": ("held", use_id), "receipt_id": money.receipt_id, "use": use, "at": now}
+    if isinstance(owed, cash.ProxyTransfer):
+        await cash.receive_proxy(tx, owed, amount_vnd, **arriving)
+    else:
+        await deposit.arrive(tx, owed, amount_vnd, **arriving)
+    await _note_applied(tx, money, owed.reference, amount_vnd, staff_id=staff_id, reason=reason, now=now)
+    return "proxy" if proxy else "deposit", amount_vnd
+
+
+async def _note_applied(
+    tx: Tx, money: held.HeldView, reference: str, amount_vnd: int, *, staff_id: UUID, reason: str, now: datetime
+) -> None:
     await audit.note(
         tx,
         staff_id,
         "held.applied",
         money.subject,
-        reason=reason.strip(),
+        reason=reason,
         before={"reason": money.reason, "left_vnd": money.left_vnd},
-        after={"charge": owed.reference, "applied_vnd": amount_vnd, "left_vnd": money.left_vnd - amount_vnd},
+        after={"charge": reference, "applied_vnd": amount_vnd, "left_vnd": money.left_vnd - amount_vnd},
         now=now,
     )
-    return step.outcome, amount_vnd
 
 
 async def _apply_to(tx: Tx, receipt: Any, owed: ChargeView, now: datetime) -> tuple[str, int]:
@@ -158,21 +209,26 @@ async def _apply_to(tx: Tx, receipt: Any, owed: ChargeView, now: datetime) -> tu
     return step.outcome, amount_vnd
 
 
-async def _meant(tx: Tx, references_found: list[str]) -> ChargeView | cash.ProxyTransfer | str:
-    """The charge (locked) or an attendant's transfer that a text names; or the reason why none is."""
+async def _meant(tx: Tx, references_found: list[str]) -> ChargeView | cash.ProxyTransfer | deposit.DepositView | str:
+    """The charge, the attendant's transfer or the deposit (locked) that a text names; or the reason why none is."""
     charges = await tx.rows(
         "select reference from payments.charge where operator_id = $1 and reference = any($2)",
         tx.operator_id,
         references_found,
     )
-    transfers = await cash.proxy_transfers(tx, references_found, lock=True)
-    if not charges and not transfers:
+    notes = await _for_notes(tx, references_found)
+    if not charges and not notes:
         elsewhere = await tx.value(
             "select true from foundation.directory where kind = 'reference' and key = any($1) and operator_id <> $2",
             references_found,
             tx.operator_id,
         )
         return "wrong_account" if elsewhere else "unknown_reference"
-    if len(charges) + len(transfers) > 1:
+    if len(charges) + len(notes) > 1:
         return "ambiguous"
-    return transfers[0] if transfers else await find(tx, reference=charges[0]["reference"], lock=True)
+    return notes[0] if notes else await find(tx, reference=charges[0]["reference"], lock=True)
+
+
+async def _for_notes(tx: Tx, references: list[str]) -> list[cash.ProxyTransfer | deposit.DepositView]:
+    """What of these references is a transfer for notes: an attendant's for his guest's, a bag's (locked)."""
+    return [*await cash.proxy_transfers(tx, references), *await deposit.find(tx, references)]

@@ -23,7 +23,21 @@ from foundation import texts
 from foundation.database import safe_url
 from foundation.money import format_vnd
 from foundation.settings import Settings
-from payments import application, attempt, cash, ledger, payment, receipt, refund, shift  # noqa: F401 - their tables are examined
+from payments import (  # noqa: F401 - their tables are examined
+    application,
+    attempt,
+    cash,
+    cash_refund,
+    deposit,
+    drop,
+    handover,
+    ledger,
+    payment,
+    receipt,
+    refund,
+    shift,
+    shift_report,
+)
 
 INVARIANTS = ("M1", "M2", "M3", "M4", "M5", "M6", "M7", "M8", "M9", "M10")
 NAMED_MAX = 200
@@ -111,7 +125,7 @@ async def prove(connection: Any, *, operator_id: UUID | None = None, every_day: 
     at: datetime = await connection.fetchval("select clock_timestamp()")
     salt = secrets.randbits(63)
     found: list[Any] = []
-    for query in (_ACCOUNTS, _RECEIPTS, _ATTEMPTS, _EVENTS, _LINES, _DRAWERS, _REFUSALS):
+    for query in (_ACCOUNTS, _RECEIPTS, _ATTEMPTS, _EVENTS, _LINES, _DRAWERS, _SHIFTS, _REFUSALS):
         named = _MOST_IMPORTANT.format(query=query.replace("{days}", "1000000" if every_day else "31"))
         found += await connection.fetch(named, list(codes), NAMED_MAX, salt, timeout=PROOF_SECONDS)
     found += await connection.fetch(_WALLS, insert_only)
@@ -485,7 +499,8 @@ with outcome as not materialized (
 ), notes as not materialized (
     select * from payments.cash_receipt where operator_id = any($1)
 ), given as not materialized (
-    select operator_id, charge_id, receipt_id, number, amount_vnd, at from payments.held_use where operator_id = any($1)
+    select operator_id, charge_id, receipt_id, number, amount_vnd, at from payments.held_use
+    where operator_id = any($1) and kind = 'applied'
 ), refused as (
     select operator_id, id, state from payments.charge where operator_id = any($1) and state in ('refused', 'lapsed')
 ), arrived as (
@@ -545,7 +560,10 @@ with outcome as not materialized (
 ), should_hold as (
     select operator_id, receipt_id, min(reason) as reason, sum(amount_vnd)::bigint as amount_vnd,
            bool_or(reason is null) as given_back
-    from (select operator_id, receipt_id, case outcome when 'proxy' then 'overpaid' else outcome end as reason,
+    from (select operator_id, receipt_id,
+                 case when outcome = 'proxy' then 'overpaid'
+                      when outcome = 'deposit' and applied_vnd > 0 then 'deposit_over'
+                      when outcome = 'deposit' then 'deposit_twice' else outcome end as reason,
                  held_vnd as amount_vnd
           from payments.receipt_outcome where operator_id = any($1) and held_vnd > 0
           union all
@@ -570,11 +588,42 @@ with outcome as not materialized (
     full join (select * from payments.held where operator_id = any($1)) h
       on h.operator_id = s.operator_id and h.receipt_id = s.receipt_id
 ), proxy as (
-    select o.operator_id, reference, sum(o.applied_vnd)::bigint as arrived_vnd
-    from payments.receipt_outcome o
-    join payments.receipt r on r.operator_id = o.operator_id and r.id = o.receipt_id
-    cross join unnest(r.references_found) as reference
-    where o.operator_id = any($1) and o.outcome = 'proxy' group by 1, 2
+    select operator_id, reference, sum(amount_vnd)::bigint as arrived_vnd
+    from payments.proxy_arrival where operator_id = any($1) group by 1, 2
+), for_notes as (
+    -- What came for notes (an attendant's transfer, a bag), met with what the receipts and the decisions say of it.
+    select coalesce(a.operator_id, o.operator_id) as operator_id, coalesce(a.receipt_id, o.receipt_id) as receipt_id,
+           coalesce(a.amount_vnd, 0) - coalesce(o.amount_vnd, 0) as surplus_vnd, coalesce(a.at, o.at) as since,
+           a.named is false as astray
+    from (select a.operator_id, a.receipt_id, a.use, 'proxy' as kind, a.amount_vnd, a.at,
+                 a.use > 0 or a.reference = any(r.references_found) as named
+          from payments.proxy_arrival a
+          left join payments.receipt r on r.operator_id = a.operator_id and r.id = a.receipt_id
+          where a.operator_id = any($1)
+          union all
+          select a.operator_id, a.receipt_id, a.use, 'deposit', a.amount_vnd, a.at,
+                 a.use > 0 or a.reference = any(r.references_found)
+          from payments.deposit_arrival a
+          left join payments.receipt r on r.operator_id = a.operator_id and r.id = a.receipt_id
+          where a.operator_id = any($1)) a
+    full join (select operator_id, receipt_id, 0 as use, outcome as kind, applied_vnd as amount_vnd, at
+               from payments.receipt_outcome
+               where operator_id = any($1) and outcome in ('proxy', 'deposit') and applied_vnd > 0
+               union all
+               select operator_id, receipt_id, number, kind, amount_vnd, at
+               from payments.held_use where operator_id = any($1) and kind <> 'applied') o
+      on o.operator_id = a.operator_id and o.receipt_id = a.receipt_id and o.use = a.use and o.kind = a.kind
+), in_bags as (
+    select d.operator_id, d.reference, d.made_at, d.number, d.arrived_vnd - coalesce(a.amount_vnd, 0) as arrived_vnd,
+           d.amount_vnd - coalesce(i.amount_vnd, 0) as bagged_vnd
+    from payments.deposit d
+    left join (select operator_id, reference, sum(amount_vnd)::bigint as amount_vnd from payments.deposit_arrival
+               where operator_id = any($1) group by 1, 2) a
+      on a.operator_id = d.operator_id and a.reference = d.reference
+    left join (select operator_id, reference, sum(amount_vnd)::bigint as amount_vnd from payments.deposit_shift
+               where operator_id = any($1) group by 1, 2) i
+      on i.operator_id = d.operator_id and i.reference = d.reference
+    where d.operator_id = any($1)
 ), used as (
     select h.operator_id, h.receipt_id, h.opened_at,
            h.used_vnd - coalesce(sum(u.amount_vnd), 0)::bigint - coalesce(max(f.amount_vnd), 0) as surplus_vnd
@@ -590,7 +639,11 @@ with outcome as not materialized (
     select coalesce(c.operator_id, g.operator_id) as operator_id, coalesce(c.id, g.charge_id) as charge_id, c.created_at,
            coalesce(c.given_back_vnd, 0) - coalesce(g.amount_vnd, 0) as surplus_vnd
     from (select * from payments.charge where operator_id = any($1) and given_back_vnd <> 0) c
-    full join (select operator_id, charge_id, sum(amount_vnd)::bigint as amount_vnd from given_back group by 1, 2) g
+    full join (select operator_id, charge_id, sum(amount_vnd)::bigint as amount_vnd
+               from (select operator_id, charge_id, amount_vnd from given_back
+                     union all
+                     select operator_id, charge_id, amount_vnd from payments.cash_refund where operator_id = any($1)) given
+               group by 1, 2) g
       on g.operator_id = c.operator_id and g.charge_id = c.id
 ), transferred as (
     select p.operator_id, p.reference, p.asked_at, p.received_vnd - coalesce(a.arrived_vnd, 0) as surplus_vnd
@@ -632,6 +685,13 @@ union all
 select 'M4', 'red', 'proxy_differs', operator_id, null, reference, surplus_vnd, asked_at
 from transferred where surplus_vnd <> 0
 union all
+select 'M4', 'red', 'notes_arrival_differs', operator_id, null, receipt_id::text, surplus_vnd, since
+from for_notes where surplus_vnd <> 0 or astray
+union all
+select 'M4', 'red', 'deposit_differs', operator_id, null, reference,
+       case when arrived_vnd <> 0 then arrived_vnd else bagged_vnd end, made_at
+from in_bags where arrived_vnd <> 0 or bagged_vnd <> 0
+union all
 select 'M4', 'red', 'proxy_amount_differs', operator_id, null, flow, surplus_vnd, since from kept where surplus_vnd <> 0
 union all
 select 'M6', 'red', 'paid_at_differs', operator_id, null, charge_id::text, null, since
@@ -654,14 +714,13 @@ select 'M4' as invariant, 'red' as kind, 'attempt_differs' as rule, operator_id,
 from met where surplus_vnd <> 0 or unlike
 """
 
-# What the facts demand, met with what is booked: M1, M6, and of M8 time and day. `credit` is null where a transfer of an
-# attendant buys notes: out of the drawer, or out of the safe once the shift is closed.
+# What the facts demand, met with what is booked: M1, M6, and of M8 time and day.
 _SAID = (
     "coalesce(hashtextextended(source_type, hashtextextended(source_id, hashtextextended(purpose,"
     " hashtextextended(template, timestamptz_hash_extended(coalesce(at, '-infinity'), $3))))), 0)"
 )
 _MOVED = (
-    "coalesce(hashtextextended(debit, hashtextextended(coalesce(credit, ''), hashint8extended(amount_vnd,"
+    "coalesce(hashtextextended(debit, hashtextextended(credit, hashint8extended(amount_vnd,"
     " uuid_hash_extended(coalesce(flow, operator_id), $3)))), 0)"
 )
 _EVENTS = """
@@ -670,13 +729,11 @@ with common as not materialized (
            'gw_receivable' as debit, 'unapplied_receipts' as credit, amount_vnd, id as flow, paid_at as at
     from payments.receipt where operator_id = any($1)
     union all
-    select o.operator_id, 'receipt', o.receipt_id::text, 'applied',
-           case o.outcome when 'proxy' then 'proxy.transferred' else 'receipt.applied' end, 'unapplied_receipts',
-           case o.outcome when 'proxy' then null else 'intent_clearing' end, o.applied_vnd,
-           case o.outcome when 'proxy' then o.receipt_id else o.charge_id end, r.paid_at
+    select o.operator_id, 'receipt', o.receipt_id::text, 'applied', 'receipt.applied', 'unapplied_receipts',
+           'intent_clearing', o.applied_vnd, o.charge_id, r.paid_at
     from payments.receipt_outcome o
     left join payments.receipt r on r.operator_id = o.operator_id and r.id = o.receipt_id
-    where o.operator_id = any($1) and o.applied_vnd > 0
+    where o.operator_id = any($1) and o.applied_vnd > 0 and o.outcome not in ('proxy', 'deposit')
     union all
     select o.operator_id, 'receipt', o.receipt_id::text, 'held', 'receipt.held', 'unapplied_receipts', 'overpaid_held',
            o.held_vnd, o.receipt_id,
@@ -703,7 +760,7 @@ with common as not materialized (
     union all
     select operator_id, 'held', receipt_id || '/' || number, 'applied', 'receipt.applied', 'unapplied_receipts',
            'intent_clearing', amount_vnd, charge_id, at
-    from payments.held_use where operator_id = any($1)
+    from payments.held_use where operator_id = any($1) and kind = 'applied'
     union all
     select g.operator_id, 'given_back', g.receipt_id || '/' || g.number, 'given_back', 'charge.given_back',
            'operator_payable', 'overpaid_held', g.amount_vnd,
@@ -753,8 +810,47 @@ with common as not materialized (
            case when counted_vnd > expected_vnd then 'shift.over' else 'shift.short' end,
            case when counted_vnd > expected_vnd then 'cash_drawer:' || id else 'cash_over_short' end,
            case when counted_vnd > expected_vnd then 'cash_over_short' else 'cash_drawer:' || id end,
-           abs(counted_vnd - expected_vnd), null, closed_at
+           abs(counted_vnd - expected_vnd), null, counted_at
     from payments.shift where operator_id = any($1) and counted_vnd <> expected_vnd
+), notes as not materialized (
+    select a.operator_id, case when a.use = 0 then 'receipt' else 'held' end as source_type,
+           a.receipt_id || case when a.use = 0 then '' else '/' || a.use end as source_id, e.purpose, e.template,
+           'unapplied_receipts' as debit, e.credit, e.amount_vnd, a.receipt_id as flow,
+           case when a.use = 0 then r.paid_at else u.at end as at
+    from (select a.operator_id, a.receipt_id, a.use, a.amount_vnd, a.explained_vnd, a.drawer_vnd, p.shift_id
+          from payments.proxy_arrival a
+          left join payments.proxy_transfer p on p.operator_id = a.operator_id and p.reference = a.reference
+          where a.operator_id = any($1)
+          union all
+          select operator_id, receipt_id, use, amount_vnd, null, null, null
+          from payments.deposit_arrival where operator_id = any($1)) a
+    left join payments.receipt r on r.operator_id = a.operator_id and r.id = a.receipt_id
+    left join payments.held_use u on u.operator_id = a.operator_id and u.receipt_id = a.receipt_id and u.number = a.use
+    cross join lateral (values
+        ('applied', 'proxy.transferred', 'cash_drawer:' || a.shift_id, a.drawer_vnd),
+        ('from_safe', 'proxy.transferred', 'cash_in_transit', a.amount_vnd - a.drawer_vnd - a.explained_vnd),
+        ('explained', 'proxy.explained', 'cash_over_short', a.explained_vnd),
+        ('deposited', 'deposit.arrived', 'cash_in_transit', case when a.drawer_vnd is null then a.amount_vnd end)
+    ) e (purpose, template, credit, amount_vnd)
+    where e.amount_vnd > 0
+    union all
+    select operator_id, 'shift', shift_id || '/' || number, 'found', 'shift.found', 'cash_in_transit', 'cash_over_short',
+           amount_vnd, null, at
+    from payments.notes_found where operator_id = any($1)
+    union all
+    select operator_id, 'cash_drop', id::text, 'dropped', 'cash.dropped', 'cash_in_transit', 'cash_drawer:' || shift_id,
+           amount_vnd, null, received_at
+    from payments.cash_drop where operator_id = any($1) and received_at is not null
+    union all
+    select r.operator_id, 'cash_refund', r.id::text, e.purpose, e.template, e.debit, e.credit, r.amount_vnd, r.charge_id,
+           r.at
+    from payments.cash_refund r
+    cross join lateral (values
+        ('given_back', 'charge.given_back', 'operator_payable', 'overpaid_held'),
+        ('requested', 'refund.requested', 'overpaid_held', 'refund_clearing'),
+        ('paid', 'cash.given_back', 'refund_clearing', 'cash_drawer:' || r.shift_id)
+    ) e (purpose, template, debit, credit)
+    where r.operator_id = any($1)
 ), released as (
     select c.operator_id, 'charge' as source_type, c.id::text as source_id, 'released' as purpose,
            'charge.released' as template, 'intent_clearing' as debit, 'overpaid_held' as credit,
@@ -766,11 +862,12 @@ with common as not materialized (
     join payments.receipt_outcome o on o.operator_id = c.operator_id and o.charge_id = c.id and o.applied_vnd > 0
     where c.operator_id = any($1) and c.state in ('refused', 'lapsed') group by c.operator_id, c.id
 ), demanded as not materialized (
-    select * from common union all select * from released
+    select * from common union all select * from released union all select * from notes
 ), demanded_sum as (
     select sum(count) as count, sum(sum) as sum
     from (select count(*) as count, sum({fact}) as sum from common
-          union all select count(*), sum({fact}) from released) each
+          union all select count(*), sum({fact}) from released
+          union all select count(*), sum({fact}) from notes) each
 ), booked_sum as (
     select count(*) as count, sum(amount_vnd)::bigint as sum_vnd,
            coalesce(bool_or(j.id is null or t.journal_id is null or j.unfit or t.unfit), false) as unfit,
@@ -785,11 +882,7 @@ with common as not materialized (
           from (select *, effective_at as at from payments.journal where operator_id = any($1)) j) j
     full join (select operator_id, journal_id, amount_vnd, coalesce(amount_vnd < 1 or debit = credit or leg <> 1) as unfit,
                       {moved} as moved
-               from (select operator_id, journal_id, leg, debit, amount_vnd, flow,
-                            case when debit = 'unapplied_receipts'
-                                  and (credit = 'cash_in_transit' or credit like 'cash_drawer:%') then null
-                                 else credit end as credit
-                     from payments.transfer where operator_id = any($1)) t) t
+               from payments.transfer where operator_id = any($1)) t
       on t.operator_id = j.operator_id and t.journal_id = j.id
 ), agree as materialized (
     select d.count = b.count and d.sum is not distinct from b.sum and not b.unfit as met, b.count as transfers, b.sum_vnd
@@ -813,9 +906,7 @@ with common as not materialized (
            d.source_id is null as undemanded,
            d.source_id is not null and b.journal_id is not null and not (
                b.template = d.template and b.debit = d.debit and b.flow is not distinct from d.flow and b.leg = 1
-               and b.amount_vnd = d.amount_vnd
-               and (b.credit = d.credit
-                    or d.credit is null and (b.credit = 'cash_in_transit' or b.credit like 'cash_drawer:%'))) as unlike,
+               and b.amount_vnd = d.amount_vnd and b.credit = d.credit) as unlike,
            d.source_id is not null and b.effective_at is distinct from d.at as moved,
            b.effective_day <> (b.effective_at at time zone interval '7 hours')::date and not exists (
                select from payments.day_close c where c.operator_id = b.operator_id
@@ -980,6 +1071,92 @@ select 'M7' as invariant, 'checked' as kind, '' as rule, null::uuid as operator_
 union all
 select 'M7', 'red', 'overdrawn', g.operator_id, g.code, null, lowest_vnd, since
 from lowest join guarded g using (number) where lowest_vnd < 0
+"""
+
+# Shifts: their slips and reports are whole, and every đồng of the safe is explained. The safe holds, by shift: drops and
+# counts less floats and what late transfers bought; less what the bank told of the bags made of it.
+_SHIFTS = """
+with slips as (
+    select operator_id, shift_id, 'drop' as kind, count(*) as written, max(number) as last,
+           coalesce(sum(amount_vnd) filter (where received_at is not null), 0)::bigint as amount_vnd
+    from payments.cash_drop where operator_id = any($1) group by 1, 2
+    union all
+    select operator_id, shift_id, 'refund', count(*), max(number), sum(amount_vnd)::bigint
+    from payments.cash_refund where operator_id = any($1) group by 1, 2
+), late as (
+    select p.operator_id, p.shift_id, sum(a.explained_vnd)::bigint as explained_vnd,
+           sum(a.amount_vnd - a.drawer_vnd - a.explained_vnd)::bigint as bought_vnd
+    from payments.proxy_arrival a
+    join payments.proxy_transfer p on p.operator_id = a.operator_id and p.reference = a.reference
+    where a.operator_id = any($1) group by 1, 2
+), seen as (
+    select operator_id, shift_id, sum(amount_vnd)::bigint as amount_vnd, sum(explained_vnd)::bigint as explained_vnd
+    from payments.notes_found where operator_id = any($1) group by 1, 2
+), bagged as (
+    select operator_id, shift_id, sum(amount_vnd)::bigint as amount_vnd
+    from payments.deposit_shift where operator_id = any($1) group by 1, 2
+), whole as materialized (
+    select s.*, r.number is not null as reported,
+           r.number is distinct from s.number or r.place is distinct from s.place or r.at is distinct from s.closed_at
+           or r.sha256 <> encode(sha256(convert_to(r.figures, 'UTF8')), 'hex')
+           or (r.figures::jsonb ->> 'counted_vnd')::bigint is distinct from s.counted_vnd
+           or (r.figures::jsonb ->> 'expected_vnd')::bigint is distinct from s.expected_vnd
+           or (r.figures::jsonb ->> 'float_vnd')::bigint is distinct from s.float_vnd as report_unlike,
+           s.drops <> coalesce(d.written, 0) or s.drops <> coalesce(d.last, 0)
+           or s.refunds <> coalesce(f.written, 0) or s.refunds <> coalesce(f.last, 0) as slips_missing,
+           s.number <> row_number() over (partition by s.operator_id, s.place order by s.number) as number_missing,
+           s.explained_vnd - coalesce(l.explained_vnd, 0) - coalesce(n.explained_vnd, 0) as explained_surplus_vnd,
+           s.safe_vnd - (coalesce(d.amount_vnd, 0) + coalesce(n.amount_vnd, 0) - s.float_vnd - coalesce(l.bought_vnd, 0)
+                         + case when s.closed_at is null then 0 else s.counted_vnd end) as safe_surplus_vnd,
+           s.bagged_vnd - coalesce(b.amount_vnd, 0) as bagged_surplus_vnd
+    from payments.shift s
+    left join payments.shift_report r on r.operator_id = s.operator_id and r.shift_id = s.id
+    left join slips d on d.operator_id = s.operator_id and d.shift_id = s.id and d.kind = 'drop'
+    left join slips f on f.operator_id = s.operator_id and f.shift_id = s.id and f.kind = 'refund'
+    left join seen n on n.operator_id = s.operator_id and n.shift_id = s.id
+    left join late l on l.operator_id = s.operator_id and l.shift_id = s.id
+    left join bagged b on b.operator_id = s.operator_id and b.shift_id = s.id
+    where s.operator_id = any($1)
+), transit as (
+    select a.operator_id,
+           coalesce((select sum(t.amount_vnd) from payments.transfer t
+                     where t.operator_id = a.operator_id and t.debit = a.code), 0)
+         - coalesce((select sum(t.amount_vnd) from payments.transfer t
+                     where t.operator_id = a.operator_id and t.credit = a.code), 0) as booked_vnd,
+           coalesce((select sum(w.safe_vnd) from whole w where w.operator_id = a.operator_id), 0)
+         - coalesce((select sum(d.arrived_vnd) from payments.deposit d where d.operator_id = a.operator_id), 0)
+           as explained_vnd
+    from payments.account a where a.operator_id = any($1) and a.code = 'cash_in_transit'
+)
+select 'M9' as invariant, 'checked' as kind, '' as rule, null::uuid as operator_id, null as account,
+       count(*)::text as flow, 0::bigint as amount_vnd, null::timestamptz as since from whole
+union all
+select 'M6', 'red', rule, operator_id, 'cash_drawer:' || id, id::text, null, coalesce(closed_at, opened_at)
+from whole cross join lateral (values
+    ('slip_numbers', slips_missing), ('shift_numbers', number_missing),
+    -- Shifts of before reports were kept have none.
+    ('report_differs', case when closed_at is null then reported else reported and report_unlike
+                                                                      or not reported and opened_notes is not null end)
+) of (rule, broken)
+where broken
+union all
+select 'M4', 'red', 'shortage_differs', operator_id, 'cash_over_short', id::text, explained_surplus_vnd, counted_at
+from whole where explained_surplus_vnd <> 0
+union all
+select 'M9', 'red', 'safe_differs', operator_id, 'cash_in_transit', id::text,
+       case when safe_surplus_vnd <> 0 then safe_surplus_vnd else bagged_surplus_vnd end, opened_at
+from whole where safe_surplus_vnd <> 0 or bagged_surplus_vnd <> 0
+union all
+select 'M9', 'red', 'transit_unexplained', operator_id, 'cash_in_transit', null,
+       (booked_vnd - explained_vnd)::bigint, null
+from transit where booked_vnd <> explained_vnd
+union all
+select 'M9', 'open', 'safe_open', operator_id, 'cash_in_transit', id::text, safe_vnd - bagged_vnd,
+       coalesce(closed_at, opened_at)
+from whole where safe_vnd <> bagged_vnd
+union all
+select 'M9', 'open', 'deposit_open', operator_id, 'cash_in_transit', reference, amount_vnd - arrived_vnd, made_at
+from payments.deposit where operator_id = any($1) and arrived_vnd < amount_vnd
 """
 
 _REFUSALS = """

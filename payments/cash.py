@@ -2,7 +2,7 @@
 
 Two facts are kept apart (design.md 4). The guest paid with notes: CASH. If the attendant then transfers the amount
 himself, the channel is ATTENDANT_PROXY and the statistics show it apart; his transfer, when it arrives, buys the notes
-out of the drawer.
+out of the drawer, or explains why a count did not find them.
 """
 
 from __future__ import annotations
@@ -77,19 +77,58 @@ class ProxyTransferRow(SQLModel, table=True):
     asked_at: datetime = instant()
 
 
+class ProxyArrival(SQLModel, table=True):
+    """What of one receipt was an attendant's transfer: by its own text (`use` 0), or by what finance decided later.
+
+    Before the count it buys notes out of the drawer, as far as they are there (`drawer_vnd`); after it, first those that the
+    count found missing (`explained_vnd`: they were his). The rest of them lies in the safe.
+    """
+
+    __tablename__ = "proxy_arrival"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            keys("reference"),
+            ["payments.proxy_transfer.operator_id", "payments.proxy_transfer.reference"],
+            name="proxy_arrival_transfer_fkey",
+        ),
+        ForeignKeyConstraint(
+            keys("receipt_id"),
+            ["payments.receipt.operator_id", "payments.receipt.id"],
+            name="proxy_arrival_receipt_fkey",
+        ),
+        CheckConstraint("drawer_vnd >= 0 and explained_vnd >= 0 and amount_vnd > 0", name="amount"),
+        CheckConstraint("drawer_vnd + explained_vnd <= amount_vnd", name="parts"),
+        {"schema": "payments", "comment": "insert-only: what arrived"},
+    )
+    operator_id: UUID = owner_key()
+    receipt_id: UUID = Field(primary_key=True)
+    use: int = Field(primary_key=True)
+    reference: str
+    amount_vnd: int = Field(sa_type=BigInteger)
+    drawer_vnd: int = Field(sa_type=BigInteger)
+    explained_vnd: int = Field(sa_type=BigInteger)
+    at: datetime = instant()
+
+
 class AmountChanged(Refusal):
     """The price is {due_vnd} đồng now; please check and confirm again."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyTransfer:
-    """An attendant's own transfer that is (partly) outstanding or done."""
+    """An attendant's own transfer that is (partly) outstanding or done. `missing_vnd`: notes that the count of its shift
+    found missing and nothing has explained yet."""
 
     reference: str
     shift_id: UUID
     amount_vnd: int
     received_vnd: int
-    shift_closed: bool
+    counted: bool
+    missing_vnd: int
+
+    @property
+    def remaining_vnd(self) -> int:
+        return self.amount_vnd - self.received_vnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +161,24 @@ class CashSale:
 
 
 async def record_cash(
-    tx: Tx, who: Attendant, *, lines: list[Line], proxy: bool, return_path: str, now: datetime
+    tx: Tx,
+    who: Attendant,
+    *,
+    lines: list[Line],
+    proxy: bool,
+    return_path: str,
+    shift_id: UUID | None = None,
+    now: datetime,
 ) -> CashSale:
     """Sells the lines for notes: charge, drawer, receipt number, and the acts of the services, in one transaction.
 
-    `proxy`: the attendant keeps the notes and transfers the amount himself. Raises NoShift, and what the acts refuse.
+    `proxy`: the attendant keeps the notes and transfers the amount himself. `shift_id`: the shift that his tablet believes
+    to be open. Raises NoShift, ShiftCounted, ShiftClosedByOffice, ShiftOver, and what the acts refuse.
     """
     tx.step("cash.sold")
     # Shift before drawer, in the order of closing: otherwise a sale and a close at once wait for each other for ever.
     # Only this tablet waits.
-    drawer_of = await shift.must_be_open(tx, who, lock=True)
+    drawer_of = await shift.must_be_open(tx, who, named=shift_id, lock=True)
     owed = await payment.charge(tx, lines=lines, holds=timedelta(0), return_path=return_path, now=now)
     await ledger.post(
         tx,
@@ -174,10 +221,11 @@ async def record_cash(
     return CashSale(number, owed.amount_vnd, proxy, owed.id, pay)
 
 
-async def proxy_transfers(tx: Tx, references: list[str], *, lock: bool) -> list[ProxyTransfer]:
-    """The attendants' transfers among these references."""
+async def proxy_transfers(tx: Tx, references: list[str], *, lock: bool = True) -> list[ProxyTransfer]:
+    """The attendants' transfers among these references, with `lock` locked together with their shifts."""
     rows = await tx.rows(
-        "select t.reference, t.shift_id, t.amount_vnd, t.received_vnd, s.closed_at is not null as shift_closed"
+        "select t.reference, t.shift_id, t.amount_vnd, t.received_vnd, s.counted_at is not null as counted,"
+        " greatest(coalesce(s.expected_vnd - s.counted_vnd, 0), 0) - s.explained_vnd as missing_vnd"
         " from payments.proxy_transfer t"
         " join payments.shift s on s.operator_id = t.operator_id and s.id = t.shift_id"
         " where t.operator_id = $1 and t.reference = any($2)" + (" for update of t, s" if lock else ""),
@@ -187,25 +235,64 @@ async def proxy_transfers(tx: Tx, references: list[str], *, lock: bool) -> list[
     return [ProxyTransfer(**row) for row in rows]
 
 
-async def receive_proxy(tx: Tx, owed: ProxyTransfer, receipt: Any, *, now: datetime) -> int:
-    """An attendant's transfer arrived: the notes it stands for are his. Returns the amount that was owed."""
-    taken_vnd: int = min(receipt["amount_vnd"], owed.amount_vnd - owed.received_vnd)
-    if taken_vnd:
-        await ledger.post(
-            tx,
-            "proxy.transferred",
-            source=Source("receipt", str(receipt["id"]), "applied"),
-            amount_vnd=taken_vnd,
-            effective_at=receipt["paid_at"],
-            flow=receipt["id"],
-            drawer="cash_in_transit" if owed.shift_closed else f"cash_drawer:{owed.shift_id}",
-        )
+async def receive_proxy(
+    tx: Tx, owed: ProxyTransfer, amount_vnd: int, *, source: tuple[str, str], receipt_id: UUID, use: int, at: datetime
+) -> int:
+    """An attendant's transfer arrived: the notes it stands for are his. Returns how much of it was owed.
+
+    Notes that a count has already found missing were these: that much of the shortage is explained. What went to the safe
+    meanwhile, he finds there.
+    """
+    taken_vnd = min(amount_vnd, owed.remaining_vnd)
+    if not taken_vnd:
+        return 0
+    explained_vnd = drawer_vnd = 0
+    if owed.counted:
+        explained_vnd = min(taken_vnd, owed.missing_vnd)
+    else:
+        drawer_vnd = min(taken_vnd, await ledger.free_vnd(tx, f"cash_drawer:{owed.shift_id}"))
+    safe_vnd = taken_vnd - explained_vnd - drawer_vnd
+    for template, purpose, amount, drawer in (
+        ("proxy.transferred", "applied", drawer_vnd, f"cash_drawer:{owed.shift_id}"),
+        ("proxy.transferred", "from_safe", safe_vnd, "cash_in_transit"),
+        ("proxy.explained", "explained", explained_vnd, ""),
+    ):
+        if amount:
+            await ledger.post(
+                tx,
+                template,  # type: ignore[arg-type]
+                source=Source(*source, purpose),
+                amount_vnd=amount,
+                effective_at=at,
+                flow=receipt_id,
+                drawer=drawer,
+            )
+    await tx.execute(
+        "insert into payments.proxy_arrival (operator_id, receipt_id, use, reference, amount_vnd, drawer_vnd,"
+        " explained_vnd, at) values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        tx.operator_id,
+        receipt_id,
+        use,
+        owed.reference,
+        taken_vnd,
+        drawer_vnd,
+        explained_vnd,
+        at,
+    )
+    await tx.execute(
+        "update payments.proxy_transfer set received_vnd = received_vnd + $3 where operator_id = $1 and reference = $2",
+        tx.operator_id,
+        owed.reference,
+        taken_vnd,
+    )
+    if explained_vnd or safe_vnd:
         await tx.execute(
-            "update payments.proxy_transfer set received_vnd = received_vnd + $3"
-            " where operator_id = $1 and reference = $2",
+            "update payments.shift set explained_vnd = explained_vnd + $3, safe_vnd = safe_vnd - $4"
+            " where operator_id = $1 and id = $2",
             tx.operator_id,
-            owed.reference,
-            taken_vnd,
+            owed.shift_id,
+            explained_vnd,
+            safe_vnd,
         )
     return taken_vnd
 

@@ -32,6 +32,8 @@ Reason = Literal[
     "ambiguous",
     "wrong_account",
     "unknown_return",
+    "deposit_over",
+    "deposit_twice",
 ]
 UNDECIDED: frozenset[Reason] = frozenset({"unknown_reference", "ambiguous", "wrong_account", "unknown_return"})
 """Nobody knows yet what it was for: it still stands among the unapplied receipts. The rest is known to be the payer's."""
@@ -67,7 +69,7 @@ class Held(SQLModel, table=True):
 
 
 class HeldUse(SQLModel, table=True):
-    """One use of held money by a person: applied to a charge, with his reason."""
+    """One use of held money by a person: for a charge, an attendant's transfer or a deposit, with his reason."""
 
     __tablename__ = "held_use"
     __table_args__ = (
@@ -81,7 +83,8 @@ class HeldUse(SQLModel, table=True):
             keys("staff_id"), ["foundation.staff.operator_id", "foundation.staff.id"], name="held_use_staff_fkey"
         ),
         CheckConstraint("amount_vnd > 0 and number > 0", name="amount"),
-        CheckConstraint("kind = 'applied'", name="kind"),
+        CheckConstraint("kind in ('applied', 'proxy', 'deposit')", name="kind"),
+        CheckConstraint("(kind = 'applied') = (charge_id is not null)", name="charge"),
         {"schema": "payments", "comment": "insert-only: what was decided"},
     )
     operator_id: UUID = owner_key()
@@ -89,7 +92,7 @@ class HeldUse(SQLModel, table=True):
     number: int = Field(primary_key=True)
     kind: str
     amount_vnd: int = Field(sa_type=BigInteger)
-    charge_id: UUID
+    charge_id: UUID | None = None
     staff_id: UUID
     reason: str
     at: datetime = instant()
@@ -219,16 +222,25 @@ async def take(tx: Tx, receipt_id: UUID, *, staff_id: UUID, owner_id: UUID | Non
 
 
 async def use(
-    tx: Tx, held: HeldView, amount_vnd: int, *, charge_id: UUID, staff_id: UUID, reason: str, now: datetime
-) -> Source:
-    """Takes an amount out of the queue for a charge, with its postings, on the day it is decided.
+    tx: Tx,
+    held: HeldView,
+    amount_vnd: int,
+    *,
+    kind: Literal["applied", "proxy", "deposit"] = "applied",
+    charge_id: UUID | None = None,
+    staff_id: UUID,
+    reason: str,
+    now: datetime,
+) -> tuple[int, str]:
+    """Takes an amount out of the queue, with its postings, on the day it is decided.
 
-    Returns the source of the posting.
+    It stands among the unapplied receipts then, for whoever takes it from there. Returns the number of the use, and its
+    id in the ledger.
     """
     await take_out(tx, held, amount_vnd, charge_id=charge_id, now=now)
     number: int = await tx.value(
         "insert into payments.held_use (operator_id, receipt_id, number, kind, amount_vnd, charge_id, staff_id, reason,"
-        " at) select $1, $2, count(*) + 1, 'applied', $3, $4, $5, $6, $7 from payments.held_use"
+        " at) select $1, $2, count(*) + 1, $8, $3, $4, $5, $6, $7 from payments.held_use"
         " where operator_id = $1 and receipt_id = $2 returning number",
         tx.operator_id,
         held.receipt_id,
@@ -237,6 +249,7 @@ async def use(
         staff_id,
         reason,
         now,
+        kind,
     )
     use_id = f"{held.receipt_id}/{number}"
     await ledger.post(
@@ -247,9 +260,7 @@ async def use(
         effective_at=now,
         flow=held.flow,
     )
-    source = Source("held", use_id, "applied")
-    await ledger.post(tx, "receipt.applied", source=source, amount_vnd=amount_vnd, effective_at=now, flow=charge_id)
-    return source
+    return number, use_id
 
 
 async def take_out(tx: Tx, held: HeldView, amount_vnd: int, *, charge_id: UUID | None = None, now: datetime) -> None:

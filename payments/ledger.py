@@ -309,6 +309,16 @@ async def reserve(tx: Tx, account: str, *, source: Source, amount_vnd: int, expi
     return made
 
 
+async def free_vnd(tx: Tx, account: str) -> int:
+    """What an authorising account holds and has not promised, locked."""
+    free: int = await tx.value(
+        "select balance_vnd - reserved_vnd from payments.balance where operator_id = $1 and account = $2 for update",
+        tx.operator_id,
+        account,
+    )
+    return free
+
+
 async def release_reserved(tx: Tx, reservation_id: UUID) -> bool:
     """Frees what was set aside: voided, or expired if its time is over. False if it had been released before.
 

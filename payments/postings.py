@@ -40,17 +40,21 @@ Template = Literal[
     "cash.sold",
     "cash.given_back",
     "proxy.transferred",
+    "proxy.explained",
+    "cash.dropped",
+    "deposit.arrived",
     "shift.opened",
     "shift.closed",
     "shift.short",
     "shift.over",
+    "shift.found",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Posting:
     """One row: the event, its version, "debit → credit", and what happened. {drawer} is the drawer of the shift
-    concerned, or cash_in_transit once that shift is closed."""
+    concerned, or cash_in_transit once that shift is counted."""
 
     template: Template
     version: int
@@ -72,9 +76,15 @@ POSTINGS = (
     Posting("cash.given_back", 1, "refund_clearing", "{drawer}", "notes handed back from an open drawer"),
     Posting("cash.sold", 1, "{drawer}", "intent_clearing", "notes taken for a charge"),
     Posting("proxy.transferred", 1, "unapplied_receipts", "{drawer}", "an attendant's transfer buys his guest's notes"),
+    Posting("proxy.explained", 1, "unapplied_receipts", "cash_over_short", "a late one: the notes missing were his"),
+    Posting("cash.dropped", 1, "cash_in_transit", "{drawer}", "notes taken to the safe during a shift, signed for"),
+    Posting(
+        "deposit.arrived", 1, "unapplied_receipts", "cash_in_transit", "the bank tells of notes that were deposited"
+    ),
     Posting("shift.opened", 1, "{drawer}", "cash_in_transit", "notes for change, handed over"),
     Posting("shift.closed", 1, "cash_in_transit", "{drawer}", "the drawer's notes, counted into the safe"),
     Posting("shift.short", 1, "cash_over_short", "{drawer}", "less in the drawer than was expected"),
+    Posting("shift.found", 1, "cash_in_transit", "cash_over_short", "notes of a closed shift, seen only later"),
     Posting("shift.over", 1, "{drawer}", "cash_over_short", "more in the drawer than was expected"),
 )
 

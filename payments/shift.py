@@ -1,38 +1,87 @@
 """A shift: who answers for which notes, from the opening float to the count at the end.
 
-The drawer is an account of its own that cannot be overdrawn. Closing is blind: the attendant counts first and only then
-learns what was expected; a difference is posted to its own account, never smoothed away.
+The drawer is an account of its own that cannot be overdrawn. A shift is open, then counted, then closed (`handover`):
+from the count on nothing more is sold in it.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import BigInteger
-from sqlmodel import CheckConstraint, Field, Index, SQLModel, UniqueConstraint, text
+from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, Index, SQLModel, UniqueConstraint, text
 
 from foundation.database import Tx
 from foundation.device import Attendant
-from foundation.errors import Refusal
-from foundation.tables import instant, keys, new_id, owner_key
-from payments import ledger
+from foundation.errors import NotFound, Refusal
+from foundation.tables import document, instant, keys, new_id, owner_key
+from payments import ledger, notes
 from payments.ledger import Source
+from payments.notes import Notes
+
+HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
+REASONS = ("change", "sale", "counterfeit", "lost", "uncounted", "other")
+"""Why a drawer was not right: wrong change, a sale not or wrongly entered, a false note, lost, nobody counted, other."""
 
 
 class Shift(SQLModel, table=True):
-    """One attendant, one tablet, one place. `receipts` counts its cash receipts, numbered without gaps."""
+    """One attendant, one tablet, one place. `receipts`, `drops`, `refunds` count its slips, numbered without gaps.
+
+    `opened_notes`: null only in shifts of before notes were counted by denomination. `uncounted`: nobody saw the notes,
+    so none counted as there. `explained_vnd`: how much of a shortage late transfers of the attendant explained.
+    `safe_vnd`: notes that the safe holds by this shift (drops and count, less its float and what late transfers bought);
+    `bagged_vnd`: how much of that went into deposits.
+    """
 
     __tablename__ = "shift"
     __table_args__ = (
         UniqueConstraint(*keys("place", "number"), name="shift_number_key"),
+        ForeignKeyConstraint(
+            keys("countersigned_by"), ["foundation.staff.operator_id", "foundation.staff.id"], name="shift_witness_fkey"
+        ),
+        ForeignKeyConstraint(
+            keys("closed_by"), ["foundation.staff.operator_id", "foundation.staff.id"], name="shift_closed_by_fkey"
+        ),
+        ForeignKeyConstraint(
+            keys("taken_over_from"), ["payments.shift.operator_id", "payments.shift.id"], name="shift_taken_over_fkey"
+        ),
         Index("shift_open_idx", *keys("device_id"), unique=True, postgresql_where=text("closed_at is null")),
         CheckConstraint("float_vnd >= 0 and (counted_vnd is null or counted_vnd >= 0)", name="amounts"),
+        CheckConstraint(notes.holds("opened_notes", "float_vnd"), name="opened_notes"),
+        CheckConstraint(notes.holds("counted_notes", "counted_vnd"), name="counted_notes"),
         CheckConstraint(
-            "(closed_at is null) = (counted_vnd is null) and (closed_at is null) = (expected_vnd is null)",
-            name="closed",
+            "(counted_at is null) = (counted_vnd is null) and (counted_at is null) = (expected_vnd is null)"
+            " and (closed_at is null or counted_at is not null)",
+            name="counted",
         ),
+        CheckConstraint(
+            "opened_notes is null or counted_at is null"
+            " or uncounted = (counted_notes is null) and (not uncounted or counted_vnd = 0)",
+            name="uncounted",
+        ),
+        CheckConstraint(
+            "opened_notes is null or closed_at is null"
+            " or num_nonnulls(countersigned_by, closed_by) = 1 and countersigned_by is distinct from staff_id",
+            name="two_names",
+        ),
+        CheckConstraint(
+            "opened_notes is null or closed_at is null or counted_vnd = expected_vnd and not uncounted"
+            " or reason is not null",
+            name="difference_has_reason",
+        ),
+        CheckConstraint(
+            "reason in ('change', 'sale', 'counterfeit', 'lost', 'uncounted', 'other')",
+            name="reason",
+        ),
+        CheckConstraint(
+            "explained_vnd between 0 and greatest(coalesce(expected_vnd - counted_vnd, 0), 0)", name="explained"
+        ),
+        CheckConstraint("bagged_vnd = 0 or closed_at is not null", name="bagged"),
         {"schema": "payments"},
     )
     operator_id: UUID = owner_key()
@@ -43,10 +92,24 @@ class Shift(SQLModel, table=True):
     staff_id: UUID
     opened_at: datetime = instant()
     float_vnd: int = Field(sa_type=BigInteger)
+    opened_notes: dict[str, int] | None = document(default=None, nullable=True)
+    taken_over_from: UUID | None = None
     receipts: int = 0
-    closed_at: datetime | None = instant(default=None)
+    drops: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    refunds: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    counted_at: datetime | None = instant(default=None)
+    counted_notes: dict[str, int] | None = document(default=None, nullable=True)
     counted_vnd: int | None = Field(default=None, sa_type=BigInteger)
     expected_vnd: int | None = Field(default=None, sa_type=BigInteger)
+    uncounted: bool = Field(default=False, sa_column_kwargs={"server_default": "false"})
+    explained_vnd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    closed_at: datetime | None = instant(default=None)
+    reason: str | None = None
+    words: str | None = None
+    countersigned_by: UUID | None = None
+    closed_by: UUID | None = None
+    safe_vnd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    bagged_vnd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
 
 
 class NoShift(Refusal):
@@ -65,9 +128,21 @@ class ShiftOfAnother(Refusal):
     status = 403
 
 
+class ShiftCounted(Refusal):
+    """Shift {number} has been counted: nothing more goes into its drawer or out of it. Close it."""
+
+
+class ShiftClosedByOffice(Refusal):
+    """Shift {number} was closed by {name} from the office at {at}; this was not recorded."""
+
+
+class ShiftOver(Refusal):
+    """Shift {number} is closed since {at}; this was not recorded."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpenShift:
-    """The shift that an attendant's cash goes into."""
+    """The shift that an attendant's cash goes into; `counted_at` once it waits for being closed."""
 
     id: UUID
     number: int
@@ -75,32 +150,20 @@ class OpenShift:
     opened_at: datetime
     float_vnd: int
     receipts: int
+    counted_at: datetime | None = None
 
     @property
     def drawer(self) -> str:
         return f"cash_drawer:{self.id}"
 
 
-@dataclass(frozen=True, slots=True)
-class ClosedShift:
-    """What a close says. expected = float + cash + proxy notes not yet transferred; difference = counted − expected."""
-
-    number: int
-    float_vnd: int
-    cash_vnd: int
-    proxy_vnd: int
-    proxy_arrived_vnd: int
-    expected_vnd: int
-    counted_vnd: int
-    difference_vnd: int
-    receipts: int
-
-
-async def open_shift(tx: Tx, who: Attendant, *, place: int, float_vnd: int, now: datetime) -> OpenShift:
+async def open_shift(
+    tx: Tx, who: Attendant, *, place: int, counted: Notes, taken_over_from: UUID | None = None, now: datetime
+) -> OpenShift:
     """Opens a shift with the notes that were handed over. Raises PlaceNotYours, ShiftOpen."""
     who.must_work_at(place)
     tx.step("shift.opened")
-    id = new_id()
+    id, float_vnd = new_id(), notes.sum_vnd(counted)
     # The unique index, not this look, is what forbids two; it makes the sentence kind.
     if await tx.value(
         "select true from payments.shift where operator_id = $1 and device_id = $2 and closed_at is null",
@@ -113,9 +176,9 @@ async def open_shift(tx: Tx, who: Attendant, *, place: int, float_vnd: int, now:
         "select from foundation.place where operator_id = $1 and number = $2 for update", tx.operator_id, place
     )
     number: int = await tx.value(
-        "insert into payments.shift"
-        " (operator_id, id, place, number, device_id, staff_id, opened_at, float_vnd, receipts)"
-        " select $1, $2, $3, coalesce(max(number), 0) + 1, $4, $5, $6, $7, 0 from payments.shift"
+        "insert into payments.shift (operator_id, id, place, number, device_id, staff_id, opened_at, float_vnd,"
+        " opened_notes, safe_vnd, taken_over_from, receipts)"
+        " select $1, $2, $3, coalesce(max(number), 0) + 1, $4, $5, $6, $7, $8, - $7::bigint, $9, 0 from payments.shift"
         " where operator_id = $1 and place = $3 returning number",
         tx.operator_id,
         id,
@@ -124,6 +187,8 @@ async def open_shift(tx: Tx, who: Attendant, *, place: int, float_vnd: int, now:
         who.staff_id,
         now,
         float_vnd,
+        json.dumps(notes.tidy(counted)),
+        taken_over_from,
     )
     drawer = await ledger.open_drawer(tx, id)
     if float_vnd:
@@ -139,88 +204,77 @@ async def open_shift(tx: Tx, who: Attendant, *, place: int, float_vnd: int, now:
 
 
 async def current(tx: Tx, who: Attendant, *, lock: bool = False) -> OpenShift | None:
-    """The open shift of this tablet, if it is this attendant's. Raises ShiftOfAnother."""
+    """The shift of this tablet that is not closed, if it is this attendant's. Raises ShiftOfAnother."""
+    row = await _on_tablet(tx, who, lock)
+    if row is not None and row["staff_id"] != who.staff_id:
+        raise ShiftOfAnother(name=row["name"])
+    return _open(row)
+
+
+async def must_be_open(tx: Tx, who: Attendant, *, named: UUID | None = None, lock: bool = False) -> OpenShift:
+    """The shift of this attendant that notes may go into. `named`: the one that his tablet believes to be open.
+
+    Raises NoShift, ShiftOfAnother, ShiftCounted; ShiftClosedByOffice or ShiftOver if the named one is closed by now.
+    """
+    found = await not_closed(tx, who, named=named, lock=lock)
+    if found.counted_at is not None:
+        raise ShiftCounted(number=found.number)
+    return found
+
+
+async def not_closed(tx: Tx, who: Attendant, *, named: UUID | None, lock: bool = True) -> OpenShift:
+    """The same, also if it is counted already."""
+    row = await _on_tablet(tx, who, lock)
+    if named is not None and (row is None or row["id"] != named):
+        raise await _how_it_ended(tx, who, named)
+    if row is not None and row["staff_id"] != who.staff_id:
+        raise ShiftOfAnother(name=row["name"])
+    if row is None:
+        raise NoShift()
+    found = _open(row)
+    assert found is not None
+    return found
+
+
+async def closed_by_office(tx: Tx, who: Attendant) -> ShiftClosedByOffice | None:
+    """If the last shift of this attendant on this tablet was closed over his head: who did it and when."""
     row = await tx.row(
-        "select s.id, s.number, s.place, s.opened_at, s.float_vnd, s.receipts, s.staff_id, p.name"
+        "select s.id, s.closed_by from payments.shift s where s.operator_id = $1 and s.device_id = $2 and s.staff_id = $3"
+        " order by s.opened_at desc, s.number desc limit 1",
+        tx.operator_id,
+        who.device_id,
+        who.staff_id,
+    )
+    ended = await _how_it_ended(tx, who, row["id"]) if row and row["closed_by"] else None
+    return ended if isinstance(ended, ShiftClosedByOffice) else None
+
+
+def _open(row: Any) -> OpenShift | None:
+    return row and OpenShift(*(row[name] for name in OpenShift.__dataclass_fields__))
+
+
+async def _on_tablet(tx: Tx, who: Attendant, lock: bool) -> Any:
+    return await tx.row(
+        "select s.id, s.number, s.place, s.opened_at, s.float_vnd, s.receipts, s.counted_at, s.staff_id, p.name"
         " from payments.shift s join foundation.staff p on p.operator_id = s.operator_id and p.id = s.staff_id"
         " where s.operator_id = $1 and s.device_id = $2 and s.closed_at is null" + (" for update of s" if lock else ""),
         tx.operator_id,
         who.device_id,
     )
-    if row is None:
-        return None
-    if row["staff_id"] != who.staff_id:
-        raise ShiftOfAnother(name=row["name"])
-    return OpenShift(row["id"], row["number"], row["place"], row["opened_at"], row["float_vnd"], row["receipts"])
 
 
-async def must_be_open(tx: Tx, who: Attendant, *, lock: bool = False) -> OpenShift:
-    """The open shift of this attendant. Raises NoShift, ShiftOfAnother."""
-    found = await current(tx, who, lock=lock)
-    if found is None:
-        raise NoShift()
-    return found
-
-
-async def close_shift(tx: Tx, who: Attendant, *, counted_vnd: int, now: datetime) -> ClosedShift:
-    """Closes with what was counted: the drawer is emptied to the safe, a difference gets its own posting."""
-    shift = await must_be_open(tx, who, lock=True)
-    tx.step("shift.closed")
+async def _how_it_ended(tx: Tx, who: Attendant, shift_id: UUID) -> Refusal:
     row = await tx.row(
-        "select coalesce(sum(amount_vnd) filter (where not proxy), 0)::bigint as cash_vnd,"
-        " coalesce(sum(amount_vnd) filter (where proxy), 0)::bigint as proxy_vnd"
-        " from payments.cash_receipt where operator_id = $1 and shift_id = $2",
+        "select s.number, s.closed_at, p.name from payments.shift s"
+        " left join foundation.staff p on p.operator_id = s.operator_id and p.id = s.closed_by"
+        " where s.operator_id = $1 and s.id = $2 and s.device_id = $3 and s.closed_at is not null",
         tx.operator_id,
-        shift.id,
+        shift_id,
+        who.device_id,
     )
-    arrived_vnd: int = await tx.value(
-        "select coalesce(sum(received_vnd), 0)::bigint from payments.proxy_transfer"
-        " where operator_id = $1 and shift_id = $2",
-        tx.operator_id,
-        shift.id,
-    )
-    expected_vnd: int = await tx.value(
-        "select balance_vnd from payments.balance where operator_id = $1 and account = $2 for update",
-        tx.operator_id,
-        shift.drawer,
-    )
-    difference_vnd = counted_vnd - expected_vnd
-    source = str(shift.id)
-    if difference_vnd:
-        await ledger.post(
-            tx,
-            "shift.over" if difference_vnd > 0 else "shift.short",
-            source=Source("shift", source, "difference"),
-            amount_vnd=abs(difference_vnd),
-            effective_at=now,
-            drawer=shift.drawer,
-        )
-    if counted_vnd:
-        await ledger.post(
-            tx,
-            "shift.closed",
-            source=Source("shift", source, "closed"),
-            amount_vnd=counted_vnd,
-            effective_at=now,
-            drawer=shift.drawer,
-        )
-    await tx.execute(
-        "update payments.shift set closed_at = $3, counted_vnd = $4, expected_vnd = $5"
-        " where operator_id = $1 and id = $2",
-        tx.operator_id,
-        shift.id,
-        now,
-        counted_vnd,
-        expected_vnd,
-    )
-    return ClosedShift(
-        shift.number,
-        shift.float_vnd,
-        row["cash_vnd"],
-        row["proxy_vnd"],
-        arrived_vnd,
-        expected_vnd,
-        counted_vnd,
-        difference_vnd,
-        shift.receipts,
-    )
+    if row is None:
+        return NotFound()
+    at = f"{row['closed_at'].astimezone(HANOI):%H:%M %d/%m/%Y}"
+    if row["name"]:
+        return ShiftClosedByOffice(number=row["number"], name=row["name"], at=at)
+    return ShiftOver(number=row["number"], at=at)

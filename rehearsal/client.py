@@ -292,6 +292,15 @@ class Refused(NotAsExpected):
         self.status, self.code, self.problem = status, str(problem.get("code")), problem
 
 
+def in_notes(amount_vnd: int) -> dict[str, int]:
+    """An amount in as few banknotes as possible, as somebody counts it on the table."""
+    notes = {}
+    for note in (500_000, 200_000, 100_000, 50_000, 20_000, 10_000, 5_000, 2_000, 1_000):
+        notes[str(note)], amount_vnd = divmod(amount_vnd, note)
+    assert not amount_vnd, "no note is that small"
+    return {note: pieces for note, pieces in notes.items() if pieces}
+
+
 class Tablet:
     """An attendant's tablet: enrolled by a one-time code, logged in with a PIN, every action with an id of its own."""
 
@@ -331,6 +340,21 @@ class Tablet:
 
     def action(self, **body: Any) -> dict[str, Any]:
         return {"id": str(uuid4()), "counter": next(self._counter), "at": self.platform.now().isoformat(), **body}
+
+    def open_shift(self, place: int, float_vnd: int) -> Any:
+        """A shift with so much change in as few notes as possible."""
+        return self.act("/shift/open", place=place, notes=in_notes(float_vnd))
+
+    def close_shift(self, counted_vnd: int, receiver: str) -> Any:
+        """Counts the drawer once and hands the notes over to `receiver`; the report."""
+        counted = self.act("/shift/count", notes=in_notes(counted_vnd))
+        reason = "change" if counted["difference_vnd"] else None
+        return self.act("/shift/close", witness=self.witness(receiver), reason=reason)
+
+    def witness(self, number: str, pin: str = PIN) -> str:
+        """The signature of a second person at this tablet, good for one act."""
+        signed: str = self.ask("/witness", {"login": number, "pin": pin})["witness"]
+        return signed
 
     def is_refused(self, code: str, path: str, body: Mapping[str, Any]) -> None:
         """Expects a refusal with that code."""

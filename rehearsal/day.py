@@ -315,7 +315,7 @@ class Day:
             name = f"{drawer.place} {self.plan.day:%d.%m.%Y}"
             tablet = self.managers[drawer.operator].tablet(name, [number])
             tablet.login(drawer.attendant)
-            shifts[drawer.place] = tablet.act("/shift/open", place=number, float_vnd=FLOAT_VND)["id"]
+            shifts[drawer.place] = tablet.open_shift(number, FLOAT_VND)["id"]
             self.stage.tablets[drawer.place] = tablet
         return shifts
 
@@ -328,7 +328,9 @@ class Day:
             notes = [sale for sale in self.ledger.sales if sale.place == drawer.place and sale.way == "CASH"]
             expected_vnd = FLOAT_VND + sum(sale.amount_vnd for sale in notes)
             counted_vnd = expected_vnd + drawer.miscount_vnd
-            closed = self.stage.tablets[drawer.place].act("/shift/close", counted_vnd=counted_vnd)
+            closed = self.stage.tablets[drawer.place].close_shift(
+                counted_vnd, "02" if drawer.attendant == "01" else "01"
+            )
             came = closed["expected_vnd"], closed["difference_vnd"]
             self._note(
                 partial(expect, f"Drawer and difference at {drawer.place}", (expected_vnd, drawer.miscount_vnd), came)

@@ -36,8 +36,8 @@ CITY = ("cashless_units", "charged_units", "cashless_vnd", "charged_vnd", "proxy
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """One paid line. `reference`: of its payment, where the payer saw one. `given_back`: as a whole, so the city does
-    not count it."""
+    """One paid line. `reference`: of its payment, where the payer saw one. `given_back_vnd`: what of it went
+    back; of a part the city counts the rest, of the whole nothing."""
 
     operator: str
     service: str
@@ -45,7 +45,7 @@ class Sale:
     way: Way
     amount_vnd: int
     reference: str = ""
-    given_back: bool = False
+    given_back_vnd: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +85,11 @@ class Ledger:
             found["finance", sale.operator, sale.service, means, channel, "VND"] += sale.amount_vnd
             found["spreadsheet", sale.operator, "rows"] += 1
             found["spreadsheet", sale.operator, "VND"] += sale.amount_vnd
-            if sale.given_back:
+            if sale.given_back_vnd == sale.amount_vnd:
                 continue
             for side in ("charged", *(("cashless",) if sale.way in ON_A_PHONE else ()), *_proxy(sale)):
                 found["city", sale.service, f"{side}_units"] += 1
-                found["city", sale.service, f"{side}_vnd"] += sale.amount_vnd
+                found["city", sale.service, f"{side}_vnd"] += sale.amount_vnd - sale.given_back_vnd
         for operator, service in self.free:
             found["finance", operator, service, "FREE", "", "sales"] += 1
             found["city", service, "free_units"] += 1

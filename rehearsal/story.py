@@ -65,8 +65,8 @@ class Day(Platform):
 
     ledger: Ledger = field(default_factory=Ledger)
 
-    def sold(self, operator: str, service: str, amount_vnd: int, way: Way = "QR") -> None:
-        self.ledger.sales.append(Sale(operator, service, "", way, amount_vnd))
+    def sold(self, operator: str, service: str, amount_vnd: int, way: Way = "QR", *, given_back_vnd: int = 0) -> None:
+        self.ledger.sales.append(Sale(operator, service, "", way, amount_vnd, given_back_vnd=given_back_vnd))
 
     def kept(self, operator: str, why: str, amount_vnd: int) -> None:
         self.ledger.held.append(Held(operator, why, amount_vnd))
@@ -396,7 +396,7 @@ def cash(day: Day, bank: Bank, tablet: Tablet, office: Office) -> None:
     site = next(place for place in tablet.places if place["service"] == "ticketing")
     sale: dict[str, Any] = {"place": site["number"], "heads": {"adult": 1, "student": 1}, "proxy": False}
     tablet.is_refused("no_shift", "/cash/ticket", tablet.action(**sale, amount_vnd=105_000))
-    shift = tablet.act("/shift/open", place=lot, float_vnd=FLOAT_VND)
+    shift = tablet.open_shift(lot, FLOAT_VND)
     tell("A shift is opened with a float; before, no cash was taken", FLOAT_VND)
 
     outstanding_vnd: int = office.day()["proxies"]["sum_vnd"]
@@ -423,20 +423,31 @@ def cash(day: Day, bank: Bank, tablet: Tablet, office: Office) -> None:
 
     tablet.is_refused("amount_changed", "/cash/ticket", tablet.action(**sale, amount_vnd=100_000))
     sold = tablet.act("/cash/ticket", **sale, amount_vnd=105_000)
-    day.sold("vanmieu", "ticketing", 105_000, "CASH")
+    day.sold("vanmieu", "ticketing", 105_000, "CASH", given_back_vnd=35_000)
     expect_verdict("a ticket sold for cash", "valid", tablet.scan(site["number"], sold["code_url"]))
     tell(f"An adult and a student pay cash and go in: receipt {sold['receipt_number']}", 105_000)
 
     wait_for("What attendants still have to transfer", outstanding_vnd, lambda: office.day()["proxies"]["sum_vnd"], 5.0)
-    counted_vnd = FLOAT_VND + fee_vnd + 105_000
-    closed = tablet.act("/shift/close", counted_vnd=counted_vnd)
+    bundle = tablet.act("/shift/drop", notes={"100000": 1})
+    taken = tablet.act("/shift/drop/receive", number=bundle["number"], witness=tablet.witness("02"))
+    tell(f"Notes go to the safe during the shift, signed for by {taken['received_by']}", taken["amount_vnd"])
+
+    numbers = {"place": lot, "shift_number": shift["number"], "receipt_number": sold["receipt_number"]}
+    slip = tablet.act("/cash/refund", **numbers, amount_vnd=35_000, reason="overcharged")
+    expect("What is left of the receipt", 70_000, slip["left_vnd"])
+    tell(f"A part of a cash receipt is handed back in notes: slip {slip['number']}", slip["amount_vnd"])
+
+    counted_vnd = FLOAT_VND + fee_vnd + 105_000 - 100_000 - 35_000
+    closed = tablet.close_shift(counted_vnd, "02")
     expect("The cash of the shift", fee_vnd + 105_000, closed["cash_vnd"])
     expect("What the attendant took for guests", 70_000, closed["proxy_vnd"])
     expect("The drawer's expected sum", counted_vnd, closed["expected_vnd"])
     expect("The drawer's difference", 0, closed["difference_vnd"])
     day.ledger.drawers.append(Drawer("vanmieu", shift["id"], counted_vnd, counted_vnd))
     tell(
-        f"Shift {closed['number']} is closed, {closed['receipts']} receipts: right to the đồng", closed["expected_vnd"]
+        f"Shift {closed['number']} is counted and handed over to {closed['countersigned_by']},"
+        f" {closed['receipts']} receipts: right to the đồng",
+        closed["expected_vnd"],
     )
 
 
@@ -446,7 +457,7 @@ def given_back(day: Day, bank: Bank, clerk: Office, manager: Office, tablet: Tab
     order = Order.on(day.visitor(), order_tickets(day.visitor(), "VANMIEU", adult=4))
     bank.pay(order.vietqr)
     ticket = order.finished()
-    day.ledger.sales.append(Sale("vanmieu", "ticketing", "", "QR", order.amount_vnd, given_back=True))
+    day.sold("vanmieu", "ticketing", order.amount_vnd, given_back_vnd=order.amount_vnd)
     page = clerk.open(f"/finance/charges/{order.reference}")
     clerk.send(page, page.form(action="/give-back"), reason="the visitor is ill")
     going = order.state()["goes_back"]

@@ -70,6 +70,7 @@ export async function ask(path, body = undefined, { method = body === undefined 
   if (answer.ok) return value;
   const refused = new Refused(value, answer.status);
   if (refused.code === "device_revoked") changes.dispatchEvent(new Event("revoked"));
+  else if (refused.code === "shift_closed_by_office" || refused.code === "shift_over") changes.dispatchEvent(new CustomEvent("shift-over", { detail: refused }));
   else if (answer.status === 401 && token === undefined) changes.dispatchEvent(new Event("login"));
   throw refused;
 }

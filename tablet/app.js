@@ -4,8 +4,10 @@ import { ask, changes, connection, leaveOut, NoAnswer, Refused, resume, tryAgain
 import * as cash from "./cash.js";
 import { button, el, fill, icon } from "./dom.js";
 import * as gate from "./gate.js";
+import * as drop from "./drop.js";
 import * as help from "./help.js";
 import * as login from "./login.js";
+import * as refund from "./refund.js";
 import * as scan from "./scan.js";
 import * as shift from "./shift.js";
 import { keep, placeOf, store, wipe } from "./store.js";
@@ -82,6 +84,11 @@ const OUTCOMES = {
   "/cash/stay": (outcome, body) => vehicle.settlePaid(outcome, { stay_id: body.stay_id }),
   "/cash/ticket": cash.settleTicket,
   "/shift/open": (outcome) => { go("shift"); shift.settleOpen(outcome, screen, go); },
+  "/shift/count": (outcome, body) => { go("shift"); shift.settleCount(outcome, body, screen, go); },
+  "/shift/drop": (outcome) => drop.settle(outcome),
+  "/shift/drop/receive": (outcome) => drop.settled(outcome),
+  "/shift/drop/void": (outcome) => drop.settled(outcome),
+  "/cash/refund": refund.settle,
   "/shift/close": (outcome) => { go("shift"); shift.settleClose(outcome, screen, go); },
 };
 
@@ -113,8 +120,8 @@ function renderBar() {
         }, { kind: "link" }),
         store.session && el("span", { "data-test": "attendant" }, `${store.session.attendant.login} · ${store.session.attendant.name}`)),
       el("p", { class: "states" },
-        store.session && el("span", { class: `pill ${store.shift ? "ok" : "wait"}`, "data-test": "shift-state" },
-          icon("shift"), store.shift ? say("shift.is_open", { number: store.shift.number }) : say("shift.is_closed")),
+        store.session && el("span", { class: `pill ${store.shift && !store.shift.counted_at ? "ok" : "wait"}`, "data-test": "shift-state" },
+          icon("shift"), store.shift ? say(store.shift.counted_at ? "shift.counted_state" : "shift.is_open", { number: store.shift.number }) : say("shift.is_closed")),
         el("span", { class: `pill ${connection.lost ? "error" : "ok"}`, role: "status", "data-test": "connection", "data-lost": String(connection.lost) },
           icon(connection.lost ? "offline" : "online"), say(connection.lost ? "network.lost" : "network.there"))),
       el("p", { class: "languages" }, Object.entries(LANGUAGES).map(([code, name]) => el(
@@ -155,7 +162,9 @@ async function pulse() {
     const answer = await ask("/me");
     if (!store.session) return;
     const before = JSON.stringify([store.places, store.shift]);
-    keep({ places: answer.places, shift: answer.shift });
+    const overruled = store.shift && answer.closed_by_office;
+    keep({ places: answer.places, shift: answer.shift, ...(overruled ? { overruled, counted: null } : {}) });
+    if (overruled && !store.pending) go("shift");
     const now = answer.now ? Math.abs(Date.parse(answer.now) - Date.now()) > CLOCK_SKEW_MS : false;
     if (now !== skewed) {
       skewed = now;
@@ -184,12 +193,16 @@ changes.addEventListener("unsettled", () => {
 });
 changes.addEventListener("settled", () => renderAlarm());
 changes.addEventListener("login", () => {
-  keep({ session: null, shift: null });
+  keep({ session: null, shift: null, counted: null });
   forget(say("login.again"));
 });
 changes.addEventListener("revoked", () => {
   wipe();
   forget(say("enrol.revoked"));
+});
+changes.addEventListener("shift-over", ({ detail }) => {
+  keep({ shift: null, counted: null, overruled: detail.code === "shift_closed_by_office" ? detail.facts : null });
+  renderBar();
 });
 document.addEventListener("shift", renderBar);
 document.addEventListener("again", again);

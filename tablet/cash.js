@@ -2,6 +2,7 @@
 
 import { act } from "./api.js";
 import { button, el, facts, fill, icon, picture, stepper } from "./dom.js";
+import * as refund from "./refund.js";
 import * as scan from "./scan.js";
 import { keep, placeOf, store } from "./store.js";
 import { attempt, show } from "./verdict.js";
@@ -16,16 +17,21 @@ export function render(screen, go) {
   const site = placeOf("ticketing");
   fill(screen,
     el("h1", {}, say("cash.title")),
-    !store.shift && noShift(go),
+    !sells() && noShift(go),
     site && ticketForm(site),
     placeOf("parking") && el("section", { class: "card" },
       el("h2", {}, say("cash.for_vehicle")), el("p", { class: "muted" }, say("cash.for_vehicle_hint")),
-      button("cash-find", say("lot.find"), () => go("lot"), { drawing: "find", kind: "quiet" })));
+      button("cash-find", say("lot.find"), () => go("lot"), { drawing: "find", kind: "quiet" })),
+    sells() && refund.form());
 }
+
+/** Notes are taken in a shift that is open and not yet counted. */
+const sells = () => Boolean(store.shift) && !store.shift.counted_at;
 
 function noShift(go) {
   return el("div", { class: "notice warn", "data-test": "no-shift" }, icon("warn"),
-    el("div", {}, el("p", {}, say("cash.no_shift")), button("open-shift", say("shift.open"), () => go("shift"))));
+    el("div", {}, el("p", {}, say(store.shift ? "cash.counted" : "cash.no_shift")),
+      button("open-shift", say(store.shift ? "shift.title" : "shift.open"), () => go("shift"))));
 }
 
 function ticketForm(site) {
@@ -34,7 +40,7 @@ function ticketForm(site) {
   const buttons = [];
   const changed = () => {
     shown.textContent = vnd(sum());
-    const nothing = !store.shift || Object.values(heads).every((one) => !one);
+    const nothing = !sells() || Object.values(heads).every((one) => !one);
     for (const one of buttons) one.disabled = nothing;
   };
   const sellWith = (proxy) => () => sell(site, heads, sum(), proxy);
@@ -54,7 +60,7 @@ function ticketForm(site) {
 }
 
 async function sell(site, chosen, amount, proxy) {
-  const body = { place: site.number, heads: Object.fromEntries(Object.entries(chosen).filter(([, number]) => number > 0)), amount_vnd: amount, proxy };
+  const body = { place: site.number, heads: Object.fromEntries(Object.entries(chosen).filter(([, number]) => number > 0)), amount_vnd: amount, proxy, shift: store.shift.id };
   const outcome = await attempt(act("/cash/ticket", body));
   if (outcome) settleTicket(outcome);
 }
@@ -64,8 +70,11 @@ export function counted() {
   if (store.shift) keep({ shift: { ...store.shift, receipts: store.shift.receipts + 1 } });
 }
 
+/** The numbers by which a receipt is found again: its shift's and its own. */
+const receiptNumber = (outcome) => say("cash.receipt_of", { shift: store.shift?.number ?? "", receipt: outcome.receipt_number });
+
 export const receipt = (outcome) => el("div", { class: "inset" }, facts([
-  [say("cash.receipt"), outcome.receipt_number, "receipt"],
+  [say("cash.receipt"), receiptNumber(outcome), "receipt"],
   [say("cash.taken"), vnd(outcome.amount_vnd), "amount"],
   [say("lot.may_leave_until"), outcome.may_leave_until && hour(outcome.may_leave_until)],
 ]));
@@ -94,7 +103,7 @@ export function transfer(outcome, { body = [], ...rest } = {}) {
         picture(`/pay/${pay.reference}`, say("cash.transfer_picture")),
         el("div", { class: "inset" }, facts([
           [say("cash.payee"), pay.payee], [say("cash.account"), pay.account], [say("cash.bank"), pay.bank],
-          [say("cash.reference"), pay.reference, "reference"], [say("cash.receipt"), outcome.receipt_number, "receipt"],
+          [say("cash.reference"), pay.reference, "reference"], [say("cash.receipt"), receiptNumber(outcome), "receipt"],
         ]))),
       ...body,
     ],

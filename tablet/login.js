@@ -24,7 +24,7 @@ export function renderEnrol(screen, { code = "", done, reason = "" }) {
       const answer = await ask("/enrol", { code: document.getElementById("enrol-code").value.trim() }, { token: "" });
       keep({
         device: { token: answer.device_token, name: answer.device_name, operator: answer.operator },
-        session: null, places: answer.places, shift: null, counter: 0, pending: null, chosen: {},
+        session: null, places: answer.places, shift: null, counted: null, overruled: null, counter: 0, pending: null, chosen: {},
       });
       done();
     } catch (error) {
@@ -60,7 +60,7 @@ export function renderLogin(screen, { done, reason = "" }) {
         { login: number.querySelector("input").value.trim(), pin: pin.querySelector("input").value }, { token: store.device.token });
       keep({
         session: { token: answer.session_token, attendant: answer.attendant, expires_at: answer.expires_at },
-        places: answer.places, shift: answer.shift,
+        places: answer.places, shift: answer.shift, overruled: answer.closed_by_office ?? null,
       });
       announce(answer.attendant.name);
       done();

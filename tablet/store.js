@@ -5,7 +5,8 @@
  *   classes?: {code: string, name_vi: string, name_en: string}[],
  *   categories?: {code: string, name_vi: string, name_en: string, proof_vi?: string, proof_en?: string, price_vnd: number}[]
  * }} Place
- * @typedef {{id: string, number: number, place: number, opened_at: string, float_vnd: number, receipts: number}} Shift
+ * @typedef {{id: string, number: number, place: number, opened_at: string, float_vnd: number, receipts: number,
+ *   counted_at: string|null, drops: {number: number, amount_vnd: number, notes: Record<string, number>, expires_at: string}[]}} Shift
  * @typedef {{path: string, body: Record<string, any>}} Action
  */
 
@@ -20,6 +21,10 @@ const EMPTY = {
   places: [],
   /** @type {Shift|null} */
   shift: null,
+  /** What the count of this shift came to. @type {{expected_vnd: number, counted_vnd: number, difference_vnd: number, notes: Record<string, number>}|null} */
+  counted: null,
+  /** Who closed the last shift over the attendant's head, until he has read it. @type {{number: number, name: string, at: string}|null} */
+  overruled: null,
   /** The number of the next action; contiguous, so that the server sees a missing one. */
   counter: 0,
   /** @type {Action|null} the action whose answer we do not know yet; it survives a reload */

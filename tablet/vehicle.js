@@ -183,14 +183,15 @@ export function settleOut(outcome, which, receipt = "") {
   const due = outcome.due_vnd;
   const address = stay.code_url ?? (which.code?.length === 48 ? `/T/${which.code}` : null);
   const shown = el("div", { hidden: true });
+  const sells = store.shift && !store.shift.counted_at;
   return show("unpaid", {
     lead: el("span", { class: "amount", "data-test": "due" }, vnd(due)),
     body: [el("p", {}, who), shown],
     after: [inset([since, [say("lot.counted"), named(stay, "parts")], [say("lot.fee"), vnd(outcome.fee_vnd ?? due)]])],
     actions: [
-      !store.shift && button("open-shift", say("cash.open_first"), () => document.dispatchEvent(new CustomEvent("go", { detail: "shift" })), { drawing: "shift" }),
-      store.shift && button("pay-cash", say("cash.take", { amount: vnd(due) }), () => take(stay, due, false, which), { drawing: "money" }),
-      store.shift && button("pay-proxy", say("cash.proxy"), () => take(stay, due, true, which), { drawing: "phone", kind: "quiet" }),
+      !sells && button("open-shift", say("cash.open_first"), () => document.dispatchEvent(new CustomEvent("go", { detail: "shift" })), { drawing: "shift" }),
+      sells && button("pay-cash", say("cash.take", { amount: vnd(due) }), () => take(stay, due, false, which), { drawing: "money" }),
+      sells && button("pay-proxy", say("cash.proxy"), () => take(stay, due, true, which), { drawing: "phone", kind: "quiet" }),
       address && button("pay-qr", say("lot.show_qr"), () => {
         shown.replaceChildren(picture(address, say("lot.visitor_pays")));
         shown.hidden = false;
@@ -204,7 +205,7 @@ export function settleOut(outcome, which, receipt = "") {
 
 /** Notes for a stay; `leaving` is how its driver asked to go, so that paid means gone without another tap. */
 async function take(stay, amount, proxy, leaving = null) {
-  const doing = act("/cash/stay", { place: placeOf("parking").number, stay_id: stay.id, amount_vnd: amount, proxy });
+  const doing = act("/cash/stay", { place: placeOf("parking").number, stay_id: stay.id, amount_vnd: amount, proxy, shift: store.shift?.id ?? null });
   const outcome = await attempt(doing.catch((error) => {
     // The fee went on while people searched for notes: show what it is now.
     if (error.code === "amount_changed" && leaving) return { changed: true };

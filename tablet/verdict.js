@@ -9,7 +9,7 @@ import { day, moment, named, say, vnd } from "./words.js";
 /** Tone and drawing of every verdict; the word is `verdict.<name>`. */
 const LOOKS = {
   valid: ["good", "ok"], left: ["good", "ok"], in: ["good", "in"], paid: ["good", "ok"], sold: ["good", "ticket"],
-  unpaid: ["wait", "money"], already_in: ["wait", "warn"], announced: ["wait", "in"], rest: ["wait", "warn"], transfer: ["wait", "money"],
+  given_back: ["wait", "money"], unpaid: ["wait", "money"], already_in: ["wait", "warn"], announced: ["wait", "in"], rest: ["wait", "warn"], transfer: ["wait", "money"],
   used: ["bad", "stop"], already_left: ["bad", "stop"], revoked: ["bad", "cross"], wrong_place: ["bad", "pin"],
   wrong_day: ["bad", "day"], not_valid_yet: ["bad", "day"], over: ["bad", "day"], unknown: ["bad", "question"],
   wrong_kind: ["bad", "question"], mistyped: ["wait", "warn"], refused: ["bad", "cross"],
@@ -52,9 +52,11 @@ export function show(verdict, { lead = "", body = [], actions = [], after = [], 
   if (store.settings.closeAfter > 0 && actions.length === 0) closing = setTimeout(hide, store.settings.closeAfter * 1000);
 }
 
-/** A refusal of the server in its own words. */
+/** A refusal of the server in its own words. Without the shift it was for, work begins anew at the shift. */
 export function showRefusal(error) {
-  show("refused", { lead: error.message || say("error.unexpected") });
+  const over = ["shift_closed_by_office", "shift_over"].includes(error.code);
+  const closed = over ? () => document.dispatchEvent(new CustomEvent("go", { detail: "shift" })) : undefined;
+  show("refused", { lead: error.message || say("error.unexpected"), closed });
 }
 
 /**

@@ -124,6 +124,7 @@ async def sell_for_cash(
     heads: Mapping[str, int],
     amount_vnd: int,
     proxy: bool,
+    shift_id: UUID | None = None,
     environment: str,
     now: datetime,
 ) -> tuple[OrderView, payments.CashSale | None]:
@@ -140,7 +141,13 @@ async def sell_for_cash(
         return order, None
     path = f"/S/{site.place.code}/{order.token}"
     sale = await payments.record_cash(
-        tx, who, lines=[_line(site, order, environment, now)], proxy=proxy, return_path=path, now=now
+        tx,
+        who,
+        lines=[_line(site, order, environment, now)],
+        proxy=proxy,
+        return_path=path,
+        shift_id=shift_id,
+        now=now,
     )
     return order, sale
 

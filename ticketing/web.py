@@ -160,12 +160,13 @@ async def site_json(here: Here, site_code: str, day: Day | None = None) -> JSONR
 
 
 class CashTicketIn(ActionIn):
-    """A sale at the gate for notes; `amount_vnd` is what the tablet showed."""
+    """A sale at the gate for notes; `amount_vnd` is what the tablet showed, `shift` the one that it believes to be open."""
 
     place: int = Field(ge=1, le=0xFFFFFF)
     heads: dict[str, int] = Field(max_length=20)
     amount_vnd: int = Field(ge=0, le=499_999_999)
     proxy: bool = False
+    shift: UUID | None = Field(default=None, strict=False)
 
 
 @routes.post("/api/v1/device/cash/ticket", tags=["device"])
@@ -186,6 +187,7 @@ async def cash_ticket(here: Here, token: Bearer, sent: CashTicketIn) -> dict[str
             heads=sent.heads,
             amount_vnd=sent.amount_vnd,
             proxy=sent.proxy,
+            shift_id=sent.shift,
             environment=here.settings.environment,
             now=it.now,
         )

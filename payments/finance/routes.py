@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from foundation import audit, clock, pages, texts
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, events, permit
-from payments.finance import days, login, proof, queue, refunds, trail
+from payments.finance import days, login, proof, queue, refunds, shifts, trail
 from payments.finance.day import Day, Listing, day_of, lines_of, transfers_of
 from payments.finance.spreadsheet import csv_answer, csv_file
 from payments.finance.words import age, word
@@ -22,6 +22,7 @@ routes.include_router(queue.routes)
 routes.include_router(refunds.routes)
 routes.include_router(days.routes)
 routes.include_router(trail.routes)
+routes.include_router(shifts.routes)
 
 ONE_INSTANT = "repeatable read"
 """All figures of a page are of one instant, or books that balance would look as if they did not."""

@@ -14,7 +14,7 @@ from foundation.clock import HANOI
 from foundation.device import attendant
 from foundation.staff import Token
 from foundation.web import Platform
-from payments import shift
+from payments import notes, shift
 
 OPERATOR_OF = {"VM1": "vanmieu", "DD1": "dongda"}
 CAR, MOTORBIKE = "30A-123.45", "29-B1 123.45"
@@ -104,4 +104,4 @@ async def open_shift(here: Platform, tablet: Tablet, *, operator: str, place: in
     assert token is not None
     async with here.database.transaction(OPERATOR_IDS[operator]) as tx:
         who = await attendant(tx, token)
-        await shift.open_shift(tx, who, place=place, float_vnd=100_000, now=await platform_clock.now(tx))
+        await shift.open_shift(tx, who, place=place, counted=notes.of(100_000), now=await platform_clock.now(tx))

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections.abc import AsyncIterator
 
 import asyncpg
 import httpx
 import pytest
-from acts import enrolled
+from acts import Tablet, enrolled
 from trade import SOLD_OUT, SoldOut, Trade
 
+import demo
 from foundation.database import Database
 from foundation.device import PlaceNotYours
 from foundation.settings import Settings
 from foundation.web import Platform
-from payments import shift
-from payments.shift import NoShift, ShiftOfAnother, ShiftOpen
+from payments import handover, notes, shift
+from payments.shift import NoShift, ShiftCounted, ShiftOfAnother, ShiftOpen
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ async def drawer_vnd(admin: asyncpg.Connection, opened: shift.OpenShift) -> int:
 COMBINATIONS = [
     (float_vnd, cash, proxy, arrives, too_much)
     for float_vnd, cash, proxy, too_much in itertools.product(
-        (0, 200_000), ((), (70_000,), (5_000, 8_000)), ((), (5_000,), (8_000, 12_000)), (0, -1_000, 500)
+        (0, 200_000), ((), (70_000,), (5_000, 8_000)), ((), (5_000,), (8_000, 12_000)), (0, -1_000, 2_000)
     )
     for arrives in range(len(proxy) + 1)
     if float_vnd + sum(cash) + sum(proxy[arrives:]) + too_much >= 0
@@ -58,18 +60,20 @@ async def test_the_drawer_is_right_to_the_dong_in_every_combination(trade: Trade
         assert await drawer_vnd(admin, opened) == expected_vnd
 
         closed = await trade.closes(who, expected_vnd + too_much)
-        assert (closed.float_vnd, closed.cash_vnd, closed.proxy_vnd) == (float_vnd, sum(cash), sum(proxy))
-        assert closed.proxy_arrived_vnd == sum(proxy[:arrives])
-        assert (closed.expected_vnd, closed.difference_vnd) == (expected_vnd, too_much)
-        assert closed.receipts == len(cash) + len(proxy)
+        assert (closed["float_vnd"], closed["cash_vnd"], closed["proxy_vnd"]) == (float_vnd, sum(cash), sum(proxy))
+        assert closed["proxy_arrived_vnd"] == sum(proxy[:arrives])
+        assert (closed["expected_vnd"], closed["difference_vnd"]) == (expected_vnd, too_much)
+        assert closed["receipts"] == len(cash) + len(proxy)
         assert await drawer_vnd(admin, opened) == 0
 
-        for pay in asked[arrives:]:  # what arrives after the close goes to the safe, not into a closed drawer
+        for pay in asked[arrives:]:  # what arrives after the count buys no notes of a closed drawer
             assert pay is not None
             assert await trade.transfers(pay.reference, pay.amount_vnd) == "proxy"
         assert await drawer_vnd(admin, opened) == 0
-        safe_vnd += sum(cash) + too_much
-        over_vnd += too_much
+        # Notes that were missing were his, as far as his transfers go; the rest he finds in the safe.
+        explained_vnd = min(max(-too_much, 0), sum(proxy[arrives:]))
+        safe_vnd += sum(cash) + too_much + explained_vnd
+        over_vnd += too_much + explained_vnd
         assert await moved_vnd(admin, "cash_in_transit") == safe_vnd, (
             "a guest's notes are missing or an attendant's left"
         )
@@ -157,14 +161,14 @@ async def test_the_shift_of_another_can_be_neither_used_nor_closed(trade: Trade)
     with pytest.raises(ShiftOfAnother):
         await trade.sells(on_his_tablet, trade.line(5_000))
     with pytest.raises(ShiftOfAnother):
-        await trade.closes(on_his_tablet, 0)
+        await trade.counts(on_his_tablet, 0)
 
 
 async def test_a_place_that_the_tablet_was_not_enrolled_for_is_refused(trade: Trade) -> None:
     who = await trade.attendant()
     async with trade.database.transaction(trade.operator_id) as tx:
         with pytest.raises(PlaceNotYours):
-            await shift.open_shift(tx, who, place=4, float_vnd=0, now=trade.now)
+            await shift.open_shift(tx, who, place=4, counted={}, now=trade.now)
 
 
 async def test_receipt_numbers_have_no_gaps_under_eight_sales_at_once(trade: Trade, admin: asyncpg.Connection) -> None:
@@ -198,47 +202,100 @@ async def test_closing_while_sales_run_loses_no_note(trade: Trade, admin: asyncp
             return (await trade.sells(who, trade.line(5_000))).amount_vnd  # type: ignore[arg-type]
 
         outcomes = await asyncio.gather(
-            sell(), sell(), trade.closes(who, 10_000), sell(), sell(), return_exceptions=True
+            *(sell() for _ in range(4)),
+            trade.counts(who, 10_000),
+            *(sell() for _ in range(4)),
+            return_exceptions=True,
         )
-        closed = [outcome for outcome in outcomes if isinstance(outcome, shift.ClosedShift)]
+        counted = [outcome for outcome in outcomes if isinstance(outcome, handover.Counted)]
         sold = sum(outcome for outcome in outcomes if isinstance(outcome, int))
-        strange = [o for o in outcomes if not isinstance(o, (int, shift.ClosedShift, NoShift))]
+        strange = [o for o in outcomes if not isinstance(o, (int, handover.Counted, ShiftCounted))]
         assert strange == []
-        assert len(closed) == 1
-        assert closed[0].expected_vnd == 10_000 + sold, "a sale is either before the close or refused"
+        assert len(counted) == 1
+        assert counted[0].expected_vnd == 10_000 + sold, "a sale is either before the count or refused"
+        await trade.hands_over(who, reason="other" if sold else None)
         assert await drawer_vnd(admin, opened) == 0
 
 
-async def test_a_tablet_opens_sells_and_closes_blind(
+async def test_a_tablet_opens_sells_counts_blind_and_hands_over(
     client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
 ) -> None:
     tablet = await enrolled(client, here)
     assert tablet.facts["shift"] is None
-    opened = await tablet.does("shift/open", place=1, float_vnd=200_000)
-    assert set(opened) == {"id", "number", "place", "opened_at", "float_vnd", "receipts"}, "a tablet is told too much"
+    opened = await tablet.does("shift/open", place=1, notes={"100000": 1, "50000": 2})
+    told = {"id", "number", "place", "opened_at", "float_vnd", "receipts", "counted_at", "drops"}
+    assert set(opened) == told, "a tablet is told too much"
     me = await client.get("/api/v1/device/me", headers={"authorization": f"Bearer {tablet.session_token}"})
     assert me.json()["shift"] == opened
-    second = await tablet.post("shift/open", tablet.action(place=1, float_vnd=0))
+    second = await tablet.post("shift/open", tablet.action(place=1, notes={}))
     assert (second.status_code, second.json()["code"]) == (409, "shift_open")
 
-    close = tablet.action(counted_vnd=199_000)
-    closed = (await tablet.post("shift/close", close)).json()
-    assert (closed["expected_vnd"], closed["difference_vnd"]) == (200_000, -1_000)
-    assert (await tablet.post("shift/close", close)).json() == closed, "the same action has its first outcome"
-    changed = await tablet.post("shift/close", close | {"counted_vnd": 200_000})
+    early = await tablet.post("shift/close", tablet.action(witness=await proof_of(tablet)))
+    assert (early.status_code, early.json()["code"]) == (409, "not_counted")
+    count = tablet.action(notes={"100000": 1, "50000": 1, "20000": 2, "5000": 1, "2000": 2})
+    counted = (await tablet.post("shift/count", count)).json()
+    assert counted == {"number": 1, "expected_vnd": 200_000, "counted_vnd": 199_000, "difference_vnd": -1_000}
+    assert (await tablet.post("shift/count", count)).json() == counted, "the same action has its first outcome"
+    changed = await tablet.post("shift/count", count | {"notes": {"200000": 1}})
     assert (changed.status_code, changed.json()["code"]) == (422, "key_used_for_another")
-    again = await tablet.post("shift/close", tablet.action(counted_vnd=0))
+    better = await tablet.post("shift/count", tablet.action(notes={"200000": 1}))
+    assert (better.status_code, better.json()["code"]) == (409, "shift_counted"), "a count is final"
+    sale = tablet.action(place=1, heads={"adult": 1}, amount_vnd=70_000, proxy=False)
+    assert (await tablet.post("cash/ticket", sale)).json()["code"] == "shift_counted"
+
+    unsaid = await tablet.post("shift/close", tablet.action(witness=await proof_of(tablet)))
+    assert (unsaid.status_code, unsaid.json()["code"]) == (409, "difference_unexplained")
+    close = tablet.action(witness=await proof_of(tablet), reason="change", words="trả nhầm")
+    report = (await tablet.post("shift/close", close)).json()
+    assert (report["difference_vnd"], report["reason"], report["words"]) == (-1_000, "change", "trả nhầm")
+    assert report["countersigned_by"] == "Trần Văn Bình"
+    assert (await tablet.post("shift/close", close)).json() == report
+    row = await admin.fetchrow("select opened_notes, counted_notes from payments.shift")
+    assert [notes.sum_vnd(json.loads(one)) for one in row] == [200_000, 199_000]
+    again = await tablet.post("shift/count", tablet.action(notes={}))
     assert (again.status_code, again.json()["code"]) == (409, "no_shift")
-    assert await admin.fetchval("select count(*) from payments.shift") == 1
 
 
-@pytest.mark.parametrize("amount", ["200000", 1.0, True, -1, 500_000_000, 10**22, None])
-async def test_a_float_that_is_no_amount_is_refused(client: httpx.AsyncClient, here: Platform, amount: object) -> None:
+async def proof_of(tablet: Tablet, login: str = "02", pin: str = demo.PIN) -> str:
+    """Somebody else shows number and PIN at a tablet."""
+    answer = await tablet.post("witness", {"login": login, "pin": pin})
+    assert answer.status_code == 200, answer.text
+    witness: str = answer.json()["witness"]
+    return witness
+
+
+@pytest.mark.parametrize("pieces", ["2", 1.0, True, -1, 10_001, 10**22, None])
+async def test_what_is_no_number_of_notes_is_refused(client: httpx.AsyncClient, here: Platform, pieces: object) -> None:
     tablet = await enrolled(client, here)
-    answer = await tablet.post("shift/open", tablet.action(place=1, float_vnd=amount))
+    answer = await tablet.post("shift/open", tablet.action(place=1, notes={"1000": pieces}))
     assert (answer.status_code, answer.json()["code"]) == (422, "bad_payload")
-    unknown = await tablet.post("shift/open", tablet.action(place=1, float_vnd=0, expected_vnd=1))
+
+
+@pytest.mark.parametrize("note", ["500", "25000", "1000000", "01000", ""])
+async def test_a_note_that_does_not_exist_is_refused(client: httpx.AsyncClient, here: Platform, note: str) -> None:
+    tablet = await enrolled(client, here)
+    answer = await tablet.post("shift/open", tablet.action(place=1, notes={note: 1}))
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad_payload")
+    unknown = await tablet.post("shift/open", tablet.action(place=1, notes={}, expected_vnd=1))
     assert unknown.status_code == 422
+
+
+@pytest.mark.parametrize(
+    "vandalism",
+    [
+        "opened_notes = '{\"1000\": 3}'",
+        'opened_notes = \'{"200000": 1, "300": 0}\'',
+        'opened_notes = \'{"500000": 1, "100000": -3}\'',
+        "counted_vnd = 1, expected_vnd = 0",
+        "closed_at = now()",
+    ],
+)
+async def test_no_sum_stands_beside_notes_that_do_not_make_it(
+    trade: Trade, admin: asyncpg.Connection, vandalism: str
+) -> None:
+    await trade.opens(await trade.attendant(), 200_000)
+    with pytest.raises(asyncpg.CheckViolationError):
+        await admin.execute(f"update payments.shift set {vandalism}")
 
 
 async def test_a_revoked_tablet_takes_no_cash(
@@ -246,7 +303,7 @@ async def test_a_revoked_tablet_takes_no_cash(
 ) -> None:
     tablet = await enrolled(client, here)
     await admin.execute("update foundation.device set revoked_at = now()")
-    answer = await tablet.post("shift/open", tablet.action(place=1, float_vnd=0))
+    answer = await tablet.post("shift/open", tablet.action(place=1, notes={}))
     assert (answer.status_code, answer.json()["code"]) == (401, "device_revoked")
 
 
@@ -257,7 +314,7 @@ async def test_what_was_refused_once_stays_refused_under_its_id_and_a_new_id_is_
     sale = tablet.action(place=1, heads={"adult": 1}, amount_vnd=70_000, proxy=False)
     first = await tablet.post("cash/ticket", sale)
     assert (first.status_code, first.json()["code"]) == (409, "no_shift")
-    await tablet.does("shift/open", place=1, float_vnd=0)
+    await tablet.does("shift/open", place=1, notes={})
     again = await tablet.post("cash/ticket", sale)
     assert (again.status_code, again.json()["code"], again.json()["final"]) == (409, "no_shift", True)
     assert await admin.fetchval("select count(*) from payments.charge") == 0

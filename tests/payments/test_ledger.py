@@ -23,6 +23,7 @@ from foundation.database import Database
 from foundation.errors import NotFound, Refusal
 from payments import books, day_close, ledger
 from payments.application import assign
+from payments.handover import find_notes
 from payments.ledger import (
     NotEnoughThere,
     PostedOtherwise,
@@ -91,6 +92,44 @@ async def a_sale_given_back(trade: Trade) -> None:
     await office.works()
 
 
+async def a_late_transfer_for_missing_notes(trade: Trade) -> None:
+    who = await trade.attendant()
+    await trade.opens(who)
+    sale = await trade.sells(who, trade.line(8_000), proxy=True)
+    await trade.closes(who, 5_000)
+    assert sale.pay
+    await trade.transfers(sale.pay.reference, 8_000)
+
+
+async def notes_that_turned_up(trade: Trade) -> None:
+    await a_shift(trade, 268_000)
+    staff_id = (await trade.colleague()).staff_id
+    async with trade.database.transaction(trade.operator_id) as tx:
+        shift_id = await tx.value("select id from payments.shift")
+        await find_notes(tx, shift_id, staff_id=staff_id, counted={"2000": 1}, words="dưới ngăn", now=trade.now)
+
+
+async def a_drop(trade: Trade) -> None:
+    who = await trade.attendant()
+    await trade.opens(who, 200_000)
+    await trade.drops(who, 50_000)
+
+
+async def a_refund_in_notes(trade: Trade) -> None:
+    who = await trade.attendant()
+    opened = await trade.opens(who)
+    sale = await trade.sells(who, trade.line(70_000))
+    await trade.refunds(who, opened, sale.receipt_number, 20_000)
+
+
+async def a_deposit(trade: Trade) -> None:
+    who = await trade.attendant()
+    await trade.opens(who)
+    await trade.sells(who, trade.line(70_000))
+    await trade.closes(who, 70_000)
+    await trade.transfers(await trade.bags(), 70_000)
+
+
 Example = tuple[Callable[[Trade], Awaitable[None]], str, str, int]
 EXAMPLES: dict[str, Example] = {
     "receipt.seen": (a_receipt, "gw_receivable", "unapplied_receipts", 20_000),
@@ -107,7 +146,12 @@ EXAMPLES: dict[str, Example] = {
     "shift.opened": (a_shift, "{drawer}", "cash_in_transit", 200_000),
     "shift.closed": (a_shift, "cash_in_transit", "{drawer}", 270_000),
     "shift.short": (lambda trade: a_shift(trade, 269_000), "cash_over_short", "{drawer}", 1_000),
-    "shift.over": (lambda trade: a_shift(trade, 270_500), "{drawer}", "cash_over_short", 500),
+    "shift.over": (lambda trade: a_shift(trade, 271_000), "{drawer}", "cash_over_short", 1_000),
+    "shift.found": (notes_that_turned_up, "cash_in_transit", "cash_over_short", 2_000),
+    "proxy.explained": (a_late_transfer_for_missing_notes, "unapplied_receipts", "cash_over_short", 3_000),
+    "cash.dropped": (a_drop, "cash_in_transit", "{drawer}", 50_000),
+    "cash.given_back": (a_refund_in_notes, "refund_clearing", "{drawer}", 20_000),
+    "deposit.arrived": (a_deposit, "unapplied_receipts", "cash_in_transit", 70_000),
 }
 
 

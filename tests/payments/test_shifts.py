@@ -1,0 +1,637 @@
+"""How a shift ends and what becomes of its notes: signatures, drops, refunds, late transfers, the office, the bank."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+from acts import Tablet, enrolled, press
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stage import settings_for
+from trade import PURPOSE, Trade
+
+import demo
+import payments
+from foundation.database import Database, Tx
+from foundation.web import Platform
+from payments import books, cash_refund, deposit, drop, handover, notes, payment, shift
+from payments.application import assign
+from payments.ledger import NotEnoughThere, ReservationEnded
+from payments.shift import ShiftClosedByOffice, ShiftCounted
+from payments.witness import SupervisorNeeded
+
+SALE = {"place": 1, "heads": {"adult": 1}, "amount_vnd": 70_000, "proxy": False}
+
+
+async def balance(admin: asyncpg.Connection, account: str) -> int:
+    """Debits less credits of an account."""
+    moved: int = await admin.fetchval(
+        "select coalesce(sum(case when debit = $1 then amount_vnd else -amount_vnd end), 0)::bigint"
+        " from payments.transfer where $1 in (debit, credit)",
+        account,
+    )
+    return moved
+
+
+async def books_balance(admin: asyncpg.Connection) -> None:
+    found = [one for one in (await books.prove(admin)).findings if one.rule != "rollup_differs"]
+    assert found == []
+
+
+# --- signatures
+
+
+async def proof_of(tablet: Tablet, login: str = "02", pin: str = demo.PIN) -> httpx.Response:
+    return await tablet.post("witness", {"login": login, "pin": pin})
+
+
+async def counted(tablet: Tablet) -> None:
+    await tablet.does("shift/open", place=1, notes={"100000": 2})
+    await tablet.does("shift/count", notes={"100000": 2})
+
+
+async def test_the_second_signature_is_never_the_attendants_own(client: httpx.AsyncClient, here: Platform) -> None:
+    tablet = await enrolled(client, here)
+    himself = await proof_of(tablet, "01")
+    assert (himself.status_code, himself.json()["code"]) == (403, "witness_himself")
+
+
+@pytest.mark.parametrize(("login", "pin"), [("02", "000000"), ("99", demo.PIN), ("ketoan", demo.PASSWORD)])
+async def test_a_wrong_number_or_pin_signs_nothing_and_ends_no_login(
+    client: httpx.AsyncClient, here: Platform, login: str, pin: str
+) -> None:
+    tablet = await enrolled(client, here)
+    wrong = await proof_of(tablet, login, pin)
+    assert (wrong.status_code, wrong.json()["code"]) == (403, "wrong_witness")
+    await tablet.does("shift/open", place=1, notes={})
+
+
+async def test_guessing_a_pin_is_stopped(client: httpx.AsyncClient, here: Platform) -> None:
+    tablet = await enrolled(client, here)
+    answers = [(await proof_of(tablet, "02", f"{n:06}")).status_code for n in range(11)]
+    assert answers == [403] * 10 + [429]
+
+
+async def test_a_signature_is_good_for_one_act_at_one_tablet(
+    client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
+) -> None:
+    tablet, other = await enrolled(client, here), await enrolled(client, here, name="Cổng 2")
+    proof = (await proof_of(tablet)).json()["witness"]
+    await counted(other)
+    stolen = await other.post("shift/close", other.action(witness=proof))
+    assert (stolen.status_code, stolen.json()["code"]) == (403, "witness_needed")
+    await tablet.does("shift/open", place=1, notes={"100000": 2})
+    first = await tablet.does("shift/drop", notes={"100000": 1})
+    second = await tablet.does("shift/drop", notes={"100000": 1})
+    await tablet.does("shift/drop/receive", number=first["number"], witness=proof)
+    again = await tablet.post("shift/drop/receive", tablet.action(number=second["number"], witness=proof))
+    assert (again.status_code, again.json()["code"]) == (403, "witness_needed")
+    late = (await proof_of(tablet)).json()["witness"]
+    await admin.execute("update payments.witness set expires_at = clock_timestamp() where used_at is null")
+    expired = await tablet.post("shift/drop/receive", tablet.action(number=second["number"], witness=late))
+    assert expired.json()["code"] == "witness_needed"
+
+
+async def test_no_pin_is_kept_anywhere(client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection) -> None:
+    tablet = await enrolled(client, here)
+    await counted(tablet)
+    await tablet.does("shift/close", witness=(await proof_of(tablet)).json()["witness"])
+    for table in ("foundation.action", "foundation.stored_answer", "payments.witness", "payments.shift"):
+        assert not await admin.fetchval(f"select bool_or(t::text like '%{demo.PIN}%') from {table} t"), table
+
+
+# --- hand-over
+
+
+async def test_the_next_attendant_takes_over_a_part_as_his_float(trade: Trade, admin: asyncpg.Connection) -> None:
+    who = await trade.attendant()
+    await trade.opens(who, 200_000)
+    await trade.sells(who, trade.line(500_000))
+    await trade.counts(who, 700_000)
+    with pytest.raises(handover.NotThoseNotes):
+        await trade.hands_over(who, next_float={"1000": 1})
+    report = await trade.hands_over(who, next_float={"200000": 1})
+    assert (report["next_shift"], report["next_float_vnd"]) == (2, 200_000)
+    following = await admin.fetchrow("select * from payments.shift where number = 2")
+    assert following["staff_id"] == (await trade.colleague()).staff_id
+    assert following["device_id"] == who.device_id
+    assert await balance(admin, "cash_in_transit") == 700_000 - 200_000 - 200_000
+    await books_balance(admin)
+
+
+async def test_the_report_is_numbered_hashed_and_stays(trade: Trade, admin: asyncpg.Connection) -> None:
+    who = await trade.attendant()
+    await trade.opens(who, 100_000)
+    late = await trade.sells(who, trade.line(8_000), proxy=True)
+    report = await trade.closes(who, 108_000)
+    row = await admin.fetchrow("select number, figures, sha256 from payments.shift_report")
+    assert (row["number"], row["sha256"]) == (1, hashlib.sha256(row["figures"].encode()).hexdigest())
+    assert report["proxies"] == [
+        {
+            "receipt": 1,
+            "reference": late.pay and late.pay.reference,
+            "amount_vnd": 8_000,
+            "received_vnd": 0,
+            "arrived_at": None,
+        }
+    ]
+    assert late.pay
+    await trade.transfers(late.pay.reference, 8_000)
+    assert await admin.fetchval("select sha256 from payments.shift_report") == row["sha256"]
+    with pytest.raises(asyncpg.PostgresError):
+        await admin.execute("update payments.shift_report set at = now()")
+
+
+# --- late transfers, and texts that were garbled
+
+
+@pytest.mark.parametrize(("short_vnd", "explained_vnd"), [(0, 0), (3_000, 3_000), (8_000, 8_000), (20_000, 8_000)])
+async def test_a_late_transfer_explains_what_was_missing_and_buys_the_rest_from_the_safe(
+    trade: Trade, admin: asyncpg.Connection, short_vnd: int, explained_vnd: int
+) -> None:
+    who = await trade.attendant()
+    await trade.opens(who, 100_000)
+    sale = await trade.sells(who, trade.line(8_000), proxy=True)
+    await trade.closes(who, 108_000 - short_vnd)
+    assert sale.pay
+    await trade.transfers(sale.pay.reference, 8_000)
+    assert await balance(admin, "cash_over_short") == short_vnd - explained_vnd
+    assert await balance(admin, "cash_in_transit") == 8_000 - short_vnd - (8_000 - explained_vnd)
+    await books_balance(admin)
+
+
+async def assigned(trade: Trade, reference: str) -> tuple[str, int]:
+    async with trade.database.transaction(trade.operator_id) as tx:
+        receipt_id: UUID = await tx.value(
+            "select receipt_id from payments.held where operator_id = $1 and closed_at is null", trade.operator_id
+        )
+        staff = (await trade.colleague()).staff_id
+        return await assign(tx, receipt_id, reference=reference, staff_id=staff, reason="hỏi nhân viên", now=trade.now)
+
+
+async def test_finance_gives_a_garbled_transfer_to_the_attendant_it_came_from(
+    trade: Trade, admin: asyncpg.Connection
+) -> None:
+    who = await trade.attendant()
+    opened = await trade.opens(who)
+    sale = await trade.sells(who, trade.line(8_000), proxy=True)
+    assert sale.pay
+    assert await trade.transfers("nop ho khach", 10_000) == "unknown_reference"
+    assert await assigned(trade, sale.pay.reference.lower()) == ("proxy", 8_000)
+    assert await admin.fetchval("select balance_vnd from payments.balance where account = $1", opened.drawer) == 0
+    assert await admin.fetchval("select amount_vnd - used_vnd from payments.held where closed_at is null") == 2_000
+    await books_balance(admin)
+
+
+async def test_a_transfer_for_notes_that_went_to_the_safe_meanwhile_buys_them_there(
+    trade: Trade, admin: asyncpg.Connection
+) -> None:
+    who = await trade.attendant()
+    opened = await trade.opens(who)
+    sale = await trade.sells(who, trade.line(8_000), proxy=True)
+    await trade.drops(who, 2_000)
+    await trade.drops(who, 1_000, sign=False)
+    assert sale.pay
+    assert await trade.transfers(sale.pay.reference, 8_000) == "proxy"
+    assert await balance(admin, opened.drawer) == 1_000, "what is promised to the safe stays"
+    assert await balance(admin, "cash_in_transit") == 2_000 - 3_000
+    await books_balance(admin)
+
+
+# --- drops
+
+
+async def test_what_was_announced_for_the_safe_cannot_be_spent(trade: Trade, admin: asyncpg.Connection) -> None:
+    who = await trade.attendant()
+    opened = await trade.opens(who)
+    sale = await trade.sells(who, trade.line(70_000))
+    await trade.drops(who, 60_000, sign=False)
+    with pytest.raises(NotEnoughThere):
+        await trade.refunds(who, opened, sale.receipt_number, 20_000)
+    with pytest.raises(NotEnoughThere):
+        await trade.drops(who, 20_000)
+    async with trade.database.transaction(trade.operator_id) as tx:
+        await drop.void(tx, await shift.must_be_open(tx, who, lock=True), 1, now=trade.now)
+    await trade.refunds(who, opened, sale.receipt_number, 20_000)
+    await books_balance(admin)
+
+
+async def test_a_bundle_is_taken_once_and_an_expired_one_is_free_again(trade: Trade, admin: asyncpg.Connection) -> None:
+    who = await trade.attendant()
+    opened = await trade.opens(who, 100_000)
+    number = await trade.drops(who, 50_000)
+    async with trade.database.transaction(trade.operator_id) as tx:
+        with pytest.raises(ReservationEnded):
+            await drop.receive(tx, opened, number, await trade.colleague(), now=trade.now)
+    await trade.drops(who, 50_000, sign=False)
+    trade.now += drop.WAITS
+    await trade.drops(who, 50_000, sign=False)
+    assert await admin.fetchval("select reserved_vnd from payments.balance where account = $1", opened.drawer) == 50_000
+    report = await trade.closes(who, 50_000)
+    assert [one["received_at"] is not None for one in report["drops"]] == [True, False, False]
+    assert (report["dropped_vnd"], report["difference_vnd"]) == (50_000, 0)
+    await books_balance(admin)
+
+
+# --- refunds in notes
+
+
+async def test_never_more_is_given_back_than_was_paid_nor_than_is_in_the_drawer(
+    trade: Trade, admin: asyncpg.Connection
+) -> None:
+    who = await trade.attendant()
+    opened = await trade.opens(who)
+    sale = await trade.sells(who, trade.line(70_000))
+    await trade.refunds(who, opened, sale.receipt_number, 50_000)
+    with pytest.raises(payment.NothingToGiveBack):
+        await trade.refunds(who, opened, sale.receipt_number, 21_000)
+    slip = await trade.refunds(who, opened, sale.receipt_number, 20_000)
+    assert (slip.number, slip.left_vnd) == (2, 0)
+    assert await balance(admin, opened.drawer) == 0
+    await books_balance(admin)
+
+
+async def test_the_whole_of_a_receipt_takes_back_what_was_sold(trade: Trade) -> None:
+    taken: list[str] = []
+
+    async def take(tx: Tx, line: payment.GivenBackLine) -> object:
+        taken.append(line.reference)
+        return line.now
+
+    payment.when_given_back(PURPOSE, take)  # type: ignore[arg-type]
+    try:
+        who = await trade.attendant()
+        opened = await trade.opens(who)
+        sale = await trade.sells(who, trade.line(70_000, reference="vé 7"))
+        await trade.refunds(who, opened, sale.receipt_number, 30_000)
+        assert taken == []
+        await trade.refunds(who, opened, sale.receipt_number, 40_000)
+        assert taken == ["vé 7"]
+    finally:
+        payment._give_back_acts.pop(PURPOSE)
+
+
+async def test_a_thing_that_a_gate_may_still_accept_gives_no_notes_back(trade: Trade) -> None:
+    async def later(tx: Tx, line: payment.GivenBackLine) -> object:
+        return line.now + drop.WAITS
+
+    payment.when_given_back(PURPOSE, later)  # type: ignore[arg-type]
+    try:
+        who = await trade.attendant()
+        opened = await trade.opens(who)
+        sale = await trade.sells(who, trade.line(70_000))
+        with pytest.raises(cash_refund.StillAccepted):
+            await trade.refunds(who, opened, sale.receipt_number, 70_000)
+    finally:
+        payment._give_back_acts.pop(PURPOSE)
+
+
+async def test_the_limit_is_on_the_sum_of_the_day_and_split_refunds_do_not_slip_under_it(trade: Trade) -> None:
+    who = await trade.attendant()
+    opened = await trade.opens(who)
+    sales = [await trade.sells(who, trade.line(99_000)) for _ in range(8)]
+    outcomes = await asyncio.gather(
+        *(trade.refunds(who, opened, sale.receipt_number, 99_000) for sale in sales), return_exceptions=True
+    )
+    assert sum(isinstance(one, cash_refund.Slip) for one in outcomes) == cash_refund.ALONE_VND // 99_000
+    assert {type(one) for one in outcomes} == {cash_refund.Slip, SupervisorNeeded}
+
+
+async def test_above_the_limit_a_supervisor_agrees_at_the_tablet(
+    client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
+) -> None:
+    tablet = await enrolled(client, here)
+    opened = await tablet.does("shift/open", place=1, notes={})
+    sold = await tablet.does("cash/ticket", **SALE | {"heads": {"adult": 4}, "amount_vnd": 280_000})
+    numbers = {"place": 1, "shift_number": opened["number"], "receipt_number": sold["receipt_number"]}
+    found = (await tablet.post("cash/receipt", numbers)).json()
+    assert (found["amount_vnd"], found["left_vnd"]) == (280_000, 280_000)
+    whole = {**numbers, "amount_vnd": 250_000, "reason": "not_used", "shift": opened["id"]}
+    alone = await tablet.post("cash/refund", tablet.action(**whole))
+    assert (alone.status_code, alone.json()["code"]) == (403, "supervisor_needed")
+    slip = await tablet.does("cash/refund", **whole, witness=(await proof_of(tablet)).json()["witness"])
+    assert (slip["number"], slip["left_vnd"], slip["approved_by"]) == (1, 30_000, "Trần Văn Bình")
+    unknown = await tablet.post("cash/receipt", numbers | {"receipt_number": 99})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "no_cash_receipt")
+    await books_balance(admin)
+
+
+# --- the office
+
+
+async def test_a_close_from_the_office_reaches_the_tablet_at_its_next_word(
+    client: httpx.AsyncClient, clerk: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
+) -> None:
+    tablet = await enrolled(client, here)
+    opened = await tablet.does("shift/open", place=1, notes={"100000": 1})
+    await tablet.does("cash/ticket", **SALE, shift=opened["id"])
+    page = "/finance/shifts/VANMIEU/1"
+    silent = await press(clerk, page, f"{page}/close", uncounted="false", notes_50000="3", reason=" ")
+    assert (silent.status_code, "reason_missing" in silent.text) == (422, True)
+    form = {"uncounted": "false", "notes_50000": "3", "why": "lost", "reason": "mất máy"}
+    assert (await press(clerk, page, f"{page}/close", **form)).status_code == 303
+    refused = await tablet.post("cash/ticket", tablet.action(**SALE, shift=opened["id"]))
+    said = refused.json()
+    assert (refused.status_code, said["code"]) == (409, "shift_closed_by_office")
+    assert (said["name"], said["number"]) == ("Lê Thu Cúc", 1)
+    me = await client.get("/api/v1/device/me", headers={"authorization": f"Bearer {tablet.session_token}"})
+    assert me.json()["closed_by_office"]["name"] == "Lê Thu Cúc"
+    await tablet.does("shift/open", place=1, notes={})
+    late = await tablet.post("cash/ticket", tablet.action(**SALE, shift=opened["id"]))
+    assert late.json()["code"] == "shift_closed_by_office", "a sale of the old shift went into the new one"
+    assert await admin.fetchval("select count(*) from payments.cash_receipt") == 1
+    report = (await clerk.get(page)).text
+    assert "mất máy" in report
+    assert await admin.fetchval("select counted_vnd - expected_vnd from payments.shift where number = 1") == -20_000
+    assert await admin.fetchval("select act from foundation.audit_entry where act like 'shift%'") == "shift.closed"
+    await books_balance(admin)
+
+
+async def test_a_shift_that_nobody_counted_is_booked_as_missing_to_the_last_note(
+    trade: Trade, admin: asyncpg.Connection
+) -> None:
+    who = await trade.attendant()
+    opened = await trade.opens(who, 100_000)
+    sale = await trade.sells(who, trade.line(8_000), proxy=True)
+    staff_id = (await trade.colleague()).staff_id
+    async with trade.database.transaction(trade.operator_id) as tx:
+        await handover.close_from_office(
+            tx, opened.id, staff_id=staff_id, counted=None, reason="other", words="người trực bỏ đi", now=trade.now
+        )
+    row = await admin.fetchrow("select counted_notes, counted_vnd, expected_vnd, reason from payments.shift")
+    assert tuple(row) == (None, 0, 108_000, "uncounted")
+    assert await balance(admin, "cash_over_short") == 108_000
+    assert sale.pay
+    await trade.transfers(sale.pay.reference, 8_000)
+    assert await balance(admin, "cash_over_short") == 100_000, "his transfer explains its part"
+    with pytest.raises(ShiftClosedByOffice):
+        async with trade.database.transaction(trade.operator_id) as tx:
+            await shift.must_be_open(tx, who, named=opened.id)
+    await books_balance(admin)
+
+
+async def test_notes_that_turn_up_later_lie_in_the_safe_and_explain_what_was_missing(
+    clerk: httpx.AsyncClient, trade: Trade, admin: asyncpg.Connection
+) -> None:
+    who = await trade.attendant()
+    await trade.opens(who, 100_000)
+    page = "/finance/shifts/VANMIEU/1"
+    form = {"notes_50000": "2", "notes_1000": "0", "reason": "dưới gầm bàn"}
+    early = await press(clerk, page, f"{page}/found", **form)
+    assert (early.status_code, "not_closed" in early.text) == (409, True)
+    await press(clerk, page, f"{page}/close", uncounted="true", reason="mất máy")
+    nothing = await press(clerk, page, f"{page}/found", reason="dưới gầm bàn")
+    assert (nothing.status_code, "no_notes" in nothing.text) == (422, True)
+    assert (await press(clerk, page, f"{page}/found", **form)).status_code == 303
+    assert await balance(admin, "cash_over_short") == 0
+    assert await balance(admin, "cash_in_transit") == 0
+    assert await admin.fetchval("select explained_vnd from payments.shift") == 100_000
+    assert await admin.fetchval("select counted_vnd from payments.shift") == 0, "the count stays what it was"
+    await books_balance(admin)
+
+
+async def test_a_count_that_was_made_stands_when_the_office_closes(trade: Trade, admin: asyncpg.Connection) -> None:
+    who = await trade.attendant()
+    opened = await trade.opens(who, 100_000)
+    await trade.counts(who, 99_000)
+    staff_id = (await trade.colleague()).staff_id
+    async with trade.database.transaction(trade.operator_id) as tx:
+        await handover.close_from_office(
+            tx, opened.id, staff_id=staff_id, counted={"1000": 1}, reason="change", words="hết giờ", now=trade.now
+        )
+    assert await admin.fetchval("select counted_vnd from payments.shift") == 99_000
+    await books_balance(admin)
+
+
+async def test_finance_reads_shifts_and_deposits_in_both_languages(
+    clerk: httpx.AsyncClient, trade: Trade, admin: asyncpg.Connection
+) -> None:
+    who = await trade.attendant()
+    opened = await trade.opens(who, 100_000)
+    sale = await trade.sells(who, trade.line(70_000))
+    await trade.sells(who, trade.line(8_000), proxy=True)
+    await trade.refunds(who, opened, sale.receipt_number, 20_000)
+    await trade.drops(who, 50_000)
+    await trade.closes(who, 107_000)
+    await trade.opens(who, 100_000)
+    reference = await trade.bags()
+    for page in ("/finance/shifts", "/finance/shifts/1/1", "/finance/shifts/1/2", "/finance/deposits"):
+        for language in ("vi", "en"):
+            answer = await clerk.get(f"{page}?lang={language}")
+            assert answer.status_code == 200, answer.text
+            assert not re.search(r"finance\.[a-z_]+", re.sub(r"<[^>]*>", "", answer.text)), f"{page} has no words"
+    assert reference in (await clerk.get("/finance/deposits")).text
+    assert (await clerk.get("/finance/shifts/1/3")).status_code == 404
+    listed = (await clerk.get("/api/v1/finance/shifts")).json()
+    assert [(one["state"], one["difference_vnd"]) for one in listed] == [("open", None), ("closed", -1_000)]
+
+
+# --- deposits
+
+
+async def a_bag(trade: Trade, amount_vnd: int = 70_000) -> str:
+    who = await trade.attendant()
+    await trade.opens(who)
+    await trade.sells(who, trade.line(amount_vnd))
+    await trade.closes(who, amount_vnd)
+    return await trade.bags()
+
+
+@pytest.mark.parametrize(
+    ("told", "arrived_vnd", "held"),
+    [
+        ((70_000,), 70_000, []),
+        ((69_000,), 69_000, []),
+        ((30_000, 40_000), 70_000, []),
+        ((71_000,), 70_000, [("deposit_over", 1_000)]),
+        ((70_000, 70_000), 70_000, [("deposit_twice", 70_000)]),
+    ],
+)
+async def test_too_little_too_much_and_twice_each_have_a_name(
+    trade: Trade, admin: asyncpg.Connection, told: tuple[int, ...], arrived_vnd: int, held: list[tuple[str, int]]
+) -> None:
+    reference = await a_bag(trade)
+    for amount_vnd in told:
+        assert await trade.transfers(f"NOP TIEN MAT {reference} VANMIEU", amount_vnd) == "deposit"
+    row = await admin.fetchrow("select arrived_vnd, arrived_at is not null as whole from payments.deposit")
+    assert tuple(row) == (arrived_vnd, arrived_vnd == 70_000)
+    assert [tuple(row) for row in await admin.fetch("select reason, amount_vnd from payments.held")] == held
+    assert await balance(admin, "cash_in_transit") == 70_000 - arrived_vnd
+    await books_balance(admin)
+
+
+async def test_finance_gives_a_garbled_deposit_to_its_bag(trade: Trade, admin: asyncpg.Connection) -> None:
+    reference = await a_bag(trade)
+    assert await trade.transfers("nop tien ban ve", 70_000) == "unknown_reference"
+    assert await assigned(trade, reference) == ("deposit", 70_000)
+    assert await balance(admin, "cash_in_transit") == 0
+    await books_balance(admin)
+
+
+async def test_a_shift_is_bagged_once_however_many_bag_it(trade: Trade, admin: asyncpg.Connection) -> None:
+    who = await trade.attendant()
+    await trade.opens(who)
+    await trade.sells(who, trade.line(70_000))
+    await trade.closes(who, 70_000)
+    outcomes = await asyncio.gather(*(trade.bags() for _ in range(4)), return_exceptions=True)
+    assert sum(isinstance(one, str) for one in outcomes) == 1
+    assert {type(one) for one in outcomes} == {str, deposit.NothingToDeposit}
+    assert await admin.fetchval("select sum(amount_vnd) from payments.deposit_shift") == 70_000
+
+
+# --- races, and any order of everything
+
+
+async def test_of_a_count_and_eight_sales_at_once_each_has_one_outcome(trade: Trade, admin: asyncpg.Connection) -> None:
+    for _ in range(10):
+        who = await trade.attendant()
+        await trade.opens(who, 10_000)
+        doing: list[Awaitable[object]] = [trade.sells(who, trade.line(5_000)) for _ in range(8)]
+        doing.insert(4, trade.counts(who, 10_000))
+        outcomes = await asyncio.gather(*doing, return_exceptions=True)
+        sold = sum(isinstance(one, payments.CashSale) for one in outcomes)
+        (count,) = (one for one in outcomes if isinstance(one, handover.Counted))
+        assert count.expected_vnd == 10_000 + 5_000 * sold
+        assert sum(isinstance(one, ShiftCounted) for one in outcomes) == 8 - sold
+        await trade.hands_over(who, reason="other" if sold else None)
+    await books_balance(admin)
+
+
+Step = tuple[str, int]
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["sell", "proxy", "arrive", "drop", "promise", "refund", "count", "close", "bag", "tell"]),
+        st.integers(1, 60),
+    ),
+    min_size=5,
+    max_size=40,
+)
+
+
+class Drawers:
+    """One attendant's shifts, done step by step beside a model of three numbers."""
+
+    def __init__(self, trade: Trade) -> None:
+        self.trade = trade
+        self.steps: dict[str, Callable[[int], Awaitable[None]]] = {
+            name: getattr(self, name)
+            for name in ("sell", "proxy", "arrive", "drop", "promise", "refund", "count", "close", "bag", "tell")
+        }
+        self.drawer_vnd = 0
+        self.counted_vnd: int | None = None
+        self.asked: list[tuple[str, int]] = []
+        self.sold: list[tuple[shift.OpenShift, int]] = []
+        self.bags: list[str] = []
+        self.reports: list[dict[str, int]] = []
+
+    async def begin(self) -> None:
+        self.who = await self.trade.attendant()
+        await self._open()
+
+    async def _open(self) -> None:
+        self.opened, self.drawer_vnd, self.counted_vnd = await self.trade.opens(self.who, 100_000), 100_000, None
+
+    async def sell(self, thousands: int, proxy: bool = False) -> None:
+        if self.counted_vnd is not None:
+            with pytest.raises(ShiftCounted):
+                await self.trade.sells(self.who, self.trade.line(thousands * 1_000))
+            return
+        sale = await self.trade.sells(self.who, self.trade.line(thousands * 1_000), proxy=proxy)
+        self.drawer_vnd += sale.amount_vnd
+        self.sold.append((self.opened, sale.receipt_number))
+        if sale.pay:
+            self.asked.append((sale.pay.reference, sale.amount_vnd))
+
+    async def proxy(self, thousands: int) -> None:
+        await self.sell(thousands, proxy=True)
+
+    async def arrive(self, which: int) -> None:
+        if self.asked:
+            reference, amount_vnd = self.asked[which % len(self.asked)]
+            await self.trade.transfers(reference, amount_vnd // 2 + 1)
+
+    async def drop(self, thousands: int, sign: bool = True) -> None:
+        if self.counted_vnd is None:
+            try:
+                await self.trade.drops(self.who, thousands * 1_000, sign=sign)
+            except NotEnoughThere:
+                return
+
+    async def promise(self, thousands: int) -> None:
+        await self.drop(thousands, sign=False)
+
+    async def refund(self, which: int) -> None:
+        if self.sold and self.counted_vnd is None:
+            sold_in, number = self.sold[which % len(self.sold)]
+            try:
+                await self.trade.refunds(self.who, sold_in, number, 1_000)
+            except (NotEnoughThere, payment.NothingToGiveBack, SupervisorNeeded):
+                return
+
+    async def count(self, thousands: int) -> None:
+        if self.counted_vnd is None:
+            self.counted_vnd = thousands * 5_000
+            await self.trade.counts(self.who, self.counted_vnd)
+
+    async def close(self, thousands: int) -> None:
+        await self.count(thousands)
+        self.reports.append(await self.trade.hands_over(self.who, reason="other"))
+        await self._open()
+
+    async def bag(self, _: int) -> None:
+        try:
+            self.bags.append(await self.trade.bags())
+        except deposit.NothingToDeposit:
+            return
+
+    async def tell(self, thousands: int) -> None:
+        if self.bags:
+            await self.trade.transfers(self.bags[thousands % len(self.bags)], thousands * 7_000)
+
+
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps)
+def test_any_order_of_everything_leaves_books_that_balance_and_figures_that_add_up(
+    admin_url: str, steps: list[Step]
+) -> None:
+    async def live() -> None:
+        made = settings_for(admin_url)
+        database = await Database.open(made.url("database_app_url"), size=4)
+        admin = await asyncpg.connect(admin_url)
+        try:
+            drawers = Drawers(await Trade.at(made, database))
+            await drawers.begin()
+            for name, number in steps:
+                await drawers.steps[name](number)
+            await drawers.close(3)
+            for one in drawers.reports:
+                assert one["expected_vnd"] == (
+                    one["float_vnd"]
+                    + one["cash_vnd"]
+                    + one["proxy_vnd"]
+                    - one["proxy_arrived_vnd"]
+                    - one["dropped_vnd"]
+                    - one["refunded_vnd"]
+                )
+                assert one["difference_vnd"] == one["counted_vnd"] - one["expected_vnd"]
+            await books_balance(admin)
+        finally:
+            await admin.close()
+            await database.close()
+
+    asyncio.run(live())
+
+
+def test_an_amount_in_notes_makes_the_amount_and_knows_no_coins() -> None:
+    assert notes.sum_vnd(notes.of(888_000)) == 888_000
+    assert notes.without({"1000": 2}, {"1000": 3}) is None
+    assert notes.without({"1000": 2}, {"1000": 2}) == {}
+    with pytest.raises(ValueError, match="500"):
+        notes.of(500)
