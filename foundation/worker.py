@@ -16,6 +16,8 @@ from foundation import failpoint, outbox
 from foundation.database import Database
 
 log = logging.getLogger("motcham.worker")
+AT_ONCE = 4
+"""So many things are done at the same time: one that waits for a bank, or proves a big operator's books, stops no other."""
 DueAct = Callable[[Database, outbox.Claim], Awaitable[None]]
 
 
@@ -37,41 +39,58 @@ async def work(
 ) -> None:
     """Works until `stop` is set; `woken` (published channel `due`) shortens the wait of at most a second."""
     tasks = [asyncio.create_task(_again(job, stop), name=job.name) for job in periodic]
+    doing: set[asyncio.Task[None]] = set()
     try:
         while not stop.is_set():
             woken.clear()
-            if not await _round(database, due):
-                await _pause(woken, 0.5)
+            free = AT_ONCE - len(doing)
+            claims = await _claim(database, free) if free else []
+            for held in claims:
+                task = asyncio.create_task(_do(database, due, held))
+                doing.add(task)
+                task.add_done_callback(doing.discard)
+            if len(claims) < free or not free:
+                await _until_something(woken, doing)
     finally:
         stop.set()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for job_task in tasks:
+            job_task.cancel()
+        await asyncio.gather(*tasks, *doing, return_exceptions=True)
 
 
-async def _round(database: Database, due: Mapping[str, DueAct]) -> int:
-    """Claims what is due and does it; a failure of one row never stops the others."""
+async def _claim(database: Database, most: int) -> list[outbox.Claim]:
+    """What is due, as much as can be begun at once: a lease that waits for its turn would run out."""
     try:
-        claims = await outbox.claim(database)
+        claims = await outbox.claim(database, most=most)
     except Exception as error:
         log.warning("the queue cannot be read: %s", error)
         await asyncio.sleep(1)
-        return 0
+        return []
     failpoint.here("work.claimed")
-    for held in claims:
-        act = due.get(held.kind)
-        try:
-            if act is None:
-                raise LookupError(f"nobody does {held.kind}")
-            await act(database, held)
-            failpoint.here("work.acted")
-            async with database.transaction(held.operator_id) as tx:
-                await outbox.done(tx, held)
-        except Exception as error:
-            log.warning("%s %s failed (try %s): %r", held.kind, held.id, held.attempts, error)
-            with contextlib.suppress(Exception):
-                await outbox.failed(database, held, repr(error))
-    return len(claims)
+    return claims
+
+
+async def _do(database: Database, due: Mapping[str, DueAct], held: outbox.Claim) -> None:
+    """Does one thing; its failure never stops the others."""
+    act = due.get(held.kind)
+    try:
+        if act is None:
+            raise LookupError(f"nobody does {held.kind}")
+        await act(database, held)
+        failpoint.here("work.acted")
+        async with database.transaction(held.operator_id) as tx:
+            await outbox.done(tx, held)
+    except Exception as error:
+        log.warning("%s %s failed (try %s): %r", held.kind, held.id, held.attempts, error)
+        with contextlib.suppress(Exception):
+            await outbox.failed(database, held, repr(error))
+
+
+async def _until_something(woken: asyncio.Event, doing: set[asyncio.Task[None]]) -> None:
+    """Waits at most half a second for new work or for the end of some that is being done."""
+    news = asyncio.create_task(woken.wait())
+    await asyncio.wait({news, *doing}, timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
+    news.cancel()
 
 
 async def _again(job: Periodic, stop: asyncio.Event) -> None:

@@ -84,3 +84,25 @@ async def test_a_poison_row_is_parked_and_the_others_are_done(here: Platform, ad
     assert row["attempts"] >= outbox.ATTEMPTS_MAX
     assert row["parked_at"] is not None
     assert "cannot be done" in row["last_error"]
+
+
+async def test_work_that_waits_for_somebody_stops_no_other(here: Platform) -> None:
+    heard, done = asyncio.Event(), asyncio.Event()
+
+    async def act(database: Database, held: outbox.Claim) -> None:
+        if held.id == "silent":
+            await heard.wait()
+        else:
+            done.set()
+
+    await due(here, "test.kind", "silent")
+    stop, woken = asyncio.Event(), asyncio.Event()
+    working = asyncio.create_task(worker.work(here.database, {"test.kind": act}, (), woken, stop))
+    await asyncio.sleep(0.2)
+    await due(here, "test.kind", "other")
+    woken.set()
+    await asyncio.wait_for(done.wait(), 5)
+    stop.set()
+    heard.set()
+    await asyncio.wait_for(working, 5)
+    assert await outbox.claim(here.database) == [], "what was begun is ended before the worker goes"
