@@ -29,6 +29,15 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenBack:
+    """What was given back on the day of what was paid by one means, whenever that was: so many decisions, their sum."""
+
+    means: str
+    count: int
+    amount_vnd: int
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """Something that waits: its reference, what it was, its amount, since when; `facts` differ from list to list."""
 
@@ -56,6 +65,7 @@ class Day:
     now: datetime
     groups: tuple[Group, ...]
     free: tuple[Group, ...]
+    given_back: tuple[GivenBack, ...]
     waiting: Listing
     held: Listing
     unapplied: Listing
@@ -71,6 +81,10 @@ class Day:
     @property
     def sum_vnd(self) -> int:
         return sum(group.amount_vnd for group in self.groups)
+
+    @property
+    def given_back_vnd(self) -> int:
+        return sum(row.amount_vnd for row in self.given_back)
 
     def sum_of(self, *means: str) -> int:
         return sum(group.amount_vnd for group in self.groups if group.means in means)
@@ -101,11 +115,21 @@ async def day_of(tx: Tx, day: date, *, now: datetime) -> Day:
         tx.operator_id,
         *bounds,
     )
+    given_back = await tx.rows(
+        "select means, count(*) as count, sum(amount_vnd)::bigint as amount_vnd from ("
+        "   select r.means, g.amount_vnd, g.at from payments.given_back g"
+        "   join payments.receipt r on r.operator_id = g.operator_id and r.id = g.receipt_id where g.operator_id = $1"
+        "   union all select 'CASH', amount_vnd, at from payments.cash_refund where operator_id = $1) given"
+        " where at >= $2 and at < $3 group by 1 order by 1",
+        tx.operator_id,
+        *bounds,
+    )
     return Day(
         day=day,
         now=now,
         groups=tuple(Group(**row) for row in groups),
         free=tuple(Group(**row) for row in free),
+        given_back=tuple(GivenBack(**row) for row in given_back),
         waiting=await _waiting(tx, now),
         held=await _held(tx),
         unapplied=await _unapplied(tx),

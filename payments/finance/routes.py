@@ -157,6 +157,8 @@ def _as_json(shown: Day) -> dict[str, Any]:
         "proxy_vnd": shown.proxy_vnd,
         "groups": [asdict(group) for group in shown.groups],
         "free": [{"service": g.service, "means": g.means, "lines": g.lines} for g in shown.free],
+        "given_back": [asdict(row) for row in shown.given_back],
+        "given_back_vnd": shown.given_back_vnd,
         "waiting": _listing_json(shown.waiting),
         "held": _listing_json(shown.held),
         "unapplied": _listing_json(shown.unapplied),

@@ -231,3 +231,23 @@ async def test_a_part_given_back_lowers_the_value_and_the_whole_takes_the_sale_o
     assert await counted() == (3, 135_000)
     await office.gives_back(two.reference)
     assert await counted() == (1, 70_000)
+
+
+async def test_finances_day_says_what_was_given_back_and_what_is_left(
+    clerk: httpx.AsyncClient, trade: Trade, office: Office
+) -> None:
+    owed = await trade.pays(trade.line(70_000))
+    who = await trade.attendant()
+    opened = await trade.opens(who)
+    sale = await trade.sells(who, trade.line(30_000))
+    await office.gives_back(owed.reference)
+    await trade.refunds(who, opened, sale.receipt_number, 10_000)
+    said = (await clerk.get("/api/v1/finance/day")).json()
+    assert (said["sum_vnd"], said["given_back_vnd"]) == (100_000, 80_000)
+    assert said["given_back"] == [
+        {"means": "CASH", "count": 1, "amount_vnd": 10_000},
+        {"means": "QR_TRANSFER", "count": 1, "amount_vnd": 70_000},
+    ]
+    page = (await clerk.get("/finance/?lang=en")).text
+    for figure in ("-70,000", "-10,000", "20,000"):
+        assert figure in page
