@@ -1,8 +1,4 @@
-"""Drawing QR codes, always at error level M: as a PNG, as an SVG path, and in a terminal.
-
-Finding the best mask takes some ten milliseconds of processor time, so drawn modules are kept for a while; draw outside
-of the event loop where many different codes are asked for.
-"""
+"""Drawing QR codes, always at error level M: as a PNG, as an SVG path, and in a terminal."""
 
 from __future__ import annotations
 
@@ -11,10 +7,8 @@ from html import escape
 from io import BytesIO
 from itertools import groupby
 
+import zxingcpp
 from PIL import Image
-from qrcode.constants import ERROR_CORRECT_M
-from qrcode.exceptions import DataOverflowError
-from qrcode.main import QRCode
 
 from foundation.errors import Refusal
 
@@ -40,13 +34,12 @@ def modules(text: str) -> Modules:
     if not text:
         raise TooMuchForQr
     # The library chooses the densest mode by itself: alphanumeric for an upper-case URL.
-    qr = QRCode(error_correction=ERROR_CORRECT_M, border=0)
-    qr.add_data(text)
     try:
-        qr.make(fit=True)
-    except (DataOverflowError, ValueError):
+        made = zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat.QRCode, ec_level="M")
+    except ValueError:
         raise TooMuchForQr from None
-    return tuple(tuple(bool(dark) for dark in row) for row in qr.get_matrix())
+    rows = memoryview(made.to_image(scale=1, add_quiet_zones=False)).tolist()
+    return tuple(tuple(light == 0 for light in row) for row in rows)
 
 
 def version(text: str) -> int:
