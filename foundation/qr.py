@@ -6,6 +6,7 @@ from functools import lru_cache
 from html import escape
 from io import BytesIO
 from itertools import groupby
+from typing import Any, cast
 
 import zxingcpp
 from PIL import Image
@@ -38,7 +39,8 @@ def modules(text: str) -> Modules:
         made = zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat.QRCode, ec_level="M")
     except ValueError:
         raise TooMuchForQr from None
-    rows = memoryview(made.to_image(scale=1, add_quiet_zones=False)).tolist()
+    drawn: Any = made.to_image(scale=1, add_quiet_zones=False)  # a buffer of one byte per module, 0 is dark
+    rows: list[list[int]] = cast(Any, memoryview(drawn).tolist())
     return tuple(tuple(light == 0 for light in row) for row in rows)
 
 

@@ -7,6 +7,7 @@ other exception leaves the receipt unapplied, to be tried again.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,7 +18,7 @@ from foundation.errors import Refusal
 from payments import cash, deposit, held, ledger
 from payments.charge_states import POLICY, STEPS, Step, applied_vnd, receipt_event
 from payments.ledger import Source
-from payments.payment import ChargeView, end_unpaid, find, part_paid, settle
+from payments.payment import ChargeView, NoSuchCharge, end_unpaid, find, part_paid, settle
 
 APPLY = "payments.apply"
 
@@ -211,6 +212,9 @@ async def _apply_to(tx: Tx, receipt: Any, owed: ChargeView, now: datetime) -> tu
 
 async def _meant(tx: Tx, references_found: list[str]) -> ChargeView | cash.ProxyTransfer | deposit.DepositView | str:
     """The charge, the attendant's transfer or the deposit (locked) that a text names; or the reason why none is."""
+    if len(references_found) == 1:  # as nearly always; a reference is of one thing only
+        with suppress(NoSuchCharge):
+            return await find(tx, reference=references_found[0], lock=True)
     charges = await tx.rows(
         "select reference from payments.charge where operator_id = $1 and reference = any($2)",
         tx.operator_id,

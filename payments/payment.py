@@ -346,9 +346,19 @@ async def charge(
     made = ChargeView(
         new_id(), drawn, secrets.token_urlsafe(16), amount_vnd, 0, "open", return_path, now, now + holds, None, None
     )
+    # One statement: a visitor waits for it, and each further one costs as much as all that it writes.
     await tx.execute(
-        "insert into payments.charge (operator_id, id, reference, token, amount_vnd, received_vnd, state, return_path,"
-        " created_at, holds_until) values ($1, $2, $3, $4, $5, 0, 'open', $6, $7, $8)",
+        "with asked as ("
+        "   insert into payments.charge (operator_id, id, reference, token, amount_vnd, received_vnd, state, return_path,"
+        "     created_at, holds_until) values ($1, $2, $3, $4, $5, 0, 'open', $6, $7, $8)),"
+        " noted as (insert into payments.charge_event (operator_id, charge_id, id, state, cause, at)"
+        "   values ($1, $2, $9, 'open', 'charged', $7))"
+        " insert into payments.charge_line (operator_id, charge_id, line_no, purpose, reference, amount_vnd, service,"
+        '   place, ward, "class", service_day, environment)'
+        " select $1, $2, number, purpose, reference, amount_vnd, service, place, ward, class, service_day, environment"
+        " from unnest($10::text[], $11::text[], $12::bigint[], $13::text[], $14::int[], $15::text[], $16::text[],"
+        "   $17::date[], $18::text[]) with ordinality"
+        "   as line(purpose, reference, amount_vnd, service, place, ward, class, service_day, environment, number)",
         tx.operator_id,
         made.id,
         drawn,
@@ -357,18 +367,16 @@ async def charge(
         return_path,
         now,
         made.holds_until,
-    )
-    await tx.connection.executemany(
-        "insert into payments.charge_line (operator_id, charge_id, line_no, purpose, reference, amount_vnd, service,"
-        ' place, ward, "class", service_day, environment) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)',
-        [
-            (tx.operator_id, made.id, number, line.purpose, line.reference, line.amount_vnd, *_columns(line.facts))
-            for number, line in enumerate(lines, 1)
-        ],
+        new_id(),
+        *(
+            list(column)
+            for column in zip(
+                *((line.purpose, line.reference, line.amount_vnd, *_columns(line.facts)) for line in lines), strict=True
+            )
+        ),
     )
     await directory.enter(tx, "reference", drawn)
-    await remember(tx, made.id, "open", "charged", None, now)
-    await touch_statistics(tx, made.id)
+    _count_anew(tx, {line.facts.service_day for line in lines})
     return made
 
 
@@ -419,15 +427,10 @@ async def settle(
 ) -> None:
     """The charge is covered: its lines are paid, their acts run, the service is delivered. May raise a Refusal."""
     lines = await tx.rows(
-        "select line_no, purpose, reference, amount_vnd from payments.charge_line"
-        " where operator_id = $1 and charge_id = $2 order by line_no",
-        tx.operator_id,
-        owed.id,
-    )
-    await tx.execute(
-        "insert into payments.line_paid (operator_id, charge_id, line_no, means, channel, paid_at, settled_at)"
-        " select operator_id, charge_id, line_no, $3, $4, $5, $6 from payments.charge_line"
-        " where operator_id = $1 and charge_id = $2",
+        "with line as (select * from payments.charge_line where operator_id = $1 and charge_id = $2),"
+        " paid as (insert into payments.line_paid (operator_id, charge_id, line_no, means, channel, paid_at, settled_at)"
+        "   select operator_id, charge_id, line_no, $3, $4, $5, $6 from line)"
+        " select purpose, reference, amount_vnd, service_day from line order by line_no",
         tx.operator_id,
         owed.id,
         means,
@@ -443,7 +446,7 @@ async def settle(
         effective_at=paid_at,
         flow=owed.id,
     )
-    await touch_statistics(tx, owed.id)
+    _count_anew(tx, {line["service_day"] for line in lines})
     receipt_id = UUID(via.id) if via.type == "receipt" else None
     await _move(tx, owed, "paid", owed.amount_vnd, cause=via.type, receipt_id=receipt_id, now=now, paid_at=paid_at)
     # Last, because an act takes rows that others wait for.
@@ -563,8 +566,11 @@ async def _move(
 ) -> None:
     """One step of a charge: from the state that was read, or not at all, with its row of history."""
     status = await tx.execute(
-        "update payments.charge set state = $4, received_vnd = $5, paid_at = $6, topup_until = $7"
-        " where operator_id = $1 and id = $2 and state = $3",
+        "with moved as ("
+        "   update payments.charge set state = $4, received_vnd = $5, paid_at = $6, topup_until = $7"
+        "   where operator_id = $1 and id = $2 and state = $3 returning id)"
+        " insert into payments.charge_event (operator_id, charge_id, id, state, cause, receipt_id, at)"
+        " select $1, id, $8, $4, $9, $10, $11 from moved",
         tx.operator_id,
         owed.id,
         owed.state,
@@ -572,34 +578,28 @@ async def _move(
         received_vnd,
         paid_at,
         topup_until,
-    )
-    if status != "UPDATE 1":
-        raise RuntimeError(f"charge {owed.reference} was read as {owed.state} and is something else")
-    await remember(tx, owed.id, state, cause, receipt_id, now)
-
-
-async def remember(tx: Tx, charge_id: UUID, state: str, cause: str, receipt_id: UUID | None, now: datetime) -> None:
-    await tx.execute(
-        "insert into payments.charge_event (operator_id, charge_id, id, state, cause, receipt_id, at)"
-        " values ($1, $2, $3, $4, $5, $6, $7)",
-        tx.operator_id,
-        charge_id,
         new_id(),
-        state,
         cause,
         receipt_id,
         now,
     )
+    if status != "INSERT 0 1":
+        raise RuntimeError(f"charge {owed.reference} was read as {owed.state} and is something else")
 
 
 async def touch_statistics(tx: Tx, charge_id: UUID) -> None:
     """The days of this charge's lines are counted anew by the worker."""
-    for row in await tx.rows(
-        "select distinct service_day from payments.charge_line where operator_id = $1 and charge_id = $2",
+    rows = await tx.rows(
+        "select service_day from payments.charge_line where operator_id = $1 and charge_id = $2",
         tx.operator_id,
         charge_id,
-    ):
-        outbox.enqueue(tx, ROLLUP, row["service_day"].isoformat(), after=ROLLUP_AFTER)
+    )
+    _count_anew(tx, {row["service_day"] for row in rows})
+
+
+def _count_anew(tx: Tx, days: set[date]) -> None:
+    for day in sorted(days):
+        outbox.enqueue(tx, ROLLUP, day.isoformat(), after=ROLLUP_AFTER)
 
 
 def _columns(facts: Facts) -> tuple[str, int, str, str, date, str]:

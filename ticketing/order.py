@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -96,9 +96,10 @@ async def place_order(
     tx: Tx, site: SiteView, *, day: date, heads: Mapping[str, int], environment: str, now: datetime
 ) -> tuple[OrderView, str]:
     """Orders for a group; returns the order and the path to go to: the payment, or the finished order if it is free."""
-    order, sold = await _write(tx, site, day=day, heads=heads, now=now)
+    order = _draw(site, day=day, heads=heads, now=now)
     path = f"/S/{site.place.code}/{order.token}"
-    if not sold.total_vnd:
+    if not order.total_vnd:
+        await _write(tx, order, now)
         await _note_free(tx, site, order, environment, now)
         await ticket.issue(
             tx, order_id=order.id, place=order.place, product=order.product, day=day, heads=order.heads, now=now
@@ -107,12 +108,7 @@ async def place_order(
     owed = await payments.charge(
         tx, lines=[_line(site, order, environment, now)], holds=HOLDS, return_path=path, now=now
     )
-    await tx.execute(
-        'update ticketing."order" set charge_id = $3 where operator_id = $1 and id = $2',
-        tx.operator_id,
-        order.id,
-        owed.id,
-    )
+    await _write(tx, replace(order, charge_id=owed.id), now)
     return order, owed.page_path
 
 
@@ -132,8 +128,9 @@ async def sell_for_cash(
     day = clock.hanoi_day(now)
     if quote(site, day=day, heads=heads).total_vnd != amount_vnd:
         raise payments.AmountChanged(due_vnd=quote(site, day=day, heads=heads).total_vnd)
-    order, sold = await _write(tx, site, day=day, heads=heads, now=now)
-    if not sold.total_vnd:
+    order = _draw(site, day=day, heads=heads, now=now)
+    await _write(tx, order, now)
+    if not order.total_vnd:
         await _note_free(tx, site, order, environment, now)
         await ticket.issue(
             tx, order_id=order.id, place=order.place, product=order.product, day=day, heads=order.heads, now=now
@@ -227,9 +224,7 @@ def heads_text(language: str, lines: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-async def _write(
-    tx: Tx, site: SiteView, *, day: date, heads: Mapping[str, int], now: datetime
-) -> tuple[OrderView, Quote]:
+def _draw(site: SiteView, *, day: date, heads: Mapping[str, int], now: datetime) -> OrderView:
     today = clock.hanoi_day(now)
     if day < today or (day == today and clock.hanoi(now).hour * 60 + clock.hanoi(now).minute >= site.closes_minute):
         raise VisitDayOver()
@@ -237,24 +232,27 @@ async def _write(
         raise NotSoldYet()
     sold = quote(site, day=day, heads=heads)
     lines = [{"code": line.code, "heads": line.heads, "price_vnd": line.price_vnd} for line in sold.lines]
-    order = OrderView(
+    return OrderView(
         new_id(), secrets.token_urlsafe(16), site.place.number, ENTRANCE, day, sold.heads, lines, sold.total_vnd, None
     )
+
+
+async def _write(tx: Tx, order: OrderView, now: datetime) -> None:
     await tx.execute(
         'insert into ticketing."order" (operator_id, id, token, place, product, visit_day, heads, lines, total_vnd,'
-        " ordered_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        " ordered_at, charge_id) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         tx.operator_id,
         order.id,
         order.token,
         order.place,
         order.product,
-        day,
+        order.visit_day,
         order.heads,
-        json.dumps(lines),
+        json.dumps(order.lines),
         order.total_vnd,
         now,
+        order.charge_id,
     )
-    return order, sold
 
 
 def _facts(site: SiteView, order: OrderView, environment: str, now: datetime) -> Facts:
