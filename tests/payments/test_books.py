@@ -230,7 +230,6 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ("deposit_differs", "update payments.deposit set arrived_vnd = arrived_vnd + 1"),
         ("deposit_differs", "update payments.deposit set amount_vnd = amount_vnd + 1"),
         ("deposit_differs", "delete from payments.deposit_shift"),
-        ("given_back_differs", "update payments.charge set given_back_vnd = given_back_vnd + 1 where state = 'paid'"),
         ("given_back_differs", "update payments.charge set given_back_vnd = 0"),
         ("given_back_differs", "delete from payments.cash_refund"),
         ("shortage_differs", "update payments.shift set explained_vnd = 0"),

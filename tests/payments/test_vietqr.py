@@ -196,7 +196,7 @@ def test_the_checksum_is_the_textbook_one(text: str) -> None:
 def test_banks_are_known_by_their_number() -> None:
     assert bank_name("970436") == "Vietcombank"
     assert bank_name("458761") == "HSBC", "not every number begins with 9704"
-    assert len(vietqr._banks()) == 53
+    assert len(vietqr.banks()) == 53
     with pytest.raises(VietqrUnknownBank):
         bank_name("970499")
     with pytest.raises(VietqrBadBin):
