@@ -69,6 +69,19 @@ async def note(
     )
 
 
+async def did(tx: Tx, staff_id: UUID, act: str, subject: str) -> bool:
+    """Whether a person has done that to something."""
+    found: bool = await tx.value(
+        "select exists (select from foundation.audit_entry"
+        " where operator_id = $1 and subject = $2 and staff_id = $3 and act = $4)",
+        tx.operator_id,
+        subject,
+        staff_id,
+        act,
+    )
+    return found
+
+
 async def of(tx: Tx, subject: str) -> list[Any]:
     """What was done to something, oldest first: at, name, act, reason, before, after (JSON texts)."""
     return await tx.rows(
@@ -117,7 +130,7 @@ async def at_tablets(tx: Tx, wanted: Wanted, *, most: int, before: UUID | None =
     its outcome without what opens anything (codes are bearer secrets). From before an action on, by when it was recorded."""
     return await tx.rows(
         "select a.id, a.done_at as at, s.name, a.kind as act, d.name as subject, '' as reason, null as before,"
-        " a.outcome - 'code_url' - 'pay' as after"
+        " a.outcome - array['code_url', 'pay', 'short', 'code'] as after"
         " from foundation.action a"
         " join foundation.staff s on s.operator_id = a.operator_id and s.id = a.staff_id"
         " join foundation.device d on d.operator_id = a.operator_id and d.id = a.device_id"

@@ -74,6 +74,15 @@ class Settings(BaseSettings):
         return url.rstrip("/")
 
     @model_validator(mode="after")
+    def _serious_in_production(self) -> Self:
+        if self.environment == "production" and self.vnpay_secret_of:
+            if not all(url.startswith("https://") for url in (self.vnpay_page_url, self.vnpay_api_url)):
+                raise ValueError("VNPAY_PAGE_URL and VNPAY_API_URL must begin with https:// in production")
+            if min(map(len, self.vnpay_secret_of.values())) < 16:
+                raise ValueError("VNPAY_SECRETS holds a secret of fewer than 16 characters")
+        return self
+
+    @model_validator(mode="after")
     def _known_services(self) -> Self:
         unknown = set(self.service_names) - set(SERVICES)
         if unknown:

@@ -17,11 +17,12 @@ from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 import asyncpg
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Form, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
+from pydantic import BeforeValidator
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -33,6 +34,7 @@ from foundation.device import Attendant
 from foundation.errors import BadPayload, Forbidden, LoginNeeded, NotFound, Refusal, TryAgain, refusal_of_constraint
 from foundation.limits import Limits
 from foundation.live import Live
+from foundation.money import CHARGE_MAX_VND
 from foundation.seal import Sealer
 from foundation.settings import Settings
 from foundation.staff import OnDuty, Token, who_is_on_duty
@@ -93,6 +95,17 @@ async def _language(request: Request) -> str:
 
 
 Language = Annotated[str, Depends(_language)]
+
+
+def _digits(typed: object) -> object:
+    """In a form, `35.000` is thirty-five thousand for one reader and thirty-five for another: only digits are read."""
+    if isinstance(typed, str) and not (typed.isascii() and typed.isdigit()):
+        raise ValueError("please write the amount in digits only, e.g. 35000")
+    return typed
+
+
+FormVnd = Annotated[int, BeforeValidator(_digits), Form(ge=1, le=CHARGE_MAX_VND)]
+"""An amount in a form, in VND."""
 
 
 def permit(permission: str) -> Callable[[Endpoint], Endpoint]:
@@ -232,6 +245,7 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(asyncpg.PostgresError, _database)
+    app.add_exception_handler(asyncpg.DataError, _unstorable)
     app.add_exception_handler(Exception, _broken)
     app.add_middleware(Guard, settings=settings, hot=_hot_acts(app))
     return app
@@ -305,11 +319,11 @@ class Guard:
         policy = (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
             "font-src 'self'; manifest-src 'self'; worker-src 'self'; media-src 'self'; "
-            f"form-action 'self' {gateway.scheme}://{gateway.netloc}; "
-            "frame-ancestors 'none'; base-uri 'none'; object-src 'none'"
+            "frame-ancestors 'none'; base-uri 'none'; object-src 'none'; form-action 'self'"
         )
+        self.policy = policy.encode()
+        self.policy_to_pay = f"{policy} {gateway.scheme}://{gateway.netloc}".encode()
         self.headers = [
-            (b"content-security-policy", policy.encode()),
             (b"referrer-policy", b"no-referrer"),
             (b"x-content-type-options", b"nosniff"),
             (b"cross-origin-opener-policy", b"same-origin"),
@@ -325,7 +339,10 @@ class Guard:
         refusal = self._refusal(scope["method"], headers)
         if b"%00" in scope["query_string"] or not scope["path"].isprintable():
             refusal = refusal or BadPayload(reason="a character nobody types")
-        is_form = headers.get(b"content-type", b"").startswith(b"application/x-www-form-urlencoded")
+        kind = headers.get(b"content-type", b"").lower()
+        is_form = kind.startswith((b"application/x-www-form-urlencoded", b"multipart/form-data"))
+        if is_form and b"charset" in kind and b"utf-8" not in kind:
+            refusal = refusal or BadPayload(reason="not UTF-8")
         if refusal is not None:
             request = Request(scope)
             await (await _refused(request, refusal))(scope, receive, self._sender(scope, send))
@@ -373,7 +390,8 @@ class Guard:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message.setdefault("headers", [])
-                message["headers"] = [*message["headers"], *self.headers]
+                policy = self.policy_to_pay if scope["path"].startswith("/pay/") else self.policy
+                message["headers"] = [*message["headers"], (b"content-security-policy", policy), *self.headers]
                 if message["status"] >= 400:
                     log.info("%s %s %s", scope["method"], mask(scope["path"]), message["status"])
             await send(message)
@@ -415,6 +433,11 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _unreadable(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     return await _refused(request, BadPayload(reason=strict_json.explain(error.errors())))
+
+
+async def _unstorable(request: Request, error: Exception) -> Response:
+    """A number or a character that no column holds: whoever sent it is told so, and nobody's log repeats it."""
+    return await _refused(request, BadPayload(reason="a value that cannot be"))
 
 
 async def _database(request: Request, error: Exception) -> Response:

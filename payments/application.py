@@ -19,6 +19,7 @@ from payments import cash, deposit, held, ledger
 from payments.charge_states import POLICY, STEPS, Step, applied_vnd, receipt_event
 from payments.ledger import Source
 from payments.payment import ChargeView, NoSuchCharge, end_unpaid, find, part_paid, settle
+from payments.refund import within_limit
 
 APPLY = "payments.apply"
 
@@ -110,13 +111,29 @@ class OnlyAPart(Refusal):
     """This would not cover that payment: {remaining_vnd} đồng are still asked for."""
 
 
+class KnownToBeAPayers(Refusal):
+    """It is known whose money this is; it cannot stand for notes. Send it back, or leave it."""
+
+
+class OwnBag(Refusal):
+    """You made this bag yourself; somebody else has to say that this money is its."""
+
+    status = 403
+
+
+class OverYourLimit(Refusal):
+    """It is known whose money this is; of such money one person may use {limit_vnd} đồng a day. Send it back instead."""
+
+
 async def assign(
-    tx: Tx, receipt_id: UUID, *, reference: str, staff_id: UUID, reason: str, now: datetime
+    tx: Tx, receipt_id: UUID, *, reference: str, staff_id: UUID, reason: str, limit_vnd: int, now: datetime
 ) -> tuple[str, int]:
     """A person says what held money was for: a charge, an attendant's transfer or a deposit, as if its text had named it.
 
-    Returns what it was then, and how much was applied; what is more stays in the queue. Raises NothingHeld,
-    NoSuchCharge, NothingOwed, OnlyAPart, ReasonMissing, and what the services refuse; then nothing has changed.
+    Of money that is known to be a payer's, a person uses no more a day than he may send back alone, and never for notes
+    that are missing. Returns what it was then, and how much was applied; what is more stays in the queue. Raises
+    NothingHeld, NoSuchCharge, NothingOwed, OnlyAPart, ReasonMissing, KnownToBeAPayers, OwnBag, OverYourLimit, and what
+    the services refuse; then nothing has changed.
     """
     if not reason.strip():
         raise held.ReasonMissing()
@@ -132,6 +149,8 @@ async def assign(
         raise NothingOwed()
     if step.state != "paid":
         raise OnlyAPart(remaining_vnd=owed.remaining_vnd)
+    if money.reason not in held.UNDECIDED and not await within_limit(tx, staff_id, amount_vnd, limit_vnd, now):
+        raise OverYourLimit(limit_vnd=limit_vnd)
     tx.step("held.applied")
     _, use_id = await held.use(
         tx, money, amount_vnd, charge_id=owed.id, staff_id=staff_id, reason=reason.strip(), now=now
@@ -154,6 +173,10 @@ async def _assign_notes(
     now: datetime,
 ) -> tuple[str, int]:
     """Held money was a transfer for notes: of an attendant for his guest's, or of a bag that was deposited."""
+    if money.reason not in held.UNDECIDED:
+        raise KnownToBeAPayers()
+    if isinstance(owed, deposit.DepositView) and owed.made_by == staff_id:
+        raise OwnBag()
     amount_vnd = min(money.left_vnd, owed.remaining_vnd)
     if not amount_vnd:
         raise NothingOwed()

@@ -118,9 +118,7 @@ async def prove(connection: Any, *, operator_id: UUID | None = None, every_day: 
     )
     codes = {row["id"]: row["code"] for row in rows}
     insert_only = [
-        name
-        for name, table in SQLModel.metadata.tables.items()
-        if table.schema == "payments" and (table.comment or "").startswith("insert-only")
+        name for name, table in SQLModel.metadata.tables.items() if (table.comment or "").startswith("insert-only")
     ]
     at: datetime = await connection.fetchval("select clock_timestamp()")
     salt = secrets.randbits(63)
@@ -486,6 +484,10 @@ union all
 select 'M9', 'open', 'refund_open', operator_id, 'refund_clearing', flow::text, amount_vnd, since from going_back
 union all
 select 'M9', 'open', 'unapplied_open', operator_id, 'unapplied_receipts', flow, amount_vnd, since from waiting
+union all
+select 'M9', 'open', 'line_undecided', operator_id, kind, id, null, parked_at from foundation.due
+where operator_id = any($1) and parked_at is not null
+  and kind in ('payments.debit_unexpected', 'payments.receipt_differs', 'payments.unreadable', 'payments.attempt_differs')
 """
 
 # What arrived, what became of it and what the payments say they received: M4, and of M6 when a payment was made.
@@ -718,7 +720,7 @@ from met where surplus_vnd <> 0 or unlike
 # What the facts demand, met with what is booked: M1, M6, and of M8 time and day.
 _SAID = (
     "coalesce(hashtextextended(source_type, hashtextextended(source_id, hashtextextended(purpose,"
-    " hashtextextended(template, timestamptz_hash_extended(coalesce(at, '-infinity'), $3))))), 0)"
+    " hashtextextended(template, timestamptz_hash_extended(coalesce(at, '-infinity'), uuid_hash_extended(operator_id, $3)))))), 0)"
 )
 _MOVED = (
     "coalesce(hashtextextended(debit, hashtextextended(credit, hashint8extended(amount_vnd,"
@@ -1044,6 +1046,7 @@ select 'M3', 'red', 'rollup_differs', p.operator_id, null, p.service_day || ' ' 
         where c.operator_id = p.operator_id and c.service_day = p.service_day)
 from published p
 where not exists (select from foundation.due d where d.operator_id = p.operator_id and d.kind = 'payments.rollup'
+                                                 and d.parked_at is null
                                                  and d.id = to_char(p.service_day, 'YYYY-MM-DD'))
 """
 

@@ -108,6 +108,7 @@ class DepositView:
     reference: str
     amount_vnd: int
     arrived_vnd: int
+    made_by: UUID
 
     @property
     def remaining_vnd(self) -> int:
@@ -164,7 +165,7 @@ async def make(tx: Tx, shifts: Sequence[UUID], *, staff_id: UUID, now: datetime)
 async def find(tx: Tx, references: Sequence[str]) -> list[DepositView]:
     """The bags among these references, locked."""
     rows = await tx.rows(
-        "select reference, amount_vnd, arrived_vnd from payments.deposit where operator_id = $1 and reference = any($2)"
+        "select reference, amount_vnd, arrived_vnd, made_by from payments.deposit where operator_id = $1 and reference = any($2)"
         " for update",
         tx.operator_id,
         list(references),

@@ -44,6 +44,8 @@ class AccountUnreadable(Refusal):
     status = 422
 
 
+OWNER = re.compile(r"[^\W\d_][^\W\d_ '.&()/-]*(?:[ '.&()/-]+[\w'.&()/-]+)*")
+"""The name of an account's owner: letters, as banks write them, no signs that turn the writing around."""
 # Money whose bank refuses or returns it, and that came from an account: only its payer can say where to.
 _STUCK = (
     "h.closed_at is null and h.reason = 'returned' and r.means = 'QR_TRANSFER' and (l.state = 'returned' or l.why ="
@@ -116,13 +118,14 @@ async def name_account(
     now: datetime,
 ) -> None:
     """The payer names an account for money of this charge that his bank does not take back, and proves that it is his:
-    the bank's reference of his transfer and its amount. A person looks at it before anything is sent there.
+    the bank's reference of his transfer and its amount. A person looks at it before anything is sent there. Once for each
+    time that it came back: nobody puts another account in its place unseen.
 
     `month` is from `Sealer.ready`. Raises ProofWrong, AccountUnreadable.
     """
     account = re.sub(r"[\s.-]", "", to.account).upper()
     name = " ".join(to.name.split())
-    if to.bin not in vietqr.banks() or not re.fullmatch(r"[0-9A-Z]{4,19}", account) or not 2 <= len(name) <= 70:
+    if to.bin not in vietqr.banks() or not re.fullmatch(r"[0-9A-Z]{4,19}", account) or not OWNER.fullmatch(name):
         raise AccountUnreadable()
     receipt_id: UUID | None = await tx.value(
         "select h.receipt_id from payments.held h"
@@ -130,7 +133,9 @@ async def name_account(
         f" {_LAST}"
         f" where h.operator_id = $1 and {_STUCK} and upper(r.bank_ref) = $3 and r.amount_vnd = $4"
         " and (h.charge_id = $2 or exists (select from payments.given_back g"
-        "   where g.operator_id = $1 and g.receipt_id = h.receipt_id and g.charge_id = $2)) for update of h",
+        "   where g.operator_id = $1 and g.receipt_id = h.receipt_id and g.charge_id = $2))"
+        " and not exists (select from payments.payee_named n where n.operator_id = $1 and n.receipt_id = h.receipt_id"
+        "   and n.at >= l.ended_at) for update of h",
         tx.operator_id,
         owed.id,
         bank_ref.strip().upper(),

@@ -150,7 +150,8 @@ async def put_back(
     await tx.execute(
         "insert into payments.held as h (operator_id, receipt_id, reason, amount_vnd, charge_id, opened_at)"
         " values ($1, $2, $3, $4, $5, $6) on conflict (operator_id, receipt_id) do update set"
-        " amount_vnd = h.amount_vnd + excluded.amount_vnd, reason = excluded.reason, closed_at = null,"
+        " amount_vnd = h.amount_vnd + excluded.amount_vnd, closed_at = null,"
+        " reason = case when h.closed_at is null and h.reason = 'returned' then h.reason else excluded.reason end,"
         " charge_id = coalesce(h.charge_id, excluded.charge_id),"
         " opened_at = case when h.closed_at is null then h.opened_at else excluded.opened_at end",
         tx.operator_id,

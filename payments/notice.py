@@ -222,7 +222,7 @@ async def _take_in(
     for item in items:
         try:
             transaction = bank.read_transaction(item)
-            if (transaction.bin, transaction.account, transaction.bank_ref, transaction.amount_vnd) in booked:
+            if transaction.line in booked:
                 continue
             line, credit = transaction.refund(), transaction.credit()
             if line is not None and await refund.told(database, operator_id, line):
@@ -243,23 +243,23 @@ async def _take_in(
     return new
 
 
-async def _booked(database: Database, operator_id: UUID, items: Sequence[object]) -> set[tuple[str, str, str, int]]:
-    """Which lines of a page are known already, so that an overlap costs one look: (bin, account, bank_ref, amount)."""
+async def _booked(database: Database, operator_id: UUID, items: Sequence[object]) -> set[bank.Line]:
+    """Which lines of a page are known already, so that an overlap costs one look."""
     told = [str(item.get("bank_ref")) for item in items if isinstance(item, dict)]
     async with database.transaction(operator_id) as tx:
         rows = await tx.rows(
-            "select bank_account, bank_ref, amount_vnd from payments.receipt where operator_id = $1"
+            "select bank_account, bank_ref, amount_vnd, 'credit' as direction from payments.receipt where operator_id = $1"
             " and bank_ref = any($2) and bank_account in"
             " (select bin || '/' || account from payments.collection_account where operator_id = $1)"
             " union all"
-            " select r.bank_account, told.ref, f.amount_vnd from payments.refund f"
+            " select r.bank_account, told.ref, f.amount_vnd, told.direction from payments.refund f"
             " join payments.receipt r on r.operator_id = f.operator_id and r.id = f.receipt_id"
-            " cross join lateral (values (f.debit_ref), (f.return_ref)) told (ref)"
+            " cross join lateral (values (f.debit_ref, 'debit'), (f.return_ref, 'credit')) told (ref, direction)"
             " where f.operator_id = $1 and told.ref = any($2)",
             operator_id,
             told,
         )
-    return {(*row["bank_account"].split("/"), row["bank_ref"], row["amount_vnd"]) for row in rows}
+    return {(row["bank_account"], row["bank_ref"], row["amount_vnd"], row["direction"]) for row in rows}
 
 
 async def _set_aside(

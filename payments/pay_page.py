@@ -32,6 +32,8 @@ from payments.payment import ChargeView, NoSuchCharge, ended_by, find, payment_c
 from payments.receipt import collection_account
 
 routes = APIRouter(tags=["public"])
+BACK = "way-back"
+"""The cookie that leads a payer from a gateway's page back to his own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,28 @@ class BankApp:
 def bank_apps() -> tuple[BankApp, ...]:
     listed = tomllib.loads((Path(__file__).parent / "gateway" / "bank_apps.toml").read_text("utf-8"))["app"]
     return tuple(BankApp(**app) for app in listed)
+
+
+@routes.get("/pay/{reference}/return", include_in_schema=False)
+@permit("public")
+async def back_from_gateway(request: Request, here: Here, reference: str) -> Response:
+    """Where the gateway's page sends the payer back to. Nothing it says here counts: the gateway itself is asked.
+
+    Whoever comes with another browser than he left with sees what anybody sees under the reference.
+    """
+    operator_id, reference = await _whose(here, reference)
+    token = request.cookies.get(BACK)
+    async with here.database.transaction(operator_id) as tx:
+        owed = await find(tx, reference=reference)
+        own = token is not None and secrets.compare_digest(token.encode(), owed.token.encode())
+        page = owed.page_path if own else f"/pay/{reference}"
+        tried = await attempt.latest(tx, owed.id)
+        waits = tried is not None and tried.state in ("open", "paid") and owed.state not in ENDS
+        if tried is None or not waits:
+            return RedirectResponse(page, 303)
+        await attempt.came_back(tx, tried, now=await clock.now(tx))
+    live = _events_path(owed, tried)
+    return pages.render(request, "payments/asking.html", owed=owed, tried=tried, live=live, page=page)
 
 
 @routes.get("/pay/{reference}", include_in_schema=False)
@@ -127,25 +151,20 @@ async def pay_by_card(request: Request, here: Here, language: Language, referenc
         begun = await attempt.begin(tx, gateway, reference, now=await clock.now(tx))
     if begun is None:
         return RedirectResponse(owed.page_path, 303)
-    back = f"{here.settings.public_url}{owed.page_path}/return"
+    # The payer's own address opens what was bought, so no gateway gets it: the browser keeps it for the way back.
+    back = f"{here.settings.public_url}/pay/{reference}/return"
     payer = request.client.host if request.client else ""
-    return RedirectResponse(gateway.begin(begun.order, language=language, back=back, payer_address=payer), 303)
-
-
-@routes.get("/pay/{reference}/{token}/return", include_in_schema=False)
-@permit("public")
-async def back_from_gateway(request: Request, here: Here, reference: str, token: str) -> Response:
-    """Where the gateway's page sends the payer back to. Nothing it says here counts: the gateway itself is asked."""
-    operator_id, reference = await _whose(here, reference)
-    async with here.database.transaction(operator_id) as tx:
-        owed = await find(tx, reference=reference)
-        _check(owed, token)
-        tried = await attempt.latest(tx, owed.id)
-        waits = tried is not None and tried.state in ("open", "paid") and owed.state not in ENDS
-        if tried is None or not waits:
-            return RedirectResponse(owed.page_path, 303)
-        await attempt.came_back(tx, tried, now=await clock.now(tx))
-    return pages.render(request, "payments/asking.html", owed=owed, tried=tried, live=_events_path(owed, tried))
+    answer = RedirectResponse(gateway.begin(begun.order, language=language, back=back, payer_address=payer), 303)
+    answer.set_cookie(
+        BACK,
+        token,
+        path=f"/pay/{reference}",
+        max_age=10_800,
+        httponly=True,
+        samesite="lax",
+        secure=here.settings.secure,
+    )
+    return answer
 
 
 @routes.get("/pay/{reference}/qr.{form}", include_in_schema=False)

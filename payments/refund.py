@@ -211,6 +211,10 @@ class RefundDecided(Refusal):
     """This refund was decided before, or has left; nothing has changed."""
 
 
+class AccountUnread(Refusal):
+    """Look at the account that the payer named before you agree to send money there."""
+
+
 class NoAccountNamed(Refusal):
     """The payer has named no account for this money."""
 
@@ -251,7 +255,7 @@ async def request(
         receipt_id,
         now,
     )
-    at_once = to_sealed is None and await _within_limit(tx, staff_id, amount_vnd, limit_vnd, now)
+    at_once = to_sealed is None and await within_limit(tx, staff_id, amount_vnd, limit_vnd, now)
     await held.take_out(tx, money, amount_vnd, now=now)
     id = new_id()
     await tx.execute(
@@ -303,10 +307,13 @@ async def request(
 
 
 async def approve(tx: Tx, id: UUID, *, staff_id: UUID, now: datetime) -> None:
-    """A second person agrees. Raises NoSuchRefund, OwnRefund, RefundDecided."""
+    """A second person agrees, to a named account only after having read it. Raises NoSuchRefund, OwnRefund, AccountUnread,
+    RefundDecided."""
     row = await _lock(tx, id)
     if row["requested_by"] == staff_id:
         raise OwnRefund()
+    if row["to_sealed"] is not None and not await audit.did(tx, staff_id, "refund.account_read", f"refund {id}"):
+        raise AccountUnread()
     if await _step(tx, row, "approve", at=now, now=now, staff_id=staff_id) is None:
         raise RefundDecided()
     _wake_worker(tx, id, row["leaves_from"], now)
@@ -438,7 +445,7 @@ async def _named(tx: Tx, receipt_id: UUID) -> bytes:
     return sealed
 
 
-async def _within_limit(tx: Tx, staff_id: UUID, amount_vnd: int, limit_vnd: int, now: datetime) -> bool:
+async def within_limit(tx: Tx, staff_id: UUID, amount_vnd: int, limit_vnd: int, now: datetime) -> bool:
     """Counts the amount among what this person sends back today without a second one, if the limit allows it.
 
     One statement decides and counts: ten small ones at once come no further than one large one.
@@ -472,6 +479,8 @@ async def pursue(database: Database, sealer: Sealer, gateways: Mapping[str, Refu
         gateway = gateways[row["gateway"]]
         if row["state"] not in WORKED_ON or row["leaves_from"] > now:
             return
+        if gateway.a_second_apart and await _asked_just_now(tx, row, now):
+            return
         asks = await _step(tx, row, "ask", at=now, now=now) == "asking"
     try:
         order = await _order(row, sealer, row["asked_at"] or now)
@@ -486,6 +495,29 @@ async def pursue(database: Database, sealer: Sealer, gateways: Mapping[str, Refu
         answer = None
     async with database.transaction(claim.operator_id) as tx:
         await _hear(tx, UUID(claim.id), answer, await clock.now(tx))
+
+
+async def _asked_just_now(tx: Tx, row: Any, now: datetime) -> bool:
+    """Whether another refund of the same payment was asked in this second: then this one waits for two."""
+    if row["state"] != "approved":
+        return False
+    await tx.execute(
+        "select from payments.held where operator_id = $1 and receipt_id = $2 for update",
+        tx.operator_id,
+        row["receipt_id"],
+    )
+    busy: bool = await tx.value(
+        "with busy as (select from payments.refund where operator_id = $1 and receipt_id = $2 and id <> $3"
+        "   and date_trunc('second', asked_at) >= date_trunc('second', $4::timestamptz) limit 1),"
+        " later as (update payments.refund set look_at = $4 + interval '2 seconds'"
+        "   where operator_id = $1 and id = $3 and exists (select from busy))"
+        " select exists (select from busy)",
+        tx.operator_id,
+        row["receipt_id"],
+        row["id"],
+        now,
+    )
+    return busy
 
 
 async def look(database: Database) -> int:

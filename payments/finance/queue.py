@@ -111,7 +111,13 @@ async def assign(
     """It was for that payment: applied as if the payer had named it."""
     async with here.database.transaction(person.operator_id) as tx:
         await application.assign(
-            tx, receipt_id, reference=reference, staff_id=person.staff_id, reason=reason, now=await clock.now(tx)
+            tx,
+            receipt_id,
+            reference=reference,
+            staff_id=person.staff_id,
+            reason=reason,
+            limit_vnd=here.settings.refund_limit_vnd,
+            now=await clock.now(tx),
         )
     return _back(receipt_id)
 

@@ -15,7 +15,7 @@ from foundation import audit, clock, idempotency, pages
 from foundation.database import Tx
 from foundation.operator import operator_name
 from foundation.staff import OnDuty
-from foundation.web import Clerk, Here, Language, permit
+from foundation.web import Clerk, FormVnd, Here, Language, permit
 from payments import payment, refund
 from payments.explain import explain
 from payments.finance.words import age, word
@@ -119,7 +119,7 @@ async def send_back(
     person: Clerk,
     receipt_id: UUID,
     key: Annotated[str, Form(min_length=1, max_length=255)],
-    amount_vnd: Annotated[int, Form(ge=1)],
+    amount_vnd: FormVnd,
     reason: Annotated[str, Form(max_length=300)] = "",
     to_named: Annotated[bool, Form()] = False,
 ) -> Response:
@@ -223,7 +223,7 @@ async def give_back(
     person: Clerk,
     reference: str,
     key: Annotated[str, Form(min_length=1, max_length=255)],
-    amount_vnd: Annotated[int, Form(ge=1)],
+    amount_vnd: FormVnd,
     reason: Annotated[str, Form(max_length=300)] = "",
 ) -> Response:
     """What was earned is given back, in part or as a whole, and goes back to whoever paid it."""

@@ -205,6 +205,9 @@ class RefundAnswer:
 class Refunding(Protocol):
     """A gateway as refunds see it. Neither call is made inside a transaction of ours."""
 
+    a_second_apart: bool
+    """It knows the refunds of one payment by their second only, so no two are asked in the same."""
+
     async def send_back(self, order: RefundOrder) -> RefundAnswer:
         """Asks for it once. Raises GatewaySilent: the outcome is unknown, and only `fate_of` may find it out."""
         ...

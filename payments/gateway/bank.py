@@ -49,6 +49,10 @@ FATES: dict[str, RefundFate] = {
 }
 
 
+Line = tuple[str, str, int, str]
+"""What tells one line of a list from another: (account, bank_ref, amount_vnd, direction)."""
+
+
 class Transaction(BaseModel):
     """A booked transaction as the bank describes it. Further fields of the bank are allowed and ignored."""
 
@@ -77,6 +81,10 @@ class Transaction(BaseModel):
             return None
         account, returns = f"{self.bin}/{self.account}", self.direction == "credit"
         return RefundLine(refund_id, account, self.bank_ref, self.amount_vnd, returns, self.booked_at)
+
+    @property
+    def line(self) -> Line:
+        return f"{self.bin}/{self.account}", self.bank_ref, self.amount_vnd, self.direction
 
     def credit(self) -> Credit | None:
         """The credit, or None for money that left the account."""
@@ -115,6 +123,7 @@ class Bank:
     """The bank as a gateway. Every call may raise GatewaySilent; none is made inside a transaction of ours."""
 
     name = "bank"
+    a_second_apart = False
 
     def __init__(
         self, url: str, api_key: str, transport: httpx.AsyncBaseTransport | None = None, *, secrets: str = ""

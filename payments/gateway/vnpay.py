@@ -223,6 +223,7 @@ class Vnpay:
     """The gateway. What goes over the network may raise GatewaySilent and is never inside a transaction of ours."""
 
     name = "vnpay"
+    a_second_apart = True
 
     def __init__(
         self,
@@ -321,6 +322,8 @@ class Vnpay:
         said = await self._query(_merchant(order), order.facts["ref"], order.asked_at, order.text)
         if said is None or said.get("vnp_TransactionType") not in ("02", "03"):
             return RefundAnswer("unknown")
+        if said.get("vnp_Amount") != str(order.amount_vnd * 100):
+            raise ValueError(f"the gateway knows another refund as {order.id}")
         fate = REFUND_STATUSES.get(said["vnp_TransactionStatus"])
         if fate is None:
             raise GatewaySilent()

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from trade import Trade
 
-from foundation import outbox
+from foundation import audit, outbox
 from foundation.tables import new_id
 from payments import refund
 from payments.gateway import GatewaySilent, RefundAnswer, RefundFate, RefundLine, RefundOrder
@@ -28,6 +28,7 @@ class Gateway:
     asked: Counter[UUID] = field(default_factory=Counter)
     silent: bool = False
     deaf: bool = False
+    a_second_apart: bool = False
     refuses: str | None = None
 
     async def send_back(self, order: RefundOrder) -> RefundAnswer:
@@ -126,8 +127,10 @@ class Office:
                 now=self.trade.now,
             )
 
-    async def approves(self, id: UUID, *, who: UUID | None = None) -> None:
+    async def approves(self, id: UUID, *, who: UUID | None = None, reads: bool = True) -> None:
         async with self.trade.database.transaction(self.trade.operator_id) as tx:
+            if reads and await tx.value("select to_sealed is not null from payments.refund where id = $1", id):
+                await audit.note(tx, who or self.bao, "refund.account_read", f"refund {id}", now=self.trade.now)
             await refund.approve(tx, id, staff_id=who or self.bao, now=self.trade.now)
 
     async def rejects(self, id: UUID, *, who: UUID | None = None) -> None:

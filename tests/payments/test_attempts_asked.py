@@ -12,7 +12,7 @@ from itertools import pairwise
 import asyncpg
 import httpx
 import pytest
-from acts import MERCHANTS, VNPAY_SECRETS, choose_card, code_of, ipn, order_to_pay, page_of, said_of
+from acts import MERCHANTS, VNPAY_SECRETS, choose_card, code_of, ipn, order_to_pay, said_of
 from stage import Clock
 
 from foundation.web import Platform
@@ -91,7 +91,7 @@ async def test_who_came_back_is_not_kept_waiting(
     reference = await order_to_pay(client, adult=1)
     begun = await choose_card(client, reference)
     gateway.ends[begun["vnp_TxnRef"]] = said_of(begun)
-    assert (await client.get(f"{page_of(reference)}/return")).status_code == 200
+    assert (await client.get(f"/pay/{reference}/return")).status_code == 200
     assert await ask(here, gateway) == 1
     assert await code_of(client, reference)
 

@@ -241,7 +241,7 @@ async def _held_receipt(admin: asyncpg.Connection) -> UUID:
 async def _assigns(trade: Trade, receipt_id: UUID, reference: str, clerk_id: UUID, reason: str = "hỏi khách") -> object:
     async with trade.database.transaction(trade.operator_id) as tx:
         return await application.assign(
-            tx, receipt_id, reference=reference, staff_id=clerk_id, reason=reason, now=trade.now
+            tx, receipt_id, reference=reference, staff_id=clerk_id, reason=reason, limit_vnd=10**9, now=trade.now
         )
 
 

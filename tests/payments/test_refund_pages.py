@@ -15,7 +15,7 @@ from trade import Trade
 
 from foundation.clock import hanoi_day
 from foundation.web import Platform
-from payments import books, cashless_share
+from payments import books, cashless_share, refund
 
 
 @pytest.fixture
@@ -174,6 +174,8 @@ async def test_only_who_proves_his_payment_may_name_an_account_on_his_own_page(
     assert "0123456789" in (await press(client, path, f"{path}/read")).text
     assert await admin.fetchval("select count(*) from foundation.audit_entry where act = 'refund.account_read'") == 1
     office.gateway = Gateway()
+    with pytest.raises(refund.AccountUnread):
+        await office.approves(UUID(path.rsplit("/", 1)[1]), reads=False)
     await office.approves(UUID(path.rsplit("/", 1)[1]))
     await office.works()
     (order,) = office.gateway.orders.values()
@@ -251,3 +253,14 @@ async def test_finances_day_says_what_was_given_back_and_what_is_left(
     page = (await clerk.get("/finance/?lang=en")).text
     for figure in ("-70,000", "-10,000", "20,000"):
         assert figure in page
+
+
+@pytest.mark.parametrize(
+    "typed", ["35.000", "1e3", "+1000", " 1000 ", "-5", "１０００", "99999999999999999999", "1000\x0b"]
+)
+async def test_an_amount_in_a_form_is_digits_and_nothing_else(
+    clerk: httpx.AsyncClient, waits: UUID, typed: str
+) -> None:
+    form = {"amount_vnd": typed, "reason": "x", "key": "k"}
+    answer = await press(clerk, "/finance/", f"/finance/queue/{waits}/send-back", **form)
+    assert answer.status_code == 422

@@ -366,7 +366,15 @@ async def test_a_sale_that_held_money_paid_goes_back_by_that_money(
     owed = await trade.owes(trade.line(30_000))
     receipt_id = await too_much(office)
     async with trade.database.transaction(trade.operator_id) as tx:
-        await assign(tx, receipt_id, reference=owed.reference, staff_id=office.ann, reason="hỏi khách", now=trade.now)
+        await assign(
+            tx,
+            receipt_id,
+            reference=owed.reference,
+            staff_id=office.ann,
+            reason="hỏi khách",
+            limit_vnd=10**9,
+            now=trade.now,
+        )
     await office.gives_back(owed.reference)
     assert await held_of(admin, receipt_id) == (0, "given_back")
     await office.works()
@@ -379,7 +387,15 @@ async def test_a_sale_that_held_money_paid_goes_back_by_that_money(
     other = await trade.owes(trade.line(10_000))
     async with trade.database.transaction(trade.operator_id) as tx:
         back = await tx.value("select receipt_id from payments.held where closed_at is null")
-        await assign(tx, back, reference=other.reference, staff_id=office.ann, reason="mua vé khác", now=trade.now)
+        await assign(
+            tx,
+            back,
+            reference=other.reference,
+            staff_id=office.ann,
+            reason="mua vé khác",
+            limit_vnd=10**9,
+            now=trade.now,
+        )
     await office.gives_back(other.reference)
     await office.works()
     assert await green(admin)
@@ -464,7 +480,15 @@ async def test_giving_back_and_assigning_at_once_wait_for_each_other(
 
         async def assigns(receipt_id: UUID = receipt_id, reference: str = owed.reference) -> None:
             async with trade.database.transaction(trade.operator_id) as tx:
-                await assign(tx, receipt_id, reference=reference, staff_id=office.bao, reason="thử", now=trade.now)
+                await assign(
+                    tx,
+                    receipt_id,
+                    reference=reference,
+                    staff_id=office.bao,
+                    reason="thử",
+                    limit_vnd=10**9,
+                    now=trade.now,
+                )
 
         await winners([office.gives_back(owed.reference), assigns(), office.asks(receipt_id, 1_000), assigns()])
     assert await green(admin)
@@ -565,6 +589,7 @@ async def _play(office: Office, admin: asyncpg.Connection, moves: list[tuple[str
                             reference=owed.reference,
                             staff_id=office.ann,
                             reason="thử",
+                            limit_vnd=40_000,
                             now=trade.now,
                         )
                     sold.append(owed.reference)

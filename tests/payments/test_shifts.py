@@ -22,7 +22,7 @@ import payments
 from foundation.database import Database, Tx
 from foundation.web import Platform
 from payments import books, cash_refund, deposit, drop, handover, notes, payment, shift
-from payments.application import assign
+from payments.application import KnownToBeAPayers, OwnBag, assign
 from payments.ledger import NotEnoughThere, ReservationEnded
 from payments.shift import ShiftClosedByOffice, ShiftCounted
 from payments.witness import SupervisorNeeded
@@ -167,13 +167,41 @@ async def test_a_late_transfer_explains_what_was_missing_and_buys_the_rest_from_
     await books_balance(admin)
 
 
-async def assigned(trade: Trade, reference: str) -> tuple[str, int]:
+async def assigned(trade: Trade, reference: str, login: str = "ketoan") -> tuple[str, int]:
     async with trade.database.transaction(trade.operator_id) as tx:
         receipt_id: UUID = await tx.value(
             "select receipt_id from payments.held where operator_id = $1 and closed_at is null", trade.operator_id
         )
-        staff = (await trade.colleague()).staff_id
-        return await assign(tx, receipt_id, reference=reference, staff_id=staff, reason="hỏi nhân viên", now=trade.now)
+        staff = await tx.value(
+            "select id from foundation.staff where operator_id = $1 and login = $2", trade.operator_id, login
+        )
+        return await assign(
+            tx, receipt_id, reference=reference, staff_id=staff, reason="hỏi nhân viên", limit_vnd=10**9, now=trade.now
+        )
+
+
+async def test_money_known_to_be_a_payers_never_stands_for_notes(trade: Trade, admin: asyncpg.Connection) -> None:
+    who = await trade.attendant()
+    await trade.opens(who, 100_000)
+    sale = await trade.sells(who, trade.line(8_000), proxy=True)
+    assert sale.pay
+    await trade.transfers((await trade.owes(trade.line(20_000))).reference, 28_000)
+    with pytest.raises(KnownToBeAPayers):
+        await assigned(trade, sale.pay.reference)
+    await books_balance(admin)
+
+
+async def test_who_made_a_bag_does_not_say_what_came_for_it(trade: Trade, admin: asyncpg.Connection) -> None:
+    who = await trade.attendant()
+    await trade.opens(who)
+    await trade.sells(who, trade.line(70_000))
+    await trade.closes(who, 70_000)
+    bag = await trade.bags()
+    await trade.transfers("nop tien", 70_000)
+    with pytest.raises(OwnBag):
+        await assigned(trade, bag, (await trade.colleague()).login)
+    assert await assigned(trade, bag) == ("deposit", 70_000)
+    await books_balance(admin)
 
 
 async def test_finance_gives_a_garbled_transfer_to_the_attendant_it_came_from(
