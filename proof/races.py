@@ -224,7 +224,7 @@ class Races:
             one for (path, _), one in zip(wishes, outcomes, strict=True) if path == "cash/ticket" and "short" in one
         ]
         counted = [
-            one for (path, _), one in zip(wishes, outcomes, strict=True) if path == "shift/count" and "number" in one
+            one for (path, _), one in zip(wishes, outcomes, strict=True) if path == "shift/count" and "counted_vnd" in one
         ]
         refused = Counter(one.get("code") for one in outcomes if "code" in one)
         if len(counted) != 1 or set(refused) - {"shift_counted"}:
