@@ -41,7 +41,7 @@ ROOT_KEY = "33" * 32
 API_KEY = "proof"
 SECRET = "whsec_" + "YSBwcm9v" * 6
 CARD_SECRET = "the secret of every merchant of the proof"
-REFUND_LIMIT_VND = 2_000_000
+REFUND_LIMIT_VND = 500_000
 ELSEWHERE = ("970422", "999000111")
 """An account of nobody we know, at the same bank."""
 TRACE = "Traceback (most recent call last)"

@@ -700,7 +700,7 @@ class Person:
         charge, heads = self.order(site, self.heads(dice))
         extra_vnd = dice.choice((0, 0, 7_000))
         bank_ref = self.strays(charge.operator, charge.amount_vnd + extra_vnd, "ve tham quan")
-        receipt_id = self.receipt(bank_ref)
+        receipt_id = self.receipt(charge.operator, bank_ref)
         if receipt_id is None:
             return
         before = self.people.unanswered
@@ -716,14 +716,16 @@ class Person:
         elif answer.status_code == 303:
             self.people.found(f"{charge.reference} was assigned {charge.amount_vnd} and is not paid")
 
-    def receipt(self, bank_ref: str) -> UUID | None:
+    def receipt(self, operator: str, bank_ref: str) -> UUID | None:
         """The receipt of a transfer once it waits for a person; None if it does not arrive soon."""
         end = time.monotonic() + 3
         while time.monotonic() < end:
             found = self.house.look(
                 "select h.receipt_id from payments.held h join payments.receipt r"
-                " on r.operator_id = h.operator_id and r.id = h.receipt_id where r.bank_ref = $1",
+                " on r.operator_id = h.operator_id and r.id = h.receipt_id"
+                " where r.bank_ref = $1 and r.bank_account = $2",
                 bank_ref,
+                "/".join(ACCOUNTS[operator]),
             )
             if found:
                 return found[0]["receipt_id"]  # type: ignore[no-any-return]
@@ -788,7 +790,7 @@ class Person:
         )
         if self.people.found_by_nobody and (not rows or dice.random() < 0.4):
             operator, bank_ref = self.people.found_by_nobody.popleft()
-            receipt_id, reference = self.receipt(bank_ref), ""
+            receipt_id, reference = self.receipt(operator, bank_ref), ""
             if receipt_id is None:
                 self.people.found_by_nobody.append((operator, bank_ref))
                 return
@@ -862,6 +864,8 @@ class Person:
         charge.given_back_vnd += amount_vnd
         with self.people.lock:
             self.model.sent[charge.operator, charge.reference] += amount_vnd
+        if dice.random() < 0.6:
+            self.decide(dice)
 
     def decide(self, dice: random.Random) -> None:
         """The manager agrees to what waits for him, or does not."""

@@ -23,6 +23,7 @@ def _around(*names: str) -> tuple[str, ...]:
 
 
 PAYING = ("ticket", "stay")
+REFUNDS = ("give_back", "send_back", "decide")
 _WEB: dict[tuple[str, ...], tuple[str, ...]] = {
     _around("ticketing.scan"): ("ticket", "cash_ticket"),
     _around("parking.enter"): ("cash_stay",),
@@ -39,8 +40,8 @@ _WEB: dict[tuple[str, ...], tuple[str, ...]] = {
     _around("cash.given_back"): ("cash_ticket",),
     _around("deposit.made"): ("shift", "deposit"),
     _around("deposit.arrived"): ("shift", "deposit"),
-    _around("refund.requested"): ("give_back", "send_back"),
-    _around("refund.approved"): ("give_back", "decide"),
+    _around("refund.requested"): REFUNDS,
+    _around("refund.approved"): REFUNDS,
     _around("charge.given_back"): ("give_back",),
     _around("attempt.begun", "attempt.learnt"): ("card",),
     _around("stay.begun"): ("stay",),
@@ -52,7 +53,7 @@ _WORKER: dict[tuple[str, ...], tuple[str, ...]] = {
     ("sweep.taken", *_around("sweep.over")): ("ticket",),
     ("work.claimed", "work.acted", *_around("work.done", "rollup")): ("cash_ticket", "free"),
     _around("books.proved"): ("prove",),
-    ("refund.asking", "refund.answered", *_around("refund.heard", "refund.told")): ("give_back",),
+    ("refund.asking", "refund.answered", *_around("refund.heard", "refund.told")): REFUNDS,
 }
 _WORKER_ALONE = (*_around("payments.receive", "receipt.applied"), "notice.answered")
 _BANK: dict[tuple[str, ...], tuple[str, ...]] = {

@@ -224,7 +224,9 @@ class Races:
             one for (path, _), one in zip(wishes, outcomes, strict=True) if path == "cash/ticket" and "short" in one
         ]
         counted = [
-            one for (path, _), one in zip(wishes, outcomes, strict=True) if path == "shift/count" and "counted_vnd" in one
+            one
+            for (path, _), one in zip(wishes, outcomes, strict=True)
+            if path == "shift/count" and "counted_vnd" in one
         ]
         refused = Counter(one.get("code") for one in outcomes if "code" in one)
         if len(counted) != 1 or set(refused) - {"shift_counted"}:
@@ -292,7 +294,7 @@ class Races:
 
     def _nobodys(self, person: Person, amount_vnd: int) -> UUID:
         """Money of which nobody knows the purpose; the receipt that waits."""
-        receipt_id = person.receipt(person.strays("vanmieu", amount_vnd, "chuyen tien"))
+        receipt_id = person.receipt("vanmieu", person.strays("vanmieu", amount_vnd, "chuyen tien"))
         if receipt_id is None:
             raise Unsound("A transfer does not wait for a person.")
         return receipt_id
@@ -302,7 +304,7 @@ class Races:
         person = self.dice.choice(self.people.persons)
         charge, _ = person.order("VANMIEU", {"adult": 1})
         bank_ref = person.strays(charge.operator, charge.amount_vnd, "ve tham quan")
-        receipt_id = person.receipt(bank_ref)
+        receipt_id = person.receipt(charge.operator, bank_ref)
         if receipt_id is None:
             self.people.found(f"{bank_ref} does not wait for a person")
             return
