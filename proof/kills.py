@@ -35,6 +35,11 @@ class Reaper:
         self.missed: Counter[str] = Counter()
         self._first = [place for place in PLACES if place.name not in LAPSING or place.role != "worker"]
         self.dice.shuffle(self._first)
+        # However few kills there are, each kind of process is among the first.
+        for role in ("bank", "worker", "web"):
+            one = next(place for place in self._first if place.role == role)
+            self._first.remove(one)
+            self._first.insert(0, one)
 
     @property
     def kills(self) -> int:
