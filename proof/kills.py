@@ -21,8 +21,12 @@ MILD = (
     "answers to notices lost",
     "the bank breaks off",
     "the bank acts and its answer is lost",
+    "refunds come back a moment later",
+    "payers' banks take nothing back",
 )
 WISHES = 4
+CLOSING = ("close_day",)
+"""Leads somewhere only when a day is over."""
 PROVED_EVERY = 5
 
 
@@ -50,12 +54,14 @@ class Reaper:
         for place in list(self._first):
             if self.house.killed[place.role, place.name]:
                 self._first.remove(place)
-        if self._first:
+        closable = bool(self.people.persons[0].days_over())
+        for place in list(self._first):
             self._first.append(self._first.pop(0))
-            return self._first[-1]
+            if closable or place.deeds != CLOSING:
+                return place
         while True:
             place = self.dice.choice([one for one in PLACES if one.deeds and self.missed[_name(one)] < 5])
-            if place.deeds != ("close_day",) or self.people.persons[0].days_over():
+            if closable or place.deeds != CLOSING:
                 return place
 
     def shoot(self) -> bool:

@@ -557,7 +557,7 @@ class Person:
         sold = self.device(tablet, "/cash/ticket", said)
         if isinstance(sold, str):
             return
-        given_back_vnd = self.hands_back(tablet, shift, sold, dice) if dice.random() < 0.2 else 0
+        given_back_vnd = self.hands_back(tablet, shift, sold, dice) if dice.random() < 0.3 else 0
         self.took(tablet, shift, site, "ticketing", sold, given_back_vnd=given_back_vnd)
         if dice.random() < 0.3 and self.device(tablet, "/cash/ticket", said) != sold:
             self.people.found("the same sale was answered differently")
@@ -928,11 +928,12 @@ class Person:
         back_vnd = dice.randint(1, amount_vnd)
         bin, account = ELSEWHERE
         said = {"id": str(uuid4()), "bin": bin, "account": account, "bank_ref": bank_ref, "amount_vnd": back_vnd}
+        named = {"bin": bin, "account": "999000222", "name": "NGUOI NHAN"}
         for _ in range(2):
             answer = self.ask(
                 "POST",
                 f"{self.house.bank_url}/api/v1/refunds",
-                json={**said, "text": "hoan tien"},
+                json={**said, "text": "hoan tien", "to": named},
                 headers={"authorization": f"Bearer {API_KEY}"},
             )
             if answer.status_code != 201:

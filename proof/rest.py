@@ -32,6 +32,8 @@ LEFT = """
            sum(case direction when 'debit' then amount_vnd else -amount_vnd end)::bigint as vnd
       from mock_bank.transaction where kind in ('refund', 'refund_return')
        and refund_id in (select id from payments.refund) group by 1"""
+RETURNED_ELSEWHERE = """
+    select amount_vnd from mock_bank.transaction where kind = 'refund_return' and bin = $1 and account = $2"""
 BY_CARD = """
     select o.code as operator,
            coalesce((select sum(amount_vnd) from mock_bank.card_payment
@@ -184,6 +186,8 @@ class Rest:
         for operator, (bin, account) in [*ACCOUNTS.items(), ("", ELSEWHERE)]:
             wanted = sum(model.banked[operator]) if operator else self.people.elsewhere_vnd
             wanted -= left.get(f"{bin}/{account}", 0)
+            if not operator:
+                wanted += sum(row["amount_vnd"] for row in self.house.look(RETURNED_ELSEWHERE, bin, account))
             came = self.house.bank("GET", f"/api/v1/accounts/{bin}/{account}")["balance_vnd"]
             if came != wanted:
                 yield f"The bank holds {came} for {operator or 'elsewhere'}, but {wanted} were acknowledged"
