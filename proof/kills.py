@@ -15,6 +15,8 @@ from proof.rest import LAPSES
 from proof.weather import WEATHERS
 
 WITHIN_S = 5.0
+SWEPT_WITHIN_S = 17.0
+"""The bank's lists are swept every 15 s, whatever anybody does."""
 MILD = (
     "notices doubled, by two events",
     "notices out of order",
@@ -74,7 +76,9 @@ class Reaper:
         number = self.dice.choice((1, 1, 1, 2, 3))
         with self.people.lock:
             self.people.wishes.extend(self.dice.choices(place.deeds, k=WISHES + number))
-        hit = strike(self.house, place.role, place.name, number if place.deeds[0] in ("ticket", "stay") else 1)
+        number = number if place.deeds[0] in ("ticket", "stay") else 1
+        within_s = SWEPT_WITHIN_S if place.name.startswith("sweep.") and place in self._first else WITHIN_S
+        hit = strike(self.house, place.role, place.name, number, within_s=within_s)
         with self.people.lock:
             self.people.wishes.clear()
         self.house.faults()
