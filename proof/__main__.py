@@ -88,7 +88,7 @@ class Run:
             house.findings = self.findings
             people = People(house, f"{self.seed}/kills")
             rest, reaper = Rest(people), Reaper(people, self.seed)
-            people.live(acts=100, name="before")
+            people.live(acts=min(100, 4 * self.kills), name="before")
             reaper.lapses()
             rest.comes()
             batches = 0
