@@ -214,11 +214,11 @@ async def _work(settings: Settings) -> None:
                 (
                     worker.Periodic("polling the bank", settings.poll_seconds, poll),
                     worker.Periodic("sweeping the bank's lists", 15 * settings.poll_seconds, sweep),
-                    worker.Periodic("asking about payments on other pages", 2, ask),
+                    worker.Periodic("asking about payments on other pages", min(2, settings.poll_seconds), ask),
                     worker.Periodic("charges that ran out", 20, run_out),
                     worker.Periodic("proofs of the books", 60, prove),
                     worker.Periodic("part payments whose rest never came", 20, give_up),
-                    worker.Periodic("refunds on their way", 2, look_after_refunds),
+                    worker.Periodic("refunds on their way", min(2, settings.poll_seconds), look_after_refunds),
                 ),
                 woken,
                 stop,

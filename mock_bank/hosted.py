@@ -16,7 +16,7 @@ import asyncpg
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import JSONResponse
 
-from mock_bank import faults, merchant, pages, vnpay
+from mock_bank import failpoint, faults, merchant, pages, vnpay
 from mock_bank.database import Database
 from mock_bank.ipn import IpnSent
 from mock_bank.merchant import Merchant, UnknownMerchant
@@ -131,6 +131,7 @@ async def end(db: asyncpg.Pool[Any], payment: CardPayment, outcome: str, card: s
     """Let it end like this, once, and put its notice into the outbox; what has ended stays as it is."""
     response_code, status = OUTCOMES[outcome]
     bank_code, card_type = CARDS[card]
+    failpoint.here("bank.card.before")
     async with db.acquire() as connection, connection.transaction():
         row = await connection.fetchrow(
             """UPDATE mock_bank.card_payment
@@ -144,15 +145,15 @@ async def end(db: asyncpg.Pool[Any], payment: CardPayment, outcome: str, card: s
             card_type,
         )
         if row is not None:
-            ended = CardPayment(payment.merchant, payment.asked, row)
+            payment = CardPayment(payment.merchant, payment.asked, row)
             await connection.execute(
                 "SELECT mock_bank.announce_card($1, $2, $3, $4)",
                 payment.merchant.code,
                 row["number"],
                 row["ended_at"],
-                vnpay.signed_address(ended.told(), payment.merchant.secret),
+                vnpay.signed_address(payment.told(), payment.merchant.secret),
             )
-            return ended
+    failpoint.here("bank.card.after")
     return CardPayment(payment.merchant, payment.asked, await _row(db, payment.merchant.code, payment.row["txn_ref"]))
 
 
@@ -327,6 +328,7 @@ async def answer_merchant(request: Request, db: Database) -> JSONResponse:
         code = "03"
     else:
         code, facts = await give_back(db, owner, body)
+        failpoint.here("bank.card.refunded")
         await faults.lose_answer(db, "lose_refund_answers")
     said = {
         "vnp_ResponseId": uuid4().hex,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import httpx
 from fastapi import Depends, Request
 
+from mock_bank import failpoint
 from mock_bank.notice import LEASE_SECONDS, NoticeSender
 
 CONFIRMED = ("00", "02")
@@ -35,6 +36,7 @@ class IpnSender(NoticeSender):
         if notice["defect"] == "wrong_signature":
             query = query[:-1] + ("0" if query[-1] != "0" else "1")
         answer = await http.get(f"{notice['ipn_url']}?{query}")
+        failpoint.here("bank.ipn.sent")
         try:
             return answer.is_success and answer.json().get("RspCode") in CONFIRMED
         except (ValueError, AttributeError):

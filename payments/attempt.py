@@ -182,6 +182,7 @@ async def begin(tx: Tx, gateway: Hosting, reference: str, *, now: datetime) -> A
         if still_good and not last.code and last.gateway == gateway.name:
             return last
         await _end(tx, last, "window_over", code=last.code, transaction_no=None, now=now)
+    tx.step("attempt.begun")
     number = 1 + await tx.value(
         "select count(*) from payments.attempt where operator_id = $1 and charge_id = $2", tx.operator_id, owed.id
     )
@@ -244,6 +245,7 @@ async def learn(
     receipt_id, fresh = None, False
     async with database.transaction(operator_id) as tx:
         attempt = await _find(tx, news)
+        tx.step("attempt.learnt")
         differs = attempt.amount_vnd != news.end.amount_vnd
         step = NoStep(contradicts=True) if differs else STEPS[attempt.state, news.end.event]
         if isinstance(step, NoStep):

@@ -144,6 +144,7 @@ async def give_back(
     if leaves_from > now:
         raise StillAccepted(until=f"{leaves_from.astimezone(shift.HANOI):%H:%M %d/%m/%Y}")
     await drop.free(tx, open.id, now=now, only_expired=True)
+    tx.step("cash.given_back")
     id = new_id()
     number: int = await tx.value(
         "update payments.shift set refunds = refunds + 1 where operator_id = $1 and id = $2 returning refunds",

@@ -127,6 +127,7 @@ async def make(tx: Tx, shifts: Sequence[UUID], *, staff_id: UUID, now: datetime)
     amount_vnd = sum(row["amount_vnd"] for row in rows)
     if amount_vnd <= 0:
         raise NothingToDeposit()
+    tx.step("deposit.made")
     drawn = reference.draw(_draw)
     await directory.enter(tx, "reference", drawn)
     # Numbers are gapless per operator, so bags of one operator follow one another.
@@ -179,6 +180,7 @@ async def arrive(
     """The bank told of money for a bag (locked): returns how much of it was in the bag and not yet here."""
     taken_vnd = min(amount_vnd, bag.remaining_vnd)
     if taken_vnd:
+        tx.step("deposit.arrived")
         await ledger.post(
             tx,
             "deposit.arrived",

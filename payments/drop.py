@@ -117,6 +117,7 @@ async def receive(tx: Tx, shift: OpenShift, number: int, receiver: Person, *, no
     row = await _find(tx, shift.id, number)
     if row["voided_at"] is not None or row["received_at"] is not None:
         raise ledger.ReservationEnded()
+    tx.step("drop.received")
     await ledger.post(
         tx,
         "cash.dropped",

@@ -224,6 +224,7 @@ async def find_notes(tx: Tx, shift_id: UUID, *, staff_id: UUID, counted: Notes, 
 
 
 async def _count(tx: Tx, counting: OpenShift, counted: Notes | None, *, now: datetime) -> Counted:
+    tx.step("shift.counted")
     await drop.free(tx, counting.id, now=now)
     expected_vnd: int = await tx.value(
         "select balance_vnd from payments.balance where operator_id = $1 and account = $2 for update",
@@ -277,6 +278,7 @@ async def _close(
     closed_by: UUID | None = None,
     now: datetime,
 ) -> None:
+    tx.step("shift.closed")
     if counted_vnd:
         await ledger.post(
             tx,

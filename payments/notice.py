@@ -215,7 +215,7 @@ async def _take_in(
     """Books what is new in a page of the bank's list and applies it; returns how many.
 
     An item that cannot be read never stops its list: it is kept sealed in the inbox and parked as due work, so that
-    finance sees it. So is money that left the account by no refund of ours.
+    finance sees it, once. So is money that left the account by no refund of ours.
     """
     new = 0
     booked = await _booked(database, operator_id, items)
@@ -228,14 +228,17 @@ async def _take_in(
             if line is not None and await refund.told(database, operator_id, line):
                 continue
             if credit is None:
-                async with database.transaction(operator_id) as tx:
-                    why = f"{transaction.kind or 'debit'} of {transaction.amount_vnd} VND"
-                    why += f", relates to {transaction.relates_to}" if transaction.relates_to else ""
-                    await outbox.park(tx, "payments.debit_unexpected", transaction.bank_ref, why)
+                why = f"{transaction.kind or 'debit'} of {transaction.amount_vnd} VND"
+                why += f", relates to {transaction.relates_to}" if transaction.relates_to else ""
+                event_id = f"debit:{transaction.bin}/{transaction.account}/{transaction.bank_ref}"
+                set_aside = (event_id, "debit_unexpected", transaction.bank_ref, why)
+                await _set_aside(database, sealer, operator_id, item, *set_aside, now=now)
                 continue
             receipt_id, fresh = await receive(database, sealer, operator_id, credit, now=now, source="poll")
         except (Refusal, ValueError) as error:
-            await _set_aside(database, sealer, operator_id, item, error, now)
+            event_id = "unreadable:" + hashlib.sha256(json.dumps(item, sort_keys=True).encode()).hexdigest()
+            set_aside = (event_id, "unreadable", event_id, f"{type(error).__name__}: {error}")
+            await _set_aside(database, sealer, operator_id, item, *set_aside, now=now)
             continue
         if fresh:
             new += 1
@@ -263,19 +266,27 @@ async def _booked(database: Database, operator_id: UUID, items: Sequence[object]
 
 
 async def _set_aside(
-    database: Database, sealer: Sealer, operator_id: UUID, item: object, error: Exception, now: datetime
+    database: Database,
+    sealer: Sealer,
+    operator_id: UUID,
+    item: object,
+    event_id: str,
+    kind: str,
+    id: str,
+    why: str,
+    *,
+    now: datetime,
 ) -> None:
-    """An item of the bank's list that we cannot read: kept whole and sealed, and shown as work that waits, once."""
-    text = json.dumps(item, sort_keys=True)
-    event_id = "unreadable:" + hashlib.sha256(text.encode()).hexdigest()
+    """An item of the bank's list that is for a person: kept whole and sealed, and shown as work that waits, once."""
     month = await sealer.ready(now)
     async with database.transaction(operator_id) as tx:
         status = await tx.execute(
-            "insert into payments.notice (operator_id, event_id, type, sealed) values ($1, $2, 'unreadable', $3)"
+            "insert into payments.notice (operator_id, event_id, type, sealed) values ($1, $2, $3, $4)"
             " on conflict do nothing",
             operator_id,
             event_id,
-            sealer.seal(text, month=month, context="notice"),
+            kind,
+            sealer.seal(json.dumps(item, sort_keys=True), month=month, context="notice"),
         )
         if status == "INSERT 0 1":  # a sweep tells it again, also after a person has settled it
-            await outbox.park(tx, "payments.unreadable", event_id, f"{type(error).__name__}: {error}")
+            await outbox.park(tx, f"payments.{kind}", id, why)

@@ -16,7 +16,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, Index, SQLModel, text
 
-from foundation import audit, clock, directory, outbox
+from foundation import audit, clock, directory, failpoint, outbox
 from foundation.database import Database, Tx
 from foundation.errors import NotFound, Refusal
 from foundation.seal import Sealer
@@ -256,6 +256,7 @@ async def request(
         now,
     )
     at_once = to_sealed is None and await within_limit(tx, staff_id, amount_vnd, limit_vnd, now)
+    tx.step("refund.requested")
     await held.take_out(tx, money, amount_vnd, now=now)
     id = new_id()
     await tx.execute(
@@ -316,6 +317,7 @@ async def approve(tx: Tx, id: UUID, *, staff_id: UUID, now: datetime) -> None:
         raise AccountUnread()
     if await _step(tx, row, "approve", at=now, now=now, staff_id=staff_id) is None:
         raise RefundDecided()
+    tx.step("refund.approved")
     _wake_worker(tx, id, row["leaves_from"], now)
     await _note(tx, row, staff_id, "refund.approved", "approved", now)
 
@@ -365,6 +367,7 @@ async def give_back(
     if owed.state == "paid" and left_vnd < owed.received_vnd and await _has_notes(tx, owed.id):
         raise PaidWithNotes()
     leaves_from = await take_back(tx, owed, amount_vnd, now=now)
+    tx.step("charge.given_back")
     asked, missing_vnd = [], amount_vnd
     for share in shares:
         part_vnd = min(share["left_vnd"], missing_vnd)
@@ -482,6 +485,7 @@ async def pursue(database: Database, sealer: Sealer, gateways: Mapping[str, Refu
         if gateway.a_second_apart and await _asked_just_now(tx, row, now):
             return
         asks = await _step(tx, row, "ask", at=now, now=now) == "asking"
+    failpoint.here("refund.asking")
     try:
         order = await _order(row, sealer, row["asked_at"] or now)
         answer: RefundAnswer | None = await (gateway.send_back(order) if asks else gateway.fate_of(order))
@@ -493,7 +497,9 @@ async def pursue(database: Database, sealer: Sealer, gateways: Mapping[str, Refu
             answer = await gateway.send_back(order)
     except GatewaySilent:
         answer = None
+    failpoint.here("refund.answered")
     async with database.transaction(claim.operator_id) as tx:
+        tx.step("refund.heard")
         await _hear(tx, UUID(claim.id), answer, await clock.now(tx))
 
 
@@ -544,6 +550,7 @@ async def told(database: Database, operator_id: UUID, line: RefundLine) -> bool:
         row = await _lock_or_none(tx, line.refund_id)
         if row is None or (row["amount_vnd"], row["bank_account"]) != (line.amount_vnd, line.account):
             return False
+        tx.step("refund.told")
         known, column = (row["return_ref"], "return_ref") if line.returns else (row["debit_ref"], "debit_ref")
         if known is not None:
             return bool(known == line.ref)

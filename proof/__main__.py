@@ -15,13 +15,15 @@ from pathlib import Path
 from proof import report
 from proof.house import House
 from proof.kills import PROVED_EVERY, Reaper
-from proof.people import People
+from proof.people import WEIGHTS, People
 from proof.races import WAYS, Races
 from proof.rest import LAPSES, Rest
 from proof.weather import Weather
 
 BATCHES = 10
 KILLS_A_BATCH = 50
+FEW, MANY = 6, 10
+"""So many live at once: more get more done, and take longer to get ready."""
 PARTS = ("model", "kills", "races")
 
 
@@ -53,7 +55,8 @@ class Run:
         began = time.monotonic()
         with House().opened() as house:
             house.findings = self.findings
-            people = People(house, f"{self.seed}/model")
+            people = People(house, f"{self.seed}/model", MANY if self.acts > 1_000 else FEW)
+            people.wishes.extend(WEIGHTS)  # each deed once, whatever chance would have it
             rest, weather = Rest(people), Weather(house, self.seed)
             batches = 0
             while people.done < self.acts and not self.over():
@@ -85,7 +88,7 @@ class Run:
             house.findings = self.findings
             people = People(house, f"{self.seed}/kills")
             rest, reaper = Rest(people), Reaper(people, self.seed)
-            people.live(acts=100, name="before")
+            people.live(acts=min(100, 4 * self.kills), name="before")
             reaper.lapses()
             rest.comes()
             batches = 0
@@ -97,7 +100,9 @@ class Run:
                 if batches % 4 == 0:
                     people.move_clock(LAPSES)
                 rate = _rate(reaper.kills, began, 60)
-                said = f"kills: {reaper.kills:,} of {self.kills:,}, {rate}; {people.done:,} acts"
+                roles = Counter(role for role, _ in house.killed.elements())
+                whom = ", ".join(f"{role} {roles[role]}" for role in ("web", "worker", "bank"))
+                said = f"kills: {reaper.kills:,} of {self.kills:,} ({whom}), {rate}; {people.done:,} acts"
                 say(said, self.findings)
             self.findings += house.complaints()
             self.killed = house.killed
@@ -107,7 +112,7 @@ class Run:
                 "requests without an answer, asked again": people.unanswered,
                 "proofs of the books": rest.proofs,
                 "times at rest, everything compared": batches + 1,
-                "places nobody came to in time": sum(reaper.missed.values()),
+                "places nobody came to in time": ", ".join(sorted(reaper.missed)) or "none",
                 "seconds": round(time.monotonic() - began),
             }
 

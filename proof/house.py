@@ -40,11 +40,14 @@ HOME = Path(__file__).resolve().parent.parent
 ROOT_KEY = "33" * 32
 API_KEY = "proof"
 SECRET = "whsec_" + "YSBwcm9v" * 6
+CARD_SECRET = "the secret of every merchant of the proof"
+REFUND_LIMIT_VND = 500_000
 ELSEWHERE = ("970422", "999000111")
 """An account of nobody we know, at the same bank."""
 TRACE = "Traceback (most recent call last)"
 ROOM_IN_MEMORY = 2 << 30
 ACCOUNTS = {code: (bin, account) for _, code, _, _, bin, account, _ in demo.OPERATORS}
+MERCHANTS = {code: demo.MERCHANTS[id] for id, code, *_ in demo.OPERATORS}
 
 
 class Unsound(Exception):
@@ -102,6 +105,10 @@ class House:
             "BANK_PUBLIC_URL": self.bank_url,
             "BANK_API_KEY": API_KEY,
             "BANK_WEBHOOK_SECRET": SECRET,
+            "VNPAY_SECRETS": ",".join(f"{code}:{CARD_SECRET}" for code in MERCHANTS.values()),
+            "VNPAY_PAGE_URL": f"{self.bank_url}/paymentv2/vpcpay.html",
+            "VNPAY_API_URL": f"{self.bank_url}/merchant_webapi/api/transaction",
+            "REFUND_LIMIT_VND": str(REFUND_LIMIT_VND),
             "POLL_SECONDS": str(self.poll_seconds),
             "WORKERS": "1",
             "DATABASE_POOL": "8",
@@ -259,12 +266,21 @@ class House:
         """What a worker that was ended had claimed may be claimed again; else everybody would wait half a minute."""
         self.look("update foundation.due set lease_until = clock_timestamp() where lease_until is not null")
 
+    def pauses_end(self) -> None:
+        """What would be tried again in a while is tried now: work, questions about cards, refunds on their way."""
+        self.leases_end()
+        self.look("update foundation.due set due_at = clock_timestamp() where parked_at is null")
+        self.look("update payments.attempt set ask_at = foundation.now() where ask_at > foundation.now()")
+        self.look("update payments.refund set look_at = foundation.now() where look_at > foundation.now()")
+
     # --- the bank ----------------------------------------------------------------------------------------------------
 
     def _register(self) -> None:
         hook = f"{self.url}/api/v1/hooks/bank"
-        for _, _, _, _, bin, account, owner in demo.OPERATORS:
+        for _, code, _, _, bin, account, owner in demo.OPERATORS:
             self.bank("PUT", f"/api/v1/accounts/{bin}/{account}", {"owner_name": owner, "webhook_url": hook})
+            merchant = {"owner_name": owner, "secret": CARD_SECRET, "ipn_url": f"{self.url}/api/v1/hooks/vnpay"}
+            self.bank("PUT", f"/api/v1/merchants/{MERCHANTS[code]}", merchant)
         self.bank("PUT", "/api/v1/accounts/" + "/".join(ELSEWHERE), {"owner_name": "ELSEWHERE", "webhook_url": None})
 
     def bank(self, method: str, path: str, body: Any = None) -> Any:

@@ -15,14 +15,20 @@ from proof.rest import LAPSES
 from proof.weather import WEATHERS
 
 WITHIN_S = 5.0
+SWEPT_WITHIN_S = 17.0
+"""The bank's lists are swept every 15 s, whatever anybody does."""
 MILD = (
     "notices doubled, by two events",
     "notices out of order",
     "answers to notices lost",
     "the bank breaks off",
     "the bank acts and its answer is lost",
+    "refunds come back a moment later",
+    "payers' banks take nothing back",
 )
 WISHES = 4
+CLOSING = ("close_day",)
+"""Leads somewhere only when a day is over."""
 PROVED_EVERY = 5
 
 
@@ -35,6 +41,11 @@ class Reaper:
         self.missed: Counter[str] = Counter()
         self._first = [place for place in PLACES if place.name not in LAPSING or place.role != "worker"]
         self.dice.shuffle(self._first)
+        # However few kills there are, each kind of process is among the first.
+        for role in ("bank", "worker", "web"):
+            one = next(place for place in self._first if place.role == role)
+            self._first.remove(one)
+            self._first.insert(0, one)
 
     @property
     def kills(self) -> int:
@@ -45,12 +56,14 @@ class Reaper:
         for place in list(self._first):
             if self.house.killed[place.role, place.name]:
                 self._first.remove(place)
-        if self._first:
+        closable = bool(self.people.persons[0].days_over())
+        for place in list(self._first):
             self._first.append(self._first.pop(0))
-            return self._first[-1]
+            if closable or place.deeds != CLOSING:
+                return place
         while True:
             place = self.dice.choice([one for one in PLACES if one.deeds and self.missed[_name(one)] < 5])
-            if place.deeds != ("close_day",) or self.people.persons[0].days_over():
+            if closable or place.deeds != CLOSING:
                 return place
 
     def shoot(self) -> bool:
@@ -63,7 +76,9 @@ class Reaper:
         number = self.dice.choice((1, 1, 1, 2, 3))
         with self.people.lock:
             self.people.wishes.extend(self.dice.choices(place.deeds, k=WISHES + number))
-        hit = strike(self.house, place.role, place.name, number if place.deeds[0] in ("ticket", "stay") else 1)
+        number = number if place.deeds[0] in ("ticket", "stay") else 1
+        within_s = SWEPT_WITHIN_S if place.name.startswith("sweep.") and place in self._first else WITHIN_S
+        hit = strike(self.house, place.role, place.name, number, within_s=within_s)
         with self.people.lock:
             self.people.wishes.clear()
         self.house.faults()

@@ -23,6 +23,7 @@ def _around(*names: str) -> tuple[str, ...]:
 
 
 PAYING = ("ticket", "stay")
+REFUNDS = ("give_back", "send_back", "decide")
 _WEB: dict[tuple[str, ...], tuple[str, ...]] = {
     _around("ticketing.scan"): ("ticket", "cash_ticket"),
     _around("parking.enter"): ("cash_stay",),
@@ -34,7 +35,15 @@ _WEB: dict[tuple[str, ...], tuple[str, ...]] = {
     _around("free"): ("free",),
     _around("charge.ended"): ("notes_instead",),
     _around("cash.sold"): ("cash_ticket", "cash_stay"),
-    _around("shift.opened", "shift.closed"): ("shift",),
+    _around("shift.opened", "shift.counted", "shift.closed"): ("shift",),
+    _around("drop.received"): ("drop",),
+    _around("cash.given_back"): ("cash_ticket",),
+    _around("deposit.made"): ("shift", "deposit"),
+    _around("deposit.arrived"): ("shift", "deposit"),
+    _around("refund.requested"): REFUNDS,
+    _around("refund.approved"): REFUNDS,
+    _around("charge.given_back"): ("give_back",),
+    _around("attempt.begun", "attempt.learnt"): ("card",),
     _around("stay.begun"): ("stay",),
     _around("stay.left"): ("cash_stay", "leave_unpaid"),
     _around("payments.close_day"): ("close_day",),
@@ -44,11 +53,14 @@ _WORKER: dict[tuple[str, ...], tuple[str, ...]] = {
     ("sweep.taken", *_around("sweep.over")): ("ticket",),
     ("work.claimed", "work.acted", *_around("work.done", "rollup")): ("cash_ticket", "free"),
     _around("books.proved"): ("prove",),
+    ("refund.asking", "refund.answered", *_around("refund.heard", "refund.told")): REFUNDS,
 }
 _WORKER_ALONE = (*_around("payments.receive", "receipt.applied"), "notice.answered")
 _BANK: dict[tuple[str, ...], tuple[str, ...]] = {
     (*_around("bank.booked"), "bank.notice.claimed", "bank.notice.sent"): PAYING,
-    (*_around("bank.refund"), "bank.proceeded"): ("refund_elsewhere",),
+    (*_around("bank.refund"), "bank.proceeded"): ("refund_elsewhere", "give_back"),
+    (*_around("bank.card"), "bank.ipn.sent"): ("card",),
+    ("bank.card.refunded",): ("give_back",),
 }
 LAPSING = _around("charge.ended")
 """Passed by the worker when the rest of a part payment never came: takes a day, so it is led there by the clock."""
@@ -57,6 +69,7 @@ PLACES: tuple[Place, ...] = (
     *(Place("web", name, deeds) for names, deeds in _WEB.items() for name in names),
     *(Place("worker", name, deeds) for names, deeds in _WORKER.items() for name in names),
     *(Place("worker", name, PAYING, lost=True) for name in _WORKER_ALONE),
+    *(Place("worker", name, ("card",), lost=True) for name in _around("attempt.learnt")),
     *(Place("worker", name, ()) for name in LAPSING),
     *(Place("bank", name, deeds) for names, deeds in _BANK.items() for name in names),
 )

@@ -21,6 +21,53 @@ LAPSES = timedelta(hours=26)
 """After so long the rest of a part payment is not waited for any more."""
 QUIET_WITHIN_S = 60.0
 
+REFUNDS = """
+    select o.code as operator, coalesce(c.reference, '') as charge, f.state, f.amount_vnd
+      from payments.refund f
+      join foundation.operator o on o.id = f.operator_id
+      join payments.held h on h.operator_id = f.operator_id and h.receipt_id = f.receipt_id
+      left join payments.charge c on c.operator_id = h.operator_id and c.id = h.charge_id"""
+LEFT = """
+    select bin || '/' || account as account,
+           sum(case direction when 'debit' then amount_vnd else -amount_vnd end)::bigint as vnd
+      from mock_bank.transaction where kind in ('refund', 'refund_return')
+       and refund_id in (select id from payments.refund) group by 1"""
+RETURNED_ELSEWHERE = """
+    select amount_vnd from mock_bank.transaction where kind = 'refund_return' and bin = $1 and account = $2"""
+BY_CARD = """
+    select o.code as operator,
+           coalesce((select sum(amount_vnd) from mock_bank.card_payment
+                      where merchant = m.code and status = '00'), 0)::bigint as came_vnd,
+           coalesce((select sum(amount_vnd) from mock_bank.card_refund r
+                      where merchant = m.code and mock_bank.status(r) <> '09'), 0)::bigint as left_vnd,
+           (select a.balance_vnd from mock_bank.account a
+             where (a.bin, a.account) = (k.bin, k.account))::bigint as bank_vnd,
+           coalesce((select sum(case 'gw_receivable' when debit then amount_vnd when credit then -amount_vnd end)
+                       from payments.transfer t where t.operator_id = o.id), 0)::bigint as ours_vnd
+      from foundation.operator o
+      join payments.merchant m on m.operator_id = o.id
+      join payments.collection_account k on k.operator_id = o.id"""
+MOVED_OTHERWISE = """
+    with moved as (
+      select refund_id as id, kind, amount_vnd from mock_bank.transaction where refund_id is not null
+      union all
+      select request_id::uuid, case mock_bank.status(r) when '09' then 'refused' else 'refund' end, amount_vnd
+        from mock_bank.card_refund r)
+    select f.id, f.state, f.amount_vnd, x.moved
+      from payments.refund f
+      cross join lateral (select coalesce(string_agg(kind || ' ' || amount_vnd, ', ' order by kind), '') as moved
+                            from moved where moved.id = f.id) x
+     where x.moved <> all (case f.state
+       when 'settled' then array['refund ' || f.amount_vnd]
+       when 'returned' then array['refund ' || f.amount_vnd || ', refund_return ' || f.amount_vnd]
+       when 'refused' then array['', 'refused ' || f.amount_vnd]
+       else array[''] end)"""
+MORE_THAN_CAME = """
+    select r.bank_ref, r.amount_vnd, sum(f.amount_vnd)::bigint as back_vnd from payments.refund f
+      join payments.receipt r on r.operator_id = f.operator_id and r.id = f.receipt_id
+     where f.state not in ('returned', 'refused', 'rejected')
+     group by r.operator_id, r.id, r.bank_ref, r.amount_vnd having sum(f.amount_vnd) > r.amount_vnd"""
+
 
 class Rest:
     """Looks at one house of people again and again; `proofs`: how often the books were proved."""
@@ -47,7 +94,6 @@ class Rest:
         if listed_late:
             self.people.move_clock(LISTED_LATEST)
         self.house.restart("worker")  # what it does again and again, it does at its start
-        self.house.leases_end()
         if not self._is_quiet():
             return
         self._latecomers_go_in()
@@ -56,11 +102,13 @@ class Rest:
 
     def _is_quiet(self) -> bool:
         end = time.monotonic() + QUIET_WITHIN_S
+        self.house.pauses_end()
         while waiting := self._waiting():
             if time.monotonic() > end:
                 self.people.found(f"It does not come to rest within {QUIET_WITHIN_S:g} s: {waiting}")
                 return False
-            time.sleep(0.1)
+            time.sleep(0.2)
+            self.house.pauses_end()
         return True
 
     def _waiting(self) -> list[str]:
@@ -68,9 +116,16 @@ class Rest:
         lost = self.house.look(
             "select count(*) as n from mock_bank.transaction t join foundation.directory d"
             " on d.kind = 'account' and d.key = t.bin || '/' || t.account"
-            " where t.direction = 'credit' and not exists (select from payments.receipt r"
+            " where t.kind = 'payment' and not exists (select from payments.receipt r"
             "   where r.operator_id = d.operator_id and r.bank_account = d.key and r.bank_ref = t.bank_ref)"
         )[0]["n"]
+        cards = self.house.look(
+            "select count(*) as n from mock_bank.card_payment c where status = '00' and not exists ("
+            "  select from payments.receipt where bank_account = 'vnpay/' || c.merchant and bank_ref = c.number::text)"
+        )[0]["n"]
+        refunds = self.house.look(
+            "select state, count(*) as n from payments.refund where look_at is not null group by state"
+        )
         due = self.house.look("select kind, count(*) as n, max(last_error) as error from foundation.due group by kind")
         said = [f"{row['n']} × {row['kind']} ({row['error'] or 'not tried yet'})" for row in due]
         over = self.house.look(
@@ -78,6 +133,8 @@ class Rest:
             " and topup_until <= foundation.now() - interval '90 minutes'"
         )[0]["n"]
         said += [f"{over} part payments whose time is over"] if over else []
+        said += [f"{row['n']} refunds that are {row['state']}" for row in refunds]
+        said += [f"{cards} payments by card that only the gateway knows"] if cards else []
         return [*said, *([f"{lost} transfers that only the bank knows"] if lost else [])]
 
     def _latecomers_go_in(self) -> None:
@@ -91,8 +148,14 @@ class Rest:
                 person.gate(site, person.code_behind(path), heads, dice)
 
     def _differences(self) -> Iterator[str]:
-        person, now = self.people.persons[0], self.people.platform.now()
-        for charge in self.people.model.unsettled():
+        person, now, model = self.people.persons[0], self.people.platform.now(), self.people.model
+        before = {charge.reference: (charge.sent_vnd, charge.settled_vnd) for charge in model.charges.values()}
+        rows = self.house.look(REFUNDS)
+        yield from model.refunds([(row["operator"], row["charge"], row["state"], row["amount_vnd"]) for row in rows])
+        for charge in [
+            *model.unsettled(),
+            *(one for one in model.charges.values() if before[one.reference] != (one.sent_vnd, one.settled_vnd)),
+        ]:
             wrong = charge.wrong(person.get(f"/api/v1/public/payments/{charge.reference}").json(), now)
             if wrong:
                 yield wrong
@@ -117,8 +180,25 @@ class Rest:
         yield from self._bank_otherwise()
 
     def _bank_otherwise(self) -> Iterator[str]:
+        """What was acknowledged came to the bank; what left it are our refunds, each once; the rest is as in our books."""
+        model = self.people.model
+        left = {row["account"]: row["vnd"] for row in self.house.look(LEFT)}
         for operator, (bin, account) in [*ACCOUNTS.items(), ("", ELSEWHERE)]:
-            wanted = sum(self.people.model.banked[operator]) if operator else self.people.elsewhere_vnd
+            wanted = sum(model.banked[operator]) if operator else self.people.elsewhere_vnd
+            wanted -= left.get(f"{bin}/{account}", 0)
+            if not operator:
+                wanted += sum(row["amount_vnd"] for row in self.house.look(RETURNED_ELSEWHERE, bin, account))
             came = self.house.bank("GET", f"/api/v1/accounts/{bin}/{account}")["balance_vnd"]
             if came != wanted:
                 yield f"The bank holds {came} for {operator or 'elsewhere'}, but {wanted} were acknowledged"
+        for row in self.house.look(BY_CARD):
+            wanted = sum(model.carded[row["operator"]])
+            if row["came_vnd"] != wanted:
+                yield f"{row['came_vnd']} were paid by card to {row['operator']}, but {wanted} were acknowledged"
+            there = row["came_vnd"] - row["left_vnd"] + row["bank_vnd"]
+            if row["ours_vnd"] != there:
+                yield f"Our books say that {row['ours_vnd']} of {row['operator']} are at the gateways, but {there} are"
+        for row in self.house.look(MOVED_OTHERWISE):
+            yield f"Refund {row['id']} of {row['amount_vnd']} is {row['state']}, but the bank moved: {row['moved']}"
+        for row in self.house.look(MORE_THAN_CAME):
+            yield f"More than came went back: {dict(row)}"

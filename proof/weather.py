@@ -30,6 +30,12 @@ WEATHERS: dict[str, dict[str, Any]] = {
         "lose_refund_answers": True,
         "when": {"lose_payment_answers": {"share": 0.4}, "lose_refund_answers": {"share": 0.4}},
     },
+    "refunds come back a moment later": {
+        "return_refunds": True,
+        "refund_seconds": 2,
+        "when": {"return_refunds": {"share": 0.5}},
+    },
+    "payers' banks take nothing back": {"refuse_send_back": True, "when": {"refuse_send_back": {"share": 0.5}}},
     "pages of the list overlap, notices lost": {"list_overlap": 20, "lose_notices": True},
     LATE: {"list_late_seconds": 3000, "lose_notices": True, "when": {"list_late_seconds": {"share": 0.5}}},
     "texts squeezed": {"text_style": "squeezed"},

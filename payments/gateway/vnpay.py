@@ -302,14 +302,15 @@ class Vnpay:
     # --- giving back ---
 
     async def send_back(self, order: RefundOrder) -> RefundAnswer:
-        params = self._question("refund", _merchant(order), order.facts["ref"], order.text) | {
+        at, text = _known_as(order)
+        params = self._question("refund", _merchant(order), order.facts["ref"], text) | {
             "vnp_RequestId": order.id.hex,
             "vnp_TransactionType": "02" if order.amount_vnd == order.original_vnd else "03",
             "vnp_Amount": str(order.amount_vnd * 100),
             "vnp_TransactionNo": order.original_ref,
             "vnp_TransactionDate": stamp(datetime.fromisoformat(order.facts["opened_at"])),
             "vnp_CreateBy": order.asked_by,
-            "vnp_CreateDate": stamp(order.asked_at),
+            "vnp_CreateDate": stamp(at),
         }
         said = await self._call(params, REFUND_ASKED, REFUND_SAID)
         fate = REFUND_CODES.get(said["vnp_ResponseCode"])
@@ -319,7 +320,7 @@ class Vnpay:
 
     async def fate_of(self, order: RefundOrder) -> RefundAnswer:
         """A refund is a transaction of its own under the number of its payment, known by when we asked for it."""
-        said = await self._query(_merchant(order), order.facts["ref"], order.asked_at, order.text)
+        said = await self._query(_merchant(order), order.facts["ref"], *_known_as(order))
         if said is None or said.get("vnp_TransactionType") not in ("02", "03"):
             return RefundAnswer("unknown")
         if said.get("vnp_Amount") != str(order.amount_vnd * 100):
@@ -376,6 +377,15 @@ class Vnpay:
 
 def _merchant(order: RefundOrder) -> str:
     return order.account.partition("/")[2]
+
+
+def _known_as(order: RefundOrder) -> tuple[datetime, str]:
+    """When a refund was asked for, and its words: by these it is looked up under the number of its payment.
+
+    Times are whole seconds there, so it is never of the payment's own second, and its words are of no other refund.
+    """
+    begun = datetime.fromisoformat(order.facts["opened_at"])
+    return max(order.asked_at, begun + timedelta(seconds=1)), f"{order.text} {order.id.hex[-8:]}"
 
 
 def _ref(said: Mapping[str, str]) -> str | None:

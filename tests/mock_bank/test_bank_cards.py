@@ -288,6 +288,18 @@ async def paid(phone: httpx.AsyncClient, gateway: Vnpay, order: AttemptOrder) ->
     )
 
 
+async def test_refunds_of_one_second_are_not_taken_for_each_other_nor_for_their_payment(
+    phone: httpx.AsyncClient, gateway: Vnpay, order: AttemptOrder, shop: Shop
+) -> None:
+    whole = await paid(phone, gateway, order)
+    first = replace(whole, amount_vnd=20_000, asked_at=order.opened_at)
+    second = replace(first, id=uuid4())
+    assert (await gateway.fate_of(first)).fate == "unknown", "it was never asked for"
+    assert (await gateway.send_back(first)).fate == "accepted"
+    assert (await gateway.fate_of(first)).fate == "settled"
+    assert (await gateway.fate_of(second)).fate == "unknown", "this one was never asked for"
+
+
 async def test_the_whole_goes_back_once(
     phone: httpx.AsyncClient,
     gateway: Vnpay,

@@ -55,6 +55,18 @@ async def test_a_day_with_every_kind_of_event_balances(admin: asyncpg.Connection
     }
 
 
+async def test_a_drawer_that_is_counted_and_not_handed_over_yet_balances(
+    admin: asyncpg.Connection, settings: Settings, database: Database
+) -> None:
+    trade = await Trade.at(settings, database)
+    who = await trade.attendant()
+    await trade.opens(who, 500_000)
+    await trade.counts(who, 490_000)
+    assert (await proof_of_all(admin)).findings == ()
+    await trade.hands_over(who, reason="change")
+    assert (await proof_of_all(admin)).findings == ()
+
+
 async def test_an_empty_platform_balances(admin: asyncpg.Connection) -> None:
     proof = await proof_of_all(admin)
     assert proof.findings == ()

@@ -325,6 +325,36 @@ async def test_a_line_that_the_bank_lists_late_behind_its_cursor_is_found_by_the
     assert sorted(item.flow for item in proof.lines[8].open if item.rule == "line_undecided") == ["FT-BACK", "FT-LATE"]
 
 
+async def test_money_that_left_and_that_a_person_settled_does_not_come_back_with_the_next_sweep(
+    here: Platform, admin: asyncpg.Connection
+) -> None:
+    bin, account = ACCOUNTS["vanmieu"]
+    left = {
+        "bank_ref": "FT-GONE",
+        "bin": bin,
+        "account": account,
+        "direction": "debit",
+        "kind": "fee",
+        "amount_vnd": 11_000,
+        "text": "PHI",
+        "booked_at": datetime.now(UTC).isoformat(),
+    }
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        first = request.url.params["account"] == account and not request.url.params.get("after")
+        return httpx.Response(200, json={"items": [left] if first else [], "next_cursor": "7", "has_more": False})
+
+    gateway = Bank("http://bank.test", "key", transport=httpx.MockTransport(answer))
+    await notice.sweep(here.database, here.sealer, gateway)
+    assert await admin.fetchval("select last_error from foundation.due where id = 'FT-GONE'") == "fee of 11000 VND"
+    async with here.database.transaction(OPERATOR_IDS["vanmieu"]) as tx:
+        assert await outbox.settle_by_hand(tx, "payments.debit_unexpected", "FT-GONE")
+    await notice.sweep(here.database, here.sealer, gateway)
+    await gateway.close()
+    assert await admin.fetchval("select count(*) from foundation.due") == 0, "what a person settled does not come back"
+    assert await admin.fetchval("select count(*) from payments.notice where type = 'debit_unexpected'") == 1
+
+
 async def test_a_payment_waits_for_no_other_payment_of_the_same_operator(
     client: httpx.AsyncClient, here: Platform
 ) -> None:
