@@ -804,7 +804,7 @@ with common as not materialized (
     union all
     select operator_id, 'shift', id::text, 'closed', 'shift.closed', 'cash_in_transit', 'cash_drawer:' || id,
            counted_vnd, null, closed_at
-    from payments.shift where operator_id = any($1) and counted_vnd > 0
+    from payments.shift where operator_id = any($1) and closed_at is not null and counted_vnd > 0
     union all
     select operator_id, 'shift', id::text, 'difference',
            case when counted_vnd > expected_vnd then 'shift.over' else 'shift.short' end,

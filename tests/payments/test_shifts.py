@@ -205,6 +205,20 @@ async def test_a_transfer_for_notes_that_went_to_the_safe_meanwhile_buys_them_th
     await books_balance(admin)
 
 
+# --- between count and close
+
+
+async def test_the_books_are_green_while_a_counted_shift_waits_for_its_close(
+    trade: Trade, admin: asyncpg.Connection
+) -> None:
+    who = await trade.attendant()
+    await trade.opens(who, 100_000)
+    await trade.counts(who, 99_000)
+    await books_balance(admin)
+    await trade.hands_over(who, reason="change")
+    await books_balance(admin)
+
+
 # --- drops
 
 
