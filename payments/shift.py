@@ -69,6 +69,7 @@ class Shift(SQLModel, table=True):
             " or num_nonnulls(countersigned_by, closed_by) = 1 and countersigned_by is distinct from staff_id",
             name="two_names",
         ),
+        CheckConstraint("closed_by is distinct from staff_id", name="closed_by_another"),
         CheckConstraint(
             "opened_notes is null or closed_at is null or counted_vnd = expected_vnd and not uncounted"
             " or reason is not null",

@@ -314,7 +314,7 @@ async def a_day_of_everything(trade: Trade) -> None:
         short = await tx.value(
             "select id from payments.shift where expected_vnd > counted_vnd and operator_id = $1", trade.operator_id
         )
-        await handover.find_notes(tx, short, counted={"2000": 1}, **seen)
+        await handover.find_notes(tx, short, counted={"1000": 1}, **seen)
     first = await trade.bags()
     assert await trade.transfers(f"NOP TIEN {first}", 500_000) == "deposit"  # and a rest that did not arrive
     await trade.opens(evening, 300_000)

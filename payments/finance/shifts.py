@@ -13,7 +13,7 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from foundation import audit, clock, pages
+from foundation import audit, clock, idempotency, pages
 from foundation.database import Tx
 from foundation.errors import BadPayload, NotFound
 from foundation.operator import operator_name
@@ -90,6 +90,7 @@ async def shift_page(
         signed=signed is not None,
         proxies=present["proxies"],
         later=later,
+        missing_vnd=-min(present["difference_vnd"] or 0, 0) - later["explained_vnd"],
         bags=bags,
         trail=trail,
         denominations=notes.DENOMINATIONS,
@@ -97,6 +98,7 @@ async def shift_page(
         person=person,
         operator_name=name,
         may_handle="finance:handle" in person.permissions,
+        own=present["login"] == person.login,
         word=lambda area, code: word(language, area, code),
         instant=datetime.fromisoformat,
         age=lambda since: age(language, now, since),
@@ -126,17 +128,25 @@ async def close_shift(request: Request, here: Here, person: Clerk, place: str, n
 @routes.post("/finance/shifts/{place}/{number}/found", include_in_schema=False)
 @permit("finance:handle")
 async def found_notes(request: Request, here: Here, person: Clerk, place: str, number: int) -> Response:
-    """Notes of a closed shift were seen only later. 409 not_closed, 422 no_notes, reason_missing."""
+    """Notes of a closed shift were seen only later, booked once per form. 409 not_closed, more_than_missing; 422
+    no_notes, reason_missing."""
     form = await request.form()
+    counted, words = _counted(form), str(form.get("reason", ""))[:300]
+    named = {"principal": f"staff {person.staff_id}", "route": "shift.found", "key": str(form.get("key", ""))[:255]}
+    if not named["key"]:
+        raise BadPayload(reason="key")
+    digest = idempotency.body_hash({"shift": f"{place}/{number}", "notes": counted, "words": words})
     async with here.database.transaction(person.operator_id) as tx:
-        await handover.find_notes(
-            tx,
-            await _find(tx, place, number),
-            staff_id=person.staff_id,
-            counted=_counted(form),
-            words=str(form.get("reason", ""))[:300],
-            now=await clock.now(tx),
-        )
+        if await idempotency.stored(tx, **named, digest=digest) is None:
+            await handover.find_notes(
+                tx,
+                await _find(tx, place, number),
+                staff_id=person.staff_id,
+                counted=counted,
+                words=words,
+                now=await clock.now(tx),
+            )
+            await idempotency.store(tx, **named, answer={"found": True})
     return RedirectResponse(f"/finance/shifts/{place}/{number}", 303)
 
 

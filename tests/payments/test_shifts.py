@@ -397,18 +397,55 @@ async def test_notes_that_turn_up_later_lie_in_the_safe_and_explain_what_was_mis
     who = await trade.attendant()
     await trade.opens(who, 100_000)
     page = "/finance/shifts/VANMIEU/1"
-    form = {"notes_50000": "2", "notes_1000": "0", "reason": "dưới gầm bàn"}
+    form = {"key": "một", "notes_50000": "1", "notes_1000": "0", "reason": "dưới gầm bàn"}
     early = await press(clerk, page, f"{page}/found", **form)
     assert (early.status_code, "not_closed" in early.text) == (409, True)
     await press(clerk, page, f"{page}/close", uncounted="true", reason="mất máy")
-    nothing = await press(clerk, page, f"{page}/found", reason="dưới gầm bàn")
+    nothing = await press(clerk, page, f"{page}/found", key="không", reason="dưới gầm bàn")
     assert (nothing.status_code, "no_notes" in nothing.text) == (422, True)
-    assert (await press(clerk, page, f"{page}/found", **form)).status_code == 303
+    for _ in range(2):
+        assert (await press(clerk, page, f"{page}/found", **form)).status_code == 303
+    assert await balance(admin, "cash_over_short") == 50_000, "a second press of one form found the notes again"
+    too_many = await press(clerk, page, f"{page}/found", **form | {"key": "hai", "notes_1000": "1"})
+    assert (too_many.status_code, "more_than_missing" in too_many.text) == (409, True)
+    assert (await press(clerk, page, f"{page}/found", **form | {"key": "ba"})).status_code == 303
     assert await balance(admin, "cash_over_short") == 0
     assert await balance(admin, "cash_in_transit") == 0
     assert await admin.fetchval("select explained_vnd from payments.shift") == 100_000
     assert await admin.fetchval("select counted_vnd from payments.shift") == 0, "the count stays what it was"
     await books_balance(admin)
+
+
+async def test_of_eight_who_find_the_same_notes_at_once_one_does(trade: Trade, admin: asyncpg.Connection) -> None:
+    who = await trade.attendant()
+    opened = await trade.opens(who, 100_000)
+    await trade.closes(who, 40_000)
+    staff_id = (await trade.colleague()).staff_id
+
+    async def find() -> None:
+        async with trade.database.transaction(trade.operator_id) as tx:
+            await handover.find_notes(
+                tx, opened.id, staff_id=staff_id, counted={"20000": 2}, words="trong túi", now=trade.now
+            )
+
+    outcomes = await asyncio.gather(*(find() for _ in range(8)), return_exceptions=True)
+    assert [type(one) for one in outcomes].count(handover.MoreThanMissing) == 7
+    assert await balance(admin, "cash_over_short") == 20_000
+    await books_balance(admin)
+
+
+async def test_nobody_closes_his_own_shift_from_the_office(trade: Trade, admin: asyncpg.Connection) -> None:
+    who = await trade.attendant()
+    opened = await trade.opens(who, 100_000)
+    with pytest.raises(handover.OwnShift):
+        async with trade.database.transaction(trade.operator_id) as tx:
+            await handover.close_from_office(
+                tx, opened.id, staff_id=who.staff_id, counted=None, reason="other", words="tự đóng", now=trade.now
+            )
+    await trade.counts(who, 100_000)
+    with pytest.raises(asyncpg.CheckViolationError, match=handover.OwnShift.constraint):
+        await admin.execute("update payments.shift set closed_at = now(), closed_by = staff_id")
+    assert await admin.fetchval("select closed_at from payments.shift") is None
 
 
 async def test_a_count_that_was_made_stands_when_the_office_closes(trade: Trade, admin: asyncpg.Connection) -> None:
