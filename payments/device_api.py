@@ -87,7 +87,7 @@ class CashReceiptIn(BaseModel):
 
 
 class CashRefundIn(ShiftActionIn, CashReceiptIn):
-    """What is handed back of a cash receipt, and why; with a supervisor's signature above the day's limit."""
+    """What is handed back of a cash receipt, and why; with a supervisor's signature where one is needed."""
 
     amount_vnd: int = Field(ge=1, le=CHARGE_MAX_VND)
     reason: cash_refund.Why
@@ -201,7 +201,7 @@ async def find_cash_receipt(here: Here, token: Bearer, sent: CashReceiptIn) -> d
 @permit("device")
 async def refund_cash(here: Here, token: Bearer, sent: CashRefundIn) -> dict[str, Any]:
     """Hands notes back against a cash receipt, from the open drawer. 409 nothing_to_give_back, not_enough_there;
-    403 supervisor_needed."""
+    403 supervisor_needed; 422 not_in_notes."""
     async with acting(here.database, token, sent, "cash.refund") as it:
         if it.outcome is None:
             slip = await cash_refund.give_back(

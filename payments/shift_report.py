@@ -116,7 +116,7 @@ async def figures(tx: Tx, shift_id: UUID) -> dict[str, Any]:
         shift_id,
     )
     refunds = await tx.rows(
-        "select r.number, r.amount_vnd, r.reason, r.at, p.name as approved_by from payments.cash_refund r"
+        "select r.number, r.amount_vnd, r.reason, r.used, r.at, p.name as approved_by from payments.cash_refund r"
         " left join foundation.staff p on p.operator_id = r.operator_id and p.id = r.approved_by"
         " where r.operator_id = $1 and r.shift_id = $2 order by r.number",
         tx.operator_id,

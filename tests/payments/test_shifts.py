@@ -19,6 +19,7 @@ from trade import PURPOSE, Trade
 
 import demo
 import payments
+from foundation import code
 from foundation.database import Database, Tx
 from foundation.web import Platform
 from payments import books, cash_refund, deposit, drop, handover, notes, payment, shift
@@ -335,6 +336,40 @@ async def test_above_the_limit_a_supervisor_agrees_at_the_tablet(
     unknown = await tablet.post("cash/receipt", numbers | {"receipt_number": 99})
     assert (unknown.status_code, unknown.json()["code"]) == (404, "no_cash_receipt")
     await books_balance(admin)
+
+
+@pytest.mark.parametrize("why", ["used", "yesterday"])
+async def test_what_was_used_or_is_of_another_day_always_needs_a_supervisor(
+    client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection, why: str
+) -> None:
+    tablet = await enrolled(client, here)
+    opened = await tablet.does("shift/open", place=1, notes={})
+    await tablet.does("cash/ticket", **SALE)
+    if why == "used":
+        short = await admin.fetchval("select short from ticketing.ticket")
+        assert (await tablet.does("scan", place=1, code=code.format_short(short)))["verdict"] == "valid"
+    else:
+        await admin.execute("set session_replication_role = replica")
+        await admin.execute("update payments.cash_receipt set at = at - interval '1 day'")
+    refund = {"place": 1, "shift_number": 1, "receipt_number": 1, "amount_vnd": 1_000, "reason": "other"}
+    alone = await tablet.post("cash/refund", tablet.action(**refund, shift=opened["id"]))
+    assert (alone.status_code, alone.json()["code"]) == (403, "supervisor_needed")
+    witness = (await proof_of(tablet)).json()["witness"]
+    slip = await tablet.does("cash/refund", **refund, shift=opened["id"], witness=witness)
+    assert slip["approved_by"] == "Trần Văn Bình"
+    assert await admin.fetchval("select used from payments.cash_refund") is (why == "used")
+    with pytest.raises(asyncpg.CheckViolationError, match="used_signed"):
+        await admin.execute("set session_replication_role = replica")
+        await admin.execute("update payments.cash_refund set used = true, approved_by = null")
+
+
+async def test_an_amount_that_no_notes_make_is_refused(client: httpx.AsyncClient, here: Platform) -> None:
+    tablet = await enrolled(client, here)
+    opened = await tablet.does("shift/open", place=1, notes={})
+    await tablet.does("cash/ticket", **SALE)
+    refund = {"place": 1, "shift_number": 1, "receipt_number": 1, "amount_vnd": 1_500, "reason": "other"}
+    answer = await tablet.post("cash/refund", tablet.action(**refund, shift=opened["id"]))
+    assert (answer.status_code, answer.json()["code"]) == (422, "not_in_notes")
 
 
 # --- the office

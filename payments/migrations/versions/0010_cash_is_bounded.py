@@ -6,6 +6,7 @@ Revises: 0009
 
 from collections.abc import Sequence
 
+import sqlalchemy as sa
 from alembic import op
 
 revision: str = '0010'
@@ -17,6 +18,13 @@ depends_on: str | Sequence[str] | None = None
 def upgrade() -> None:
     op.create_check_constraint(op.f('shift_closed_by_another'), 'shift', 'closed_by is distinct from staff_id', schema='payments')
 
+    op.add_column('cash_refund', sa.Column('used', sa.Boolean(), server_default='false', nullable=False), schema='payments')
+    op.create_check_constraint(op.f('cash_refund_in_notes'), 'cash_refund', 'amount_vnd % 1000 = 0', schema='payments')
+    op.create_check_constraint(op.f('cash_refund_used_signed'), 'cash_refund', 'not used or approved_by is not null', schema='payments')
+
 
 def downgrade() -> None:
+    op.drop_constraint(op.f('cash_refund_used_signed'), 'cash_refund', schema='payments')
+    op.drop_constraint(op.f('cash_refund_in_notes'), 'cash_refund', schema='payments')
+    op.drop_column('cash_refund', 'used', schema='payments')
     op.drop_constraint(op.f('shift_closed_by_another'), 'shift', schema='payments')
