@@ -650,6 +650,15 @@ with outcome as not materialized (
     from payments.proxy_transfer p
     left join proxy a on a.operator_id = p.operator_id and a.reference = p.reference
     where p.operator_id = any($1)
+), released as (
+    select coalesce(p.operator_id, g.operator_id) as operator_id, coalesce(p.reference, g.charge_id::text) as flow,
+           coalesce(p.asked_at, g.since) as since, coalesce(p.released_vnd, 0) - coalesce(g.amount_vnd, 0) as surplus_vnd
+    from (select t.*, k.charge_id from payments.proxy_transfer t
+          left join notes k on k.operator_id = t.operator_id and k.shift_id = t.shift_id and k.number = t.receipt_number
+          where t.operator_id = any($1)) p
+    full join (select operator_id, charge_id, sum(proxy_vnd)::bigint as amount_vnd, min(at) as since
+               from payments.cash_refund where operator_id = any($1) and proxy_vnd <> 0 group by 1, 2) g
+      on g.operator_id = p.operator_id and g.charge_id = p.charge_id
 ), kept as (
     select coalesce(p.operator_id, k.operator_id) as operator_id, coalesce(p.reference, k.id::text) as flow,
            coalesce(p.asked_at, k.at) as since, coalesce(p.amount_vnd, 0) - coalesce(k.amount_vnd, 0) as surplus_vnd
@@ -684,6 +693,9 @@ from used where surplus_vnd <> 0
 union all
 select 'M4', 'red', 'proxy_differs', operator_id, null, reference, surplus_vnd, asked_at
 from transferred where surplus_vnd <> 0
+union all
+select 'M4', 'red', 'proxy_released_differs', operator_id, null, flow, surplus_vnd, since
+from released where surplus_vnd <> 0
 union all
 select 'M4', 'red', 'notes_arrival_differs', operator_id, null, receipt_id::text, surplus_vnd, since
 from for_notes where surplus_vnd <> 0 or astray

@@ -19,7 +19,7 @@ from foundation.database import Tx
 from foundation.device import Attendant
 from foundation.errors import NotFound, Refusal
 from foundation.tables import instant, keys, new_id, owner_key
-from payments import drop, ledger, notes, payment, shift
+from payments import cash, drop, ledger, notes, payment, shift
 from payments.ledger import Source
 from payments.witness import Person, SupervisorNeeded, sign
 
@@ -32,7 +32,7 @@ Why = Literal["wrong_sale", "not_used", "closed_place", "overcharged", "other"]
 class CashRefund(SQLModel, table=True):
     """One refund in notes, numbered within the shift whose drawer it came from. `approved_by`: the supervisor, if asked.
 
-    `used`: (a part of) what was sold had been had already.
+    `used`: (a part of) what was sold had been had already. `proxy_vnd`: by how much less an attendant has to transfer for it.
     """
 
     __tablename__ = "cash_refund"
@@ -51,6 +51,7 @@ class CashRefund(SQLModel, table=True):
         CheckConstraint("amount_vnd > 0 and number > 0", name="amount"),
         CheckConstraint(f"amount_vnd % {notes.DENOMINATIONS[-1]} = 0", name="in_notes"),
         CheckConstraint("approved_by is distinct from staff_id", name="two_names"),
+        CheckConstraint("proxy_vnd between 0 and amount_vnd", name="proxy"),
         CheckConstraint("not used or approved_by is not null", name="used_signed"),
         CheckConstraint("reason in ('wrong_sale', 'not_used', 'closed_place', 'overcharged', 'other')", name="reason"),
         {"schema": "payments", "comment": "insert-only: notes were handed back"},
@@ -66,6 +67,7 @@ class CashRefund(SQLModel, table=True):
     staff_id: UUID
     approved_by: UUID | None = None
     used: bool = Field(default=False, sa_column_kwargs={"server_default": "false"})
+    proxy_vnd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
     at: datetime = instant()
 
 
@@ -172,7 +174,7 @@ async def give_back(
     )
     await tx.execute(
         "insert into payments.cash_refund (operator_id, shift_id, number, id, charge_id, amount_vnd, reason, words,"
-        " staff_id, approved_by, used, at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        " staff_id, approved_by, used, proxy_vnd, at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         tx.operator_id,
         open.id,
         number,
@@ -184,6 +186,7 @@ async def give_back(
         who.staff_id,
         approver and approver.staff_id,
         used,
+        await cash.release_proxy(tx, open.id, owed.id, amount_vnd),
         now,
     )
     for template, purpose in (

@@ -16,7 +16,7 @@ grant update (received_at, received_by, voided_at) on payments.cash_drop to motc
 grant update (given_vnd) on payments.cash_refund_day to motcham_app;
 grant update (used_at) on payments.witness to motcham_app;
 grant update (arrived_vnd, arrived_at) on payments.deposit to motcham_app;
-grant update (received_vnd) on payments.proxy_transfer to motcham_app;
+grant update (received_vnd, released_vnd) on payments.proxy_transfer to motcham_app;
 grant update (units, amount_vnd) on payments.cashless_day to motcham_app;
 grant update (counted_at, recount_at) on payments.cashless_counted to motcham_app;
 grant update (at, lines) on payments.books_proof to motcham_app;

@@ -100,7 +100,7 @@ async def figures(tx: Tx, shift_id: UUID) -> dict[str, Any]:
     )
     numbers = {one["number"] for one in receipts}
     proxies = await tx.rows(
-        "select t.receipt_number as receipt, t.reference, t.amount_vnd, t.received_vnd, max(a.at) as arrived_at,"
+        "select t.receipt_number as receipt, t.reference, t.amount_vnd, t.received_vnd, t.released_vnd, max(a.at) as arrived_at,"
         " coalesce(sum(a.drawer_vnd), 0)::bigint as bought_vnd"
         " from payments.proxy_transfer t"
         " left join payments.proxy_arrival a on a.operator_id = t.operator_id and a.reference = t.reference"

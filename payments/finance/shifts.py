@@ -198,7 +198,7 @@ async def listed(tx: Tx, state: State) -> list[Any]:
         " coalesce(s.expected_vnd, b.balance_vnd) as expected_vnd, s.counted_vnd,"
         " s.counted_vnd - s.expected_vnd as difference_vnd, s.explained_vnd, s.reason, s.uncounted,"
         " case when s.closed_at is null then 0 else s.safe_vnd - s.bagged_vnd end as to_deposit_vnd,"
-        " coalesce((select sum(t.amount_vnd - t.received_vnd) from payments.proxy_transfer t"
+        " coalesce((select sum(t.amount_vnd - t.received_vnd - t.released_vnd) from payments.proxy_transfer t"
         "   where t.operator_id = s.operator_id and t.shift_id = s.id), 0)::bigint as proxy_vnd"
         " from payments.shift s"
         " join foundation.place n on n.operator_id = s.operator_id and n.number = s.place"

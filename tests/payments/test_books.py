@@ -217,6 +217,8 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
             "update payments.attempt set state = 'paid', transaction_no = id::text where state = 'declined'",
         ),
         ("proxy_differs", "update payments.proxy_transfer set received_vnd = received_vnd - 1 where received_vnd > 0"),
+        ("proxy_released_differs", "update payments.proxy_transfer set released_vnd = 1 where received_vnd = 0"),
+        ("proxy_released_differs", "update payments.cash_refund set proxy_vnd = 1"),
         ("proxy_amount_differs", "update payments.proxy_transfer set amount_vnd = amount_vnd + 1"),
         ("proxy_amount_differs", "delete from payments.proxy_transfer where received_vnd = 0"),
         ("proxy_amount_differs", "update payments.cash_receipt set proxy = false where proxy"),
@@ -230,7 +232,11 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ("deposit_differs", "update payments.deposit set arrived_vnd = arrived_vnd + 1"),
         ("deposit_differs", "update payments.deposit set amount_vnd = amount_vnd + 1"),
         ("deposit_differs", "delete from payments.deposit_shift"),
-        ("given_back_differs", "update payments.charge set given_back_vnd = given_back_vnd + 1 where state = 'paid'"),
+        (
+            "given_back_differs",
+            "update payments.charge set given_back_vnd = given_back_vnd + 1"
+            " where state = 'paid' and given_back_vnd < received_vnd",
+        ),
         ("given_back_differs", "update payments.charge set given_back_vnd = 0"),
         ("given_back_differs", "delete from payments.cash_refund"),
         ("shortage_differs", "update payments.shift set explained_vnd = 0"),

@@ -140,6 +140,7 @@ async def test_the_report_is_numbered_hashed_and_stays(trade: Trade, admin: asyn
             "reference": late.pay and late.pay.reference,
             "amount_vnd": 8_000,
             "received_vnd": 0,
+            "released_vnd": 0,
             "arrived_at": None,
         }
     ]
@@ -217,6 +218,57 @@ async def test_the_books_are_green_while_a_counted_shift_waits_for_its_close(
     await trade.counts(who, 99_000)
     await books_balance(admin)
     await trade.hands_over(who, reason="change")
+    await books_balance(admin)
+
+
+# --- a proxy sale given back before its transfer came
+
+
+async def asked_vnd(admin: asyncpg.Connection) -> int:
+    asked: int = await admin.fetchval("select amount_vnd - received_vnd - released_vnd from payments.proxy_transfer")
+    return asked
+
+
+async def test_what_a_guest_gets_back_his_attendant_need_not_transfer(trade: Trade, admin: asyncpg.Connection) -> None:
+    who = await trade.attendant()
+    opened = await trade.opens(who)
+    sale = await trade.sells(who, trade.line(8_000), proxy=True)
+    await trade.refunds(who, opened, sale.receipt_number, 5_000)
+    assert await asked_vnd(admin) == 3_000
+    assert sale.pay
+    assert await trade.transfers(sale.pay.reference, 8_000) == "proxy"
+    assert await admin.fetchval("select amount_vnd from payments.held where reason = 'overpaid'") == 5_000
+    assert await balance(admin, opened.drawer) == 0
+    assert (await trade.closes(who, 0))["proxies"][0]["released_vnd"] == 5_000
+    await books_balance(admin)
+
+
+async def test_a_transfer_that_came_before_is_not_asked_for_twice_nor_released(
+    trade: Trade, admin: asyncpg.Connection
+) -> None:
+    who = await trade.attendant()
+    opened = await trade.opens(who, 100_000)
+    sale = await trade.sells(who, trade.line(8_000), proxy=True)
+    assert sale.pay
+    await trade.transfers(sale.pay.reference, 6_000)
+    await trade.refunds(who, opened, sale.receipt_number, 8_000)
+    assert await asked_vnd(admin) == 0
+    assert await admin.fetchval("select proxy_vnd from payments.cash_refund") == 2_000
+    await books_balance(admin)
+
+
+@pytest.mark.parametrize(("counted_vnd", "still_asked_vnd"), [(None, 8_000), (8_000, 0), (5_000, 3_000), (0, 8_000)])
+async def test_out_of_another_drawer_only_what_was_handed_over_at_the_count_is_not_owed(
+    trade: Trade, admin: asyncpg.Connection, counted_vnd: int | None, still_asked_vnd: int
+) -> None:
+    who, other = await trade.attendant(), await trade.attendant()
+    opened = await trade.opens(who)
+    sale = await trade.sells(who, trade.line(8_000), proxy=True)
+    if counted_vnd is not None:
+        await trade.closes(who, counted_vnd)
+    await trade.opens(other, 100_000)
+    await trade.refunds(other, opened, sale.receipt_number, 8_000)
+    assert await asked_vnd(admin) == still_asked_vnd
     await books_balance(admin)
 
 

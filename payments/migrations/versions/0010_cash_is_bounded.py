@@ -22,8 +22,24 @@ def upgrade() -> None:
     op.create_check_constraint(op.f('cash_refund_in_notes'), 'cash_refund', 'amount_vnd % 1000 = 0', schema='payments')
     op.create_check_constraint(op.f('cash_refund_used_signed'), 'cash_refund', 'not used or approved_by is not null', schema='payments')
 
+    op.add_column('cash_refund', sa.Column('proxy_vnd', sa.BigInteger(), server_default='0', nullable=False), schema='payments')
+    op.create_check_constraint(op.f('cash_refund_proxy'), 'cash_refund', 'proxy_vnd between 0 and amount_vnd', schema='payments')
+    op.add_column('proxy_transfer', sa.Column('released_vnd', sa.BigInteger(), server_default='0', nullable=False), schema='payments')
+    op.drop_constraint(op.f('proxy_transfer_received'), 'proxy_transfer', schema='payments')
+    op.create_check_constraint(
+        op.f('proxy_transfer_received'),
+        'proxy_transfer',
+        'received_vnd >= 0 and released_vnd >= 0 and received_vnd + released_vnd <= amount_vnd',
+        schema='payments',
+    )
+
 
 def downgrade() -> None:
+    op.drop_constraint(op.f('proxy_transfer_received'), 'proxy_transfer', schema='payments')
+    op.create_check_constraint(op.f('proxy_transfer_received'), 'proxy_transfer', 'received_vnd between 0 and amount_vnd', schema='payments')
+    op.drop_column('proxy_transfer', 'released_vnd', schema='payments')
+    op.drop_constraint(op.f('cash_refund_proxy'), 'cash_refund', schema='payments')
+    op.drop_column('cash_refund', 'proxy_vnd', schema='payments')
     op.drop_constraint(op.f('cash_refund_used_signed'), 'cash_refund', schema='payments')
     op.drop_constraint(op.f('cash_refund_in_notes'), 'cash_refund', schema='payments')
     op.drop_column('cash_refund', 'used', schema='payments')
