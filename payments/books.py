@@ -1167,7 +1167,14 @@ select 'M9', 'open', 'safe_open', operator_id, 'cash_in_transit', id::text, safe
        coalesce(closed_at, opened_at)
 from whole where safe_vnd <> bagged_vnd
 union all
-select 'M9', 'open', 'deposit_open', operator_id, 'cash_in_transit', reference, amount_vnd - arrived_vnd, made_at
+-- More left the safe of a place than it got: its first change comes from outside, and somebody should know how much.
+select 'M9', 'open', 'safe_below_zero', w.operator_id, 'cash_in_transit', p.code, sum(w.safe_vnd - w.bagged_vnd)::bigint,
+       min(w.opened_at) filter (where w.safe_vnd < w.bagged_vnd)
+from whole w join foundation.place p on p.operator_id = w.operator_id and p.number = w.place
+group by w.operator_id, p.code having sum(w.safe_vnd - w.bagged_vnd) < 0
+union all
+select 'M9', 'open', case when made_at < foundation.now() - interval '1 day' then 'deposit_late' else 'deposit_open' end,
+       operator_id, 'cash_in_transit', reference, amount_vnd - arrived_vnd, made_at
 from payments.deposit where operator_id = any($1) and arrived_vnd < amount_vnd
 """
 

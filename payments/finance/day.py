@@ -237,7 +237,7 @@ async def _parked(tx: Tx) -> list[Any]:
 async def _shifts(tx: Tx, start: datetime, end: datetime) -> list[Any]:
     """Shifts that are open now or were closed on the day, with what their drawer should hold."""
     return await tx.rows(
-        "select s.id, s.place, s.number, n.name_vi, n.name_en, p.name, s.opened_at, s.closed_at, s.float_vnd, s.receipts,"
+        "select s.id, s.place, s.number, n.name_vi, n.name_en, p.name, s.opened_at, s.counted_at, s.closed_at, s.float_vnd, s.receipts,"
         " coalesce(s.expected_vnd, b.balance_vnd) as expected_vnd, s.counted_vnd,"
         " s.counted_vnd - s.expected_vnd as difference_vnd"
         " from payments.shift s"

@@ -51,6 +51,7 @@ async def test_a_day_with_every_kind_of_event_balances(admin: asyncpg.Connection
         "refund_open",
         "unapplied_open",
         "safe_open",
+        "safe_below_zero",
         "deposit_open",
     }
 
@@ -506,6 +507,8 @@ def test_every_rule_has_a_planted_defect() -> None:
         "refund_open",
         "unapplied_open",
         "safe_open",
+        "safe_below_zero",
+        "deposit_late",
         "deposit_open",
     }
     assert planted <= named

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
@@ -622,6 +623,46 @@ async def test_a_shift_is_bagged_once_however_many_bag_it(trade: Trade, admin: a
     assert sum(isinstance(one, str) for one in outcomes) == 1
     assert {type(one) for one in outcomes} == {str, deposit.NothingToDeposit}
     assert await admin.fetchval("select sum(amount_vnd) from payments.deposit_shift") == 70_000
+
+
+async def open_findings(admin: asyncpg.Connection) -> list[tuple[str, str | None, int | None]]:
+    return [
+        (one.rule, one.flow, one.amount_vnd)
+        for line in (await books.prove(admin)).lines
+        for one in line.open
+        if one.rule in ("safe_below_zero", "deposit_open", "deposit_late")
+    ]
+
+
+async def test_a_bag_that_stays_short_for_more_than_a_day_has_a_name(trade: Trade, admin: asyncpg.Connection) -> None:
+    reference = await a_bag(trade)
+    await trade.transfers(reference, 69_000)
+    assert await open_findings(admin) == [("deposit_open", reference, 1_000)]
+    await admin.execute("select foundation.set_clock($1, 1)", trade.now + timedelta(hours=25))
+    assert await open_findings(admin) == [("deposit_late", reference, 1_000)]
+
+
+async def test_change_from_outside_is_not_refused_but_named(trade: Trade, admin: asyncpg.Connection) -> None:
+    who = await trade.attendant()
+    await trade.opens(who, 200_000)
+    assert await open_findings(admin) == [("safe_below_zero", "VANMIEU", -200_000)]
+    await trade.closes(who, 200_000)
+    assert await open_findings(admin) == []
+
+
+async def test_finances_day_shows_a_counted_shift_with_its_difference(clerk: httpx.AsyncClient, trade: Trade) -> None:
+    who = await trade.attendant()
+    await trade.opens(who, 200_000)
+    assert "counted" not in shifts_of(await clerk.get("/finance/?lang=en"))
+    await trade.counts(who, 199_000)
+    said = shifts_of(await clerk.get("/finance/?lang=en"))
+    assert "counted" in said and "1,000" in said and "199,000" in said
+
+
+def shifts_of(page: httpx.Response) -> str:
+    """The rows of the list of shifts on finance's day."""
+    assert page.status_code == 200
+    return page.text.split('id="shifts"')[1].split("<tbody>")[1].split("</tbody>")[0]
 
 
 # --- races, and any order of everything
