@@ -810,6 +810,10 @@ with common as not materialized (
            amount_vnd, charge_id, at
     from payments.cash_receipt where operator_id = any($1)
     union all
+    select operator_id, 'deposit', reference, 'short', 'deposit.short', 'cash_over_short', 'cash_in_transit', short_vnd,
+           null, short_agreed_at
+    from payments.deposit where operator_id = any($1) and short_agreed_at is not null
+    union all
     select operator_id, 'shift', id::text, 'opened', 'shift.opened', 'cash_drawer:' || id, 'cash_in_transit', float_vnd,
            null, opened_at
     from payments.shift where operator_id = any($1) and float_vnd > 0
@@ -1136,7 +1140,8 @@ with slips as (
          - coalesce((select sum(t.amount_vnd) from payments.transfer t
                      where t.operator_id = a.operator_id and t.credit = a.code), 0) as booked_vnd,
            coalesce((select sum(w.safe_vnd) from whole w where w.operator_id = a.operator_id), 0)
-         - coalesce((select sum(d.arrived_vnd) from payments.deposit d where d.operator_id = a.operator_id), 0)
+         - coalesce((select sum(d.arrived_vnd + case when d.short_agreed_at is null then 0 else d.short_vnd end)
+                     from payments.deposit d where d.operator_id = a.operator_id), 0)
            as explained_vnd
     from payments.account a where a.operator_id = any($1) and a.code = 'cash_in_transit'
 )
@@ -1175,7 +1180,7 @@ group by w.operator_id, p.code having sum(w.safe_vnd - w.bagged_vnd) < 0
 union all
 select 'M9', 'open', case when made_at < foundation.now() - interval '1 day' then 'deposit_late' else 'deposit_open' end,
        operator_id, 'cash_in_transit', reference, amount_vnd - arrived_vnd, made_at
-from payments.deposit where operator_id = any($1) and arrived_vnd < amount_vnd
+from payments.deposit where operator_id = any($1) and arrived_vnd < amount_vnd and short_agreed_at is null
 """
 
 _REFUSALS = """

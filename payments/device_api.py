@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
@@ -146,10 +147,11 @@ async def close_shift(here: Here, token: Bearer, sent: CloseShiftIn) -> dict[str
 @routes.post("/shift/drop")
 @permit("device")
 async def announce_drop(here: Here, token: Bearer, sent: DropIn) -> dict[str, Any]:
-    """Sets notes aside for the safe, until somebody signs for them. 409 not_enough_there."""
+    """Sets notes aside for the safe, until somebody signs for them. 409 not_enough_there, which is counted."""
     async with acting(here.database, token, sent, "shift.drop") as it:
         if it.outcome is None:
             open = await shift.must_be_open(it.tx, it.who, named=sent.shift, lock=True)
+            it.when_refused = partial(drop.note_refused, it.tx, open.id)
             it.outcome = _drop_json(await drop.announce(it.tx, open, sent.notes, now=it.now))
     return it.outcome
 
@@ -170,7 +172,7 @@ async def receive_drop(here: Here, token: Bearer, sent: DropReceiveIn) -> dict[s
 @routes.post("/shift/drop/void")
 @permit("device")
 async def void_drop(here: Here, token: Bearer, sent: DropVoidIn) -> dict[str, Any]:
-    """The notes stay in the drawer. 409 reservation_ended if they are in the safe already."""
+    """The notes stay in the drawer. 409 reservation_ended if they are in the safe already, too_many_voids."""
     async with acting(here.database, token, sent, "shift.drop.void") as it:
         if it.outcome is None:
             open = await shift.must_be_open(it.tx, it.who, named=sent.shift, lock=True)

@@ -78,6 +78,7 @@ async def figures(tx: Tx, shift_id: UUID) -> dict[str, Any]:
         "select s.id, s.place, n.code as place_code, n.name_vi as place_vi, n.name_en as place_en, s.number,"
         " p.login, p.name as attendant, d.name as device, s.opened_at, s.counted_at, s.closed_at, s.float_vnd,"
         " s.opened_notes, s.counted_notes, s.counted_vnd, s.expected_vnd, s.uncounted, s.reason, s.words, s.receipts,"
+        " s.voids, s.drops_refused,"
         " w.name as countersigned_by, o.name as closed_by, t.number as next_shift, t.float_vnd as next_float_vnd,"
         " t.opened_notes as next_float_notes, f.number as taken_over_from"
         " from payments.shift s"

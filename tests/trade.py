@@ -246,6 +246,13 @@ class Trade:
             shifts = [row["id"] for row in await deposit.to_deposit(tx)]
             return await deposit.make(tx, shifts, staff_id=staff_id, now=self.now)
 
+    async def settles_short(self, reference: str) -> None:
+        """Two of finance agree that what did not arrive of a bag is missing."""
+        asker, agreer = [(await self.attendant()).staff_id for _ in range(2)]
+        async with self.database.transaction(self.operator_id) as tx:
+            await deposit.ask_short(tx, reference, staff_id=asker, reason="ngân hàng đếm thiếu", now=self.now)
+            await deposit.agree_short(tx, reference, staff_id=agreer, now=self.now)
+
     async def clerk(
         self, login: str = "sổ", password: str = "mat-khau-thu", roles: tuple[str, ...] = ("finance",)
     ) -> str:
@@ -317,6 +324,12 @@ async def a_day_of_everything(trade: Trade) -> None:
 
     first = await trade.bags()
     assert await trade.transfers(f"NOP TIEN {first}", 500_000) == "deposit"  # and a rest that did not arrive
+    await trade.opens(evening, 0)
+    await trade.sells(evening, line(70_000))
+    await trade.closes(evening, 70_000)
+    short_bag = await trade.bags()
+    assert await trade.transfers(short_bag, 50_000) == "deposit"
+    await trade.settles_short(short_bag)
     await trade.opens(evening, 300_000)
     late = await trade.sells(evening, line(8_000, service="parking"), proxy=True)
     assert late.pay

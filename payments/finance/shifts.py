@@ -189,6 +189,26 @@ async def make_deposit(here: Here, person: Clerk, shift: Annotated[list[UUID] | 
     return RedirectResponse("/finance/deposits", 303)
 
 
+@routes.post("/finance/deposits/{reference}/short", include_in_schema=False)
+@permit("finance:handle")
+async def ask_short(
+    here: Here, person: Clerk, reference: str, reason: Annotated[str, Form(max_length=300)] = ""
+) -> Response:
+    """What did not arrive of a bag is to be settled as missing. 409 nothing_short, 422 reason_missing."""
+    async with here.database.transaction(person.operator_id) as tx:
+        await deposit.ask_short(tx, reference, staff_id=person.staff_id, reason=reason, now=await clock.now(tx))
+    return RedirectResponse("/finance/deposits", 303)
+
+
+@routes.post("/finance/deposits/{reference}/short/agree", include_in_schema=False)
+@permit("finance:handle")
+async def agree_short(here: Here, person: Clerk, reference: str) -> Response:
+    """A second person agrees, and it is booked as missing. 409 nothing_short, 403 own_shortage."""
+    async with here.database.transaction(person.operator_id) as tx:
+        await deposit.agree_short(tx, reference, staff_id=person.staff_id, now=await clock.now(tx))
+    return RedirectResponse("/finance/deposits", 303)
+
+
 async def listed(tx: Tx, state: State) -> list[Any]:
     """Shifts with what is not finished about them; `expected_vnd` of an open one is what its drawer should hold now."""
     return await tx.rows(

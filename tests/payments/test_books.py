@@ -448,7 +448,11 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ("safe_differs", "update payments.shift set safe_vnd = safe_vnd + 1"),
         ("safe_differs", "update payments.shift set bagged_vnd = 0"),
         ("safe_differs", "update payments.cash_drop set received_at = null, received_by = null"),
-        ("transit_unexplained", "update payments.deposit set arrived_vnd = 0"),
+        (
+            "transit_unexplained",
+            "update payments.deposit set short_agreed_at = null, short_agreed_by = null where short_agreed_at is not null",
+        ),
+        ("transit_unexplained", "update payments.deposit set arrived_vnd = 0 where short_vnd is null"),
         ("transit_unexplained", "delete from payments.transfer where debit = 'cash_in_transit'"),
     ],
     "M10": [

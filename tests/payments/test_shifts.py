@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 import httpx
 import pytest
-from acts import Tablet, enrolled, press
+from acts import Tablet, enrolled, log_in, press
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stage import settings_for
@@ -305,6 +305,31 @@ async def test_a_bundle_is_taken_once_and_an_expired_one_is_free_again(trade: Tr
     report = await trade.closes(who, 50_000)
     assert [one["received_at"] is not None for one in report["drops"]] == [True, False, False]
     assert (report["dropped_vnd"], report["difference_vnd"]) == (50_000, 0)
+    await books_balance(admin)
+
+
+async def test_a_blind_count_cannot_be_probed_with_bundles_without_a_trace(
+    client: httpx.AsyncClient, clerk: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
+) -> None:
+    tablet = await enrolled(client, here)
+    await tablet.does("shift/open", place=1, notes={"100000": 2})
+    for _ in range(2):
+        probe = tablet.action(notes={"500000": 1})
+        for _ in range(2):
+            refused = await tablet.post("shift/drop", probe)
+            assert (refused.status_code, refused.json()["code"]) == (409, "not_enough_there")
+    for _ in range(shift.VOIDS_MAX):
+        made = await tablet.does("shift/drop", notes={"100000": 1})
+        await tablet.does("shift/drop/void", number=made["number"])
+    made = await tablet.does("shift/drop", notes={"100000": 1})
+    once_more = await tablet.post("shift/drop/void", tablet.action(number=made["number"]))
+    assert (once_more.status_code, once_more.json()["code"]) == (409, "too_many_voids")
+    with pytest.raises(asyncpg.CheckViolationError, match=drop.TooManyVoids.constraint):
+        await admin.execute("update payments.shift set voids = voids + 1")
+    assert "3 taken back, 2 announced that were not there" in (await clerk.get("/finance/shifts/1/1?lang=en")).text
+    await tablet.does("shift/count", notes={"100000": 2})
+    report = await tablet.does("shift/close", witness=(await proof_of(tablet)).json()["witness"])
+    assert (report["voids"], report["drops_refused"]) == (3, 2)
     await books_balance(admin)
 
 
@@ -623,6 +648,51 @@ async def test_a_shift_is_bagged_once_however_many_bag_it(trade: Trade, admin: a
     assert sum(isinstance(one, str) for one in outcomes) == 1
     assert {type(one) for one in outcomes} == {str, deposit.NothingToDeposit}
     assert await admin.fetchval("select sum(amount_vnd) from payments.deposit_shift") == 70_000
+
+
+async def test_a_bag_that_stays_short_is_settled_by_two_who_did_not_make_it(
+    client: httpx.AsyncClient, clerk: httpx.AsyncClient, trade: Trade, admin: asyncpg.Connection
+) -> None:
+    reference = await a_bag(trade)
+    await trade.transfers(reference, 60_000)
+    page = "/finance/deposits"
+    short = f"{page}/{reference}/short"
+    early = await press(clerk, "/finance/", f"{short}/agree")
+    assert (early.status_code, "nothing_short" in early.text) == (409, True)
+    unsaid = await press(clerk, "/finance/", short, reason=" ")
+    assert (unsaid.status_code, "reason_missing" in unsaid.text) == (422, True)
+    assert (await press(clerk, "/finance/", short, reason="mất trên đường")).status_code == 303
+    himself = await press(clerk, "/finance/", f"{short}/agree")
+    assert (himself.status_code, "own_shortage" in himself.text) == (403, True)
+
+    await trade.transfers(reference, 9_000)
+    stale = await press(clerk, "/finance/", f"{short}/agree")
+    assert (stale.status_code, "nothing_short" in stale.text) == (409, True), "more came after he asked"
+    assert (await press(clerk, "/finance/", short, reason="mất trên đường")).status_code == 303
+    made_by = (await trade.colleague()).staff_id
+    async with trade.database.transaction(trade.operator_id) as tx:
+        with pytest.raises(deposit.OwnShortage):
+            await deposit.agree_short(tx, reference, staff_id=made_by, now=trade.now)
+    with pytest.raises(asyncpg.CheckViolationError, match=deposit.OwnShortage.constraint):
+        await admin.execute("update payments.deposit set short_agreed_by = made_by, short_agreed_at = now()")
+
+    login = await trade.clerk()
+    await log_in(clerk, login, "mat-khau-thu")
+    for language in ("vi", "en"):
+        assert f"{short}/agree" in (await clerk.get(f"{page}?lang={language}")).text
+    assert (await press(clerk, "/finance/", f"{short}/agree")).status_code == 303
+    again = await press(clerk, "/finance/", f"{short}/agree")
+    assert again.status_code == 409
+    assert await balance(admin, "cash_over_short") == 1_000
+    assert await balance(admin, "cash_in_transit") == 0
+    assert await open_findings(admin) == []
+    acts = await admin.fetch("select act from foundation.audit_entry where act like 'deposit.short%' order by id")
+    assert [row["act"] for row in acts] == ["deposit.short_asked", "deposit.short_asked", "deposit.short"]
+
+    await trade.transfers(reference, 1_000)
+    held = await admin.fetchval("select receipt_id from payments.held where reason = 'deposit_twice'")
+    assert "may be notes of ours" in (await clerk.get(f"/finance/queue/{held}?lang=en")).text
+    await books_balance(admin)
 
 
 async def open_findings(admin: asyncpg.Connection) -> list[tuple[str, str | None, int | None]]:
