@@ -2,7 +2,8 @@
 
 A bag has a reference like a charge's, to be written into the text of the deposit. Of what the bank tells under it, so much
 as is in the bag comes out of the safe; too little leaves the bag open by the difference, until two of finance settle it as
-missing; too much or once more is held with its reason. A shift whose notes change after its bag was made (a late transfer) carries the change into the next bag.
+missing; too much or once more is held with its reason. A shift whose notes change after its bag was made (a late
+transfer) carries the change into the next bag.
 """
 
 from __future__ import annotations
@@ -202,8 +203,8 @@ async def find(tx: Tx, references: Sequence[str]) -> list[DepositView]:
     """The bags among these references, locked."""
     rows = await tx.rows(
         "select reference, amount_vnd, arrived_vnd,"
-        " case when short_agreed_at is null then 0 else short_vnd end as short_vnd from payments.deposit where operator_id = $1 and reference = any($2)"
-        " for update",
+        " case when short_agreed_at is null then 0 else short_vnd end as short_vnd"
+        " from payments.deposit where operator_id = $1 and reference = any($2) for update",
         tx.operator_id,
         list(references),
     )
