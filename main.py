@@ -35,9 +35,9 @@ def compose() -> None:
 
     payments.when_paid("ticketing.order", ticketing.order.paid)
     payments.explained_by("ticketing.order", ticketing.order.describe)
-    payments.when_given_back("ticketing.order", ticketing.order.given_back)
+    payments.when_given_back("ticketing.order", ticketing.order.given_back, used=ticketing.order.used)
     payments.when_paid("parking.stay", parking.stay.paid)
-    payments.when_given_back("parking.stay", parking.stay.given_back)
+    payments.when_given_back("parking.stay", parking.stay.given_back, used=parking.stay.used)
     payments.explained_by("parking.stay", parking.stay.describe)
 
 

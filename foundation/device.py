@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -227,12 +227,16 @@ async def attendant(tx: Tx, token: Token) -> Attendant:
 
 @dataclass(slots=True)
 class Acting:
-    """An action of a tablet while it is done. `outcome` is None until it is known; whoever does it sets it."""
+    """An action of a tablet while it is done. `outcome` is None until it is known; whoever does it sets it.
+
+    `when_refused`: what is to be remembered if a rule of the trade refuses it, when all else of it is undone.
+    """
 
     tx: Tx
     who: Attendant
     now: datetime
     outcome: dict[str, Any] | None = None
+    when_refused: Callable[[], Awaitable[None]] | None = None
 
 
 @asynccontextmanager
@@ -261,6 +265,8 @@ async def acting(database: Database, token: Token, action: ActionIn, kind: str) 
             if caught.status != 409:
                 raise
             refusal = caught
+            if doing.when_refused is not None:
+                await doing.when_refused()
             await idempotency.store(tx, **name, answer={"refused": caught.code, "facts": caught.facts})
         else:
             assert doing.outcome is not None, "an action without an outcome"

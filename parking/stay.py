@@ -409,6 +409,11 @@ async def given_back(tx: Tx, line: GivenBackLine) -> datetime:
     return line.now
 
 
+async def used(tx: Tx, reference: str) -> bool:
+    """Whether the vehicle of a stay has left."""
+    return (await find(tx, id=UUID(reference))).left_at is not None
+
+
 async def describe(tx: Tx, references: Sequence[str]) -> dict[str, Explanation]:
     """What stays were, in a sentence; by their short code, since a plate is opened only where it is needed."""
     rows = await tx.rows(

@@ -653,6 +653,15 @@ with outcome as not materialized (
     from payments.proxy_transfer p
     left join proxy a on a.operator_id = p.operator_id and a.reference = p.reference
     where p.operator_id = any($1)
+), released as (
+    select coalesce(p.operator_id, g.operator_id) as operator_id, coalesce(p.reference, g.charge_id::text) as flow,
+           coalesce(p.asked_at, g.since) as since, coalesce(p.released_vnd, 0) - coalesce(g.amount_vnd, 0) as surplus_vnd
+    from (select t.*, k.charge_id from payments.proxy_transfer t
+          left join notes k on k.operator_id = t.operator_id and k.shift_id = t.shift_id and k.number = t.receipt_number
+          where t.operator_id = any($1)) p
+    full join (select operator_id, charge_id, sum(proxy_vnd)::bigint as amount_vnd, min(at) as since
+               from payments.cash_refund where operator_id = any($1) and proxy_vnd <> 0 group by 1, 2) g
+      on g.operator_id = p.operator_id and g.charge_id = p.charge_id
 ), kept as (
     select coalesce(p.operator_id, k.operator_id) as operator_id, coalesce(p.reference, k.id::text) as flow,
            coalesce(p.asked_at, k.at) as since, coalesce(p.amount_vnd, 0) - coalesce(k.amount_vnd, 0) as surplus_vnd
@@ -687,6 +696,9 @@ from used where surplus_vnd <> 0
 union all
 select 'M4', 'red', 'proxy_differs', operator_id, null, reference, surplus_vnd, asked_at
 from transferred where surplus_vnd <> 0
+union all
+select 'M4', 'red', 'proxy_released_differs', operator_id, null, flow, surplus_vnd, since
+from released where surplus_vnd <> 0
 union all
 select 'M4', 'red', 'notes_arrival_differs', operator_id, null, receipt_id::text, surplus_vnd, since
 from for_notes where surplus_vnd <> 0 or astray
@@ -800,6 +812,10 @@ with common as not materialized (
     select operator_id, 'charge', charge_id::text, 'cash', 'cash.sold', 'cash_drawer:' || shift_id, 'intent_clearing',
            amount_vnd, charge_id, at
     from payments.cash_receipt where operator_id = any($1)
+    union all
+    select operator_id, 'deposit', reference, 'short', 'deposit.short', 'cash_over_short', 'cash_in_transit', short_vnd,
+           null, short_agreed_at
+    from payments.deposit where operator_id = any($1) and short_agreed_at is not null
     union all
     select operator_id, 'shift', id::text, 'opened', 'shift.opened', 'cash_drawer:' || id, 'cash_in_transit', float_vnd,
            null, opened_at
@@ -1128,7 +1144,8 @@ with slips as (
          - coalesce((select sum(t.amount_vnd) from payments.transfer t
                      where t.operator_id = a.operator_id and t.credit = a.code), 0) as booked_vnd,
            coalesce((select sum(w.safe_vnd) from whole w where w.operator_id = a.operator_id), 0)
-         - coalesce((select sum(d.arrived_vnd) from payments.deposit d where d.operator_id = a.operator_id), 0)
+         - coalesce((select sum(d.arrived_vnd + case when d.short_agreed_at is null then 0 else d.short_vnd end)
+                     from payments.deposit d where d.operator_id = a.operator_id), 0)
            as explained_vnd
     from payments.account a where a.operator_id = any($1) and a.code = 'cash_in_transit'
 )
@@ -1159,8 +1176,15 @@ select 'M9', 'open', 'safe_open', operator_id, 'cash_in_transit', id::text, safe
        coalesce(closed_at, opened_at)
 from whole where safe_vnd <> bagged_vnd
 union all
-select 'M9', 'open', 'deposit_open', operator_id, 'cash_in_transit', reference, amount_vnd - arrived_vnd, made_at
-from payments.deposit where operator_id = any($1) and arrived_vnd < amount_vnd
+-- More left the safe of a place than it got: its first change comes from outside, and somebody should know how much.
+select 'M9', 'open', 'safe_below_zero', w.operator_id, 'cash_in_transit', p.code, sum(w.safe_vnd - w.bagged_vnd)::bigint,
+       min(w.opened_at) filter (where w.safe_vnd < w.bagged_vnd)
+from whole w join foundation.place p on p.operator_id = w.operator_id and p.number = w.place
+group by w.operator_id, p.code having sum(w.safe_vnd - w.bagged_vnd) < 0
+union all
+select 'M9', 'open', case when made_at < foundation.now() - interval '1 day' then 'deposit_late' else 'deposit_open' end,
+       operator_id, 'cash_in_transit', reference, amount_vnd - arrived_vnd, made_at
+from payments.deposit where operator_id = any($1) and arrived_vnd < amount_vnd and short_agreed_at is null
 """
 
 _REFUSALS = """

@@ -56,7 +56,8 @@ class CashReceipt(SQLModel, table=True):
 
 
 class ProxyTransferRow(SQLModel, table=True):
-    """What an attendant still has to transfer for a guest whose notes he keeps."""
+    """What an attendant still has to transfer for a guest whose notes he keeps. `released_vnd`: what he owes no longer,
+    because the guest got notes back."""
 
     __tablename__ = "proxy_transfer"
     __table_args__ = (
@@ -65,7 +66,9 @@ class ProxyTransferRow(SQLModel, table=True):
             ["payments.cash_receipt.operator_id", "payments.cash_receipt.shift_id", "payments.cash_receipt.number"],
             name="proxy_transfer_receipt_fkey",
         ),
-        CheckConstraint("received_vnd between 0 and amount_vnd", name="received"),
+        CheckConstraint(
+            "received_vnd >= 0 and released_vnd >= 0 and received_vnd + released_vnd <= amount_vnd", name="received"
+        ),
         {"schema": "payments"},
     )
     operator_id: UUID = owner_key()
@@ -74,6 +77,7 @@ class ProxyTransferRow(SQLModel, table=True):
     receipt_number: int
     amount_vnd: int = Field(sa_type=BigInteger)
     received_vnd: int = Field(default=0, sa_type=BigInteger)
+    released_vnd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
     asked_at: datetime = instant()
 
 
@@ -123,12 +127,13 @@ class ProxyTransfer:
     shift_id: UUID
     amount_vnd: int
     received_vnd: int
+    released_vnd: int
     counted: bool
     missing_vnd: int
 
     @property
     def remaining_vnd(self) -> int:
-        return self.amount_vnd - self.received_vnd
+        return self.amount_vnd - self.received_vnd - self.released_vnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,13 +227,14 @@ async def record_cash(
 
 
 async def proxy_transfers(tx: Tx, references: list[str], *, lock: bool = True) -> list[ProxyTransfer]:
-    """The attendants' transfers among these references, with `lock` locked together with their shifts."""
+    """The attendants' transfers among these references, with `lock` locked together with their shifts (those first, in the
+    order of a refund in notes)."""
     rows = await tx.rows(
-        "select t.reference, t.shift_id, t.amount_vnd, t.received_vnd, s.counted_at is not null as counted,"
+        "select t.reference, t.shift_id, t.amount_vnd, t.received_vnd, t.released_vnd, s.counted_at is not null as counted,"
         " greatest(coalesce(s.expected_vnd - s.counted_vnd, 0), 0) - s.explained_vnd as missing_vnd"
         " from payments.proxy_transfer t"
         " join payments.shift s on s.operator_id = t.operator_id and s.id = t.shift_id"
-        " where t.operator_id = $1 and t.reference = any($2)" + (" for update of t, s" if lock else ""),
+        " where t.operator_id = $1 and t.reference = any($2)" + (" for update of s, t" if lock else ""),
         tx.operator_id,
         references,
     )
@@ -295,6 +301,31 @@ async def receive_proxy(
             safe_vnd,
         )
     return taken_vnd
+
+
+async def release_proxy(tx: Tx, shift_id: UUID, charge_id: UUID, amount_vnd: int) -> int:
+    """A guest gets so much back in notes out of the drawer of `shift_id` (locked): the attendant who kept his need not
+    transfer it any more. Returns by how much less he is asked for.
+
+    Out of another drawer only what that attendant handed over at his count is not owed: what it found missing, and notes
+    of a shift that is not counted, are still his to transfer.
+    """
+    released_vnd: int | None = await tx.value(
+        "with owed as (select t.reference, least($4::bigint, t.amount_vnd - t.received_vnd - t.released_vnd"
+        "     - greatest(coalesce(s.expected_vnd - s.counted_vnd, 0), 0) + s.explained_vnd) as amount_vnd"
+        "   from payments.cash_receipt k"
+        "   join payments.proxy_transfer t"
+        "     on t.operator_id = k.operator_id and t.shift_id = k.shift_id and t.receipt_number = k.number"
+        "   join payments.shift s on s.operator_id = t.operator_id and s.id = t.shift_id"
+        "   where k.operator_id = $1 and k.charge_id = $3 and (s.id = $2 or s.counted_at is not null) for update of t)"
+        " update payments.proxy_transfer t set released_vnd = t.released_vnd + o.amount_vnd from owed o"
+        " where t.operator_id = $1 and t.reference = o.reference and o.amount_vnd > 0 returning o.amount_vnd",
+        tx.operator_id,
+        shift_id,
+        charge_id,
+        amount_vnd,
+    )
+    return released_vnd or 0
 
 
 async def _ask_proxy(tx: Tx, shift_id: UUID, number: int, amount_vnd: int, now: datetime) -> PayOrder:

@@ -1,6 +1,7 @@
 """Notes handed back against a receipt for notes, out of the attendant's own open drawer, with a numbered slip.
 
-What an attendant may give back alone is limited by the sum of his day; above it a supervisor agrees at the same tablet.
+What an attendant may give back alone is limited by the sum of his day, and to what was sold on that day and not used;
+for all else a supervisor agrees at the same tablet.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from foundation.database import Tx
 from foundation.device import Attendant
 from foundation.errors import NotFound, Refusal
 from foundation.tables import instant, keys, new_id, owner_key
-from payments import drop, ledger, payment, shift
+from payments import cash, drop, ledger, notes, payment, shift
 from payments.ledger import Source
 from payments.witness import Person, SupervisorNeeded, sign
 
@@ -29,7 +30,10 @@ Why = Literal["wrong_sale", "not_used", "closed_place", "overcharged", "other"]
 
 
 class CashRefund(SQLModel, table=True):
-    """One refund in notes, numbered within the shift whose drawer it came from. `approved_by`: the supervisor, if asked."""
+    """One refund in notes, numbered within the shift whose drawer it came from. `approved_by`: the supervisor, if asked.
+
+    `used`: (a part of) what was sold had been had already. `proxy_vnd`: by how much less an attendant has to transfer for it.
+    """
 
     __tablename__ = "cash_refund"
     __table_args__ = (
@@ -45,7 +49,10 @@ class CashRefund(SQLModel, table=True):
             name="cash_refund_approver_fkey",
         ),
         CheckConstraint("amount_vnd > 0 and number > 0", name="amount"),
+        CheckConstraint(f"amount_vnd % {notes.DENOMINATIONS[-1]} = 0", name="in_notes"),
         CheckConstraint("approved_by is distinct from staff_id", name="two_names"),
+        CheckConstraint("proxy_vnd between 0 and amount_vnd", name="proxy"),
+        CheckConstraint("not used or approved_by is not null", name="used_signed"),
         CheckConstraint("reason in ('wrong_sale', 'not_used', 'closed_place', 'overcharged', 'other')", name="reason"),
         {"schema": "payments", "comment": "insert-only: notes were handed back"},
     )
@@ -59,6 +66,8 @@ class CashRefund(SQLModel, table=True):
     words: str
     staff_id: UUID
     approved_by: UUID | None = None
+    used: bool = Field(default=False, sa_column_kwargs={"server_default": "false"})
+    proxy_vnd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
     at: datetime = instant()
 
 
@@ -83,6 +92,13 @@ class NoCashReceipt(NotFound):
     """There is no cash receipt with that number here."""
 
 
+class NotInNotes(Refusal):
+    """No notes make that amount: the smallest is 1,000 đồng."""
+
+    status = 422
+    constraint = "cash_refund_in_notes"
+
+
 class StillAccepted(Refusal):
     """A gate may still accept this until {until}; nothing was given back."""
 
@@ -99,7 +115,7 @@ class Slip:
 
 
 async def find(tx: Tx, *, place: int, shift_number: int, receipt_number: int) -> Any:
-    """A cash receipt by its numbers: charge_id, amount_vnd, left_vnd, at, proxy, lines. Raises NoCashReceipt."""
+    """A cash receipt by its numbers: charge_id, amount_vnd, left_vnd, at, proxy. Raises NoCashReceipt."""
     row = await tx.row(
         "select k.charge_id, k.number, k.amount_vnd, k.proxy, k.at, c.received_vnd - c.given_back_vnd as left_vnd"
         " from payments.shift s"
@@ -132,17 +148,23 @@ async def give_back(
 ) -> Slip:
     """Hands notes of the open drawer back for (a part of) a cash receipt of this operator.
 
-    `proof`: a supervisor's, needed above `ALONE_VND`. Raises NoShift, ShiftCounted, NoCashReceipt, PlaceNotYours,
-    NothingToGiveBack, NotEnoughThere, SupervisorNeeded, StillAccepted, and what the services refuse.
+    `proof`: a supervisor's, needed above `ALONE_VND`, for what was used and for a receipt of another day (Hanoi). Raises
+    NotInNotes, NoShift, ShiftCounted, NoCashReceipt, PlaceNotYours, NothingToGiveBack, NotEnoughThere, SupervisorNeeded,
+    StillAccepted, and what the services refuse.
     """
     who.must_work_at(place)
+    if amount_vnd % notes.DENOMINATIONS[-1]:
+        raise NotInNotes()
     open = await shift.must_be_open(tx, who, named=named, lock=True)
     receipt = await find(tx, place=place, shift_number=shift_number, receipt_number=receipt_number)
-    approver = await _approved(tx, who, amount_vnd, proof, hanoi_day(now))
     owed = await payment.find(tx, id=receipt["charge_id"], lock=True)
     leaves_from = await payment.take_back(tx, owed, amount_vnd, now=now)
     if leaves_from > now:
         raise StillAccepted(until=f"{leaves_from.astimezone(shift.HANOI):%H:%M %d/%m/%Y}")
+    used = await payment.was_used(tx, owed.id)
+    today = hanoi_day(now)
+    alone_vnd = 0 if used or hanoi_day(receipt["at"]) != today else ALONE_VND
+    approver = await _approved(tx, who, amount_vnd, proof, today, alone_vnd)
     await drop.free(tx, open.id, now=now, only_expired=True)
     tx.step("cash.given_back")
     id = new_id()
@@ -153,7 +175,7 @@ async def give_back(
     )
     await tx.execute(
         "insert into payments.cash_refund (operator_id, shift_id, number, id, charge_id, amount_vnd, reason, words,"
-        " staff_id, approved_by, at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        " staff_id, approved_by, used, proxy_vnd, at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         tx.operator_id,
         open.id,
         number,
@@ -164,6 +186,8 @@ async def give_back(
         words.strip(),
         who.staff_id,
         approver and approver.staff_id,
+        used,
+        await cash.release_proxy(tx, open.id, owed.id, amount_vnd),
         now,
     )
     for template, purpose in (
@@ -185,8 +209,11 @@ async def give_back(
     )
 
 
-async def _approved(tx: Tx, who: Attendant, amount_vnd: int, proof: str | None, day: date) -> Person | None:
-    """Counts an amount into the attendant's day, whose row makes his refunds follow one another; who agreed to it."""
+async def _approved(
+    tx: Tx, who: Attendant, amount_vnd: int, proof: str | None, day: date, alone_vnd: int
+) -> Person | None:
+    """Counts an amount into the attendant's day, whose row makes his refunds follow one another; who agreed to it, if
+    the day comes to more than `alone_vnd`."""
     given_vnd: int = await tx.value(
         "insert into payments.cash_refund_day as d (operator_id, staff_id, day, given_vnd) values ($1, $2, $3, $4)"
         " on conflict (operator_id, staff_id, day) do update set given_vnd = d.given_vnd + $4 returning given_vnd",
@@ -195,7 +222,7 @@ async def _approved(tx: Tx, who: Attendant, amount_vnd: int, proof: str | None, 
         day,
         amount_vnd,
     )
-    if given_vnd <= ALONE_VND:
+    if given_vnd <= alone_vnd:
         return None
     if proof is None:
         raise SupervisorNeeded()

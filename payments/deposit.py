@@ -1,8 +1,9 @@
 """Bank deposits: bags of the safe's notes, made of the closed shifts they came from, and what the bank says arrived.
 
 A bag has a reference like a charge's, to be written into the text of the deposit. Of what the bank tells under it, so much
-as is in the bag comes out of the safe; too little leaves the bag open by the difference, too much or once more is held
-with its reason. A shift whose notes change after its bag was made (a late transfer) carries the change into the next bag.
+as is in the bag comes out of the safe; too little leaves the bag open by the difference, until two of finance settle it as
+missing; too much or once more is held with its reason. A shift whose notes change after its bag was made (a late
+transfer) carries the change into the next bag.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ from foundation.database import Tx
 from foundation.errors import Refusal
 from foundation.money import TRANSFER_MAX_VND
 from foundation.tables import instant, keys, owner_key
-from payments import ledger, reference
+from payments import held, ledger, reference
 from payments.ledger import Source
 
 _draw = SystemRandom()
 
 
 class Deposit(SQLModel, table=True):
-    """One bag, numbered without gaps per operator. Open while `arrived_vnd` is less than what is in it."""
+    """One bag, numbered without gaps per operator. Open while `arrived_vnd` is less than what is in it.
+
+    `short_…`: what somebody wants to settle as missing, and who agreed: neither he nor who made the bag.
+    """
 
     __tablename__ = "deposit"
     __table_args__ = (
@@ -39,6 +43,22 @@ class Deposit(SQLModel, table=True):
         ),
         CheckConstraint(f"amount_vnd between 1 and {TRANSFER_MAX_VND} and number > 0", name="amount"),
         CheckConstraint("arrived_vnd between 0 and amount_vnd", name="arrived"),
+        ForeignKeyConstraint(
+            keys("short_asked_by"), ["foundation.staff.operator_id", "foundation.staff.id"], name="deposit_asker_fkey"
+        ),
+        ForeignKeyConstraint(
+            keys("short_agreed_by"), ["foundation.staff.operator_id", "foundation.staff.id"], name="deposit_agreer_fkey"
+        ),
+        CheckConstraint(
+            "num_nulls(short_vnd, short_reason, short_asked_by, short_asked_at) in (0, 4) and short_vnd > 0",
+            name="short_asked",
+        ),
+        CheckConstraint(
+            "num_nulls(short_agreed_by, short_agreed_at) in (0, 2)"
+            " and (short_agreed_at is null or coalesce(arrived_vnd + short_vnd = amount_vnd, false))",
+            name="short_agreed",
+        ),
+        CheckConstraint("short_agreed_by not in (short_asked_by, made_by)", name="short_second_person"),
         {"schema": "payments"},
     )
     operator_id: UUID = owner_key()
@@ -49,6 +69,12 @@ class Deposit(SQLModel, table=True):
     made_by: UUID
     made_at: datetime = instant()
     arrived_at: datetime | None = instant(default=None)
+    short_vnd: int | None = Field(default=None, sa_type=BigInteger)
+    short_reason: str | None = None
+    short_asked_by: UUID | None = None
+    short_asked_at: datetime | None = instant(default=None)
+    short_agreed_by: UUID | None = None
+    short_agreed_at: datetime | None = instant(default=None)
 
 
 class DepositShift(SQLModel, table=True):
@@ -101,18 +127,30 @@ class NothingToDeposit(Refusal):
     """Those shifts have no notes in the safe that could be deposited."""
 
 
+class NothingShort(Refusal):
+    """Nothing of this bag waits to be settled as missing."""
+
+
+class OwnShortage(Refusal):
+    """You made this bag or asked to settle it yourself; somebody else has to agree."""
+
+    status = 403
+    constraint = "deposit_short_second_person"
+
+
 @dataclass(frozen=True, slots=True)
 class DepositView:
-    """A bag that the bank may tell of."""
+    """A bag that the bank may tell of. `short_vnd`: what was settled as missing."""
 
     reference: str
     amount_vnd: int
     arrived_vnd: int
     made_by: UUID
+    short_vnd: int
 
     @property
     def remaining_vnd(self) -> int:
-        return self.amount_vnd - self.arrived_vnd
+        return self.amount_vnd - self.arrived_vnd - self.short_vnd
 
 
 async def make(tx: Tx, shifts: Sequence[UUID], *, staff_id: UUID, now: datetime) -> str:
@@ -166,8 +204,9 @@ async def make(tx: Tx, shifts: Sequence[UUID], *, staff_id: UUID, now: datetime)
 async def find(tx: Tx, references: Sequence[str]) -> list[DepositView]:
     """The bags among these references, locked."""
     rows = await tx.rows(
-        "select reference, amount_vnd, arrived_vnd, made_by from payments.deposit where operator_id = $1 and reference = any($2)"
-        " for update",
+        "select reference, amount_vnd, arrived_vnd, made_by,"
+        " case when short_agreed_at is null then 0 else short_vnd end as short_vnd"
+        " from payments.deposit where operator_id = $1 and reference = any($2) for update",
         tx.operator_id,
         list(references),
     )
@@ -193,7 +232,8 @@ async def arrive(
             "with arrived as (insert into payments.deposit_arrival (operator_id, receipt_id, use, reference, amount_vnd, at)"
             "   values ($1, $3, $4, $2, $5, $6))"
             " update payments.deposit set arrived_vnd = arrived_vnd + $5,"
-            " arrived_at = case when arrived_vnd + $5 = amount_vnd then $6 else arrived_at end"
+            " arrived_at = case when arrived_vnd + $5 = amount_vnd then $6 else arrived_at end,"
+            " short_vnd = null, short_reason = null, short_asked_by = null, short_asked_at = null"
             " where operator_id = $1 and reference = $2",
             tx.operator_id,
             bag.reference,
@@ -205,10 +245,74 @@ async def arrive(
     return taken_vnd
 
 
+async def ask_short(tx: Tx, drawn: str, *, staff_id: UUID, reason: str, now: datetime) -> None:
+    """Somebody wants to settle what did not arrive of a bag as missing; if more arrives, he has to ask anew.
+
+    Raises ReasonMissing, NothingShort.
+    """
+    if not reason.strip():
+        raise held.ReasonMissing()
+    short_vnd: int | None = await tx.value(
+        "update payments.deposit set short_vnd = amount_vnd - arrived_vnd, short_reason = $3, short_asked_by = $4,"
+        " short_asked_at = $5 where operator_id = $1 and reference = $2 and arrived_vnd < amount_vnd"
+        " and short_agreed_at is null returning short_vnd",
+        tx.operator_id,
+        drawn,
+        reason.strip(),
+        staff_id,
+        now,
+    )
+    if short_vnd is None:
+        raise NothingShort()
+    after = {"short_vnd": short_vnd}
+    subject = f"deposit {drawn}"
+    await audit.note(tx, staff_id, "deposit.short_asked", subject, reason=reason.strip(), after=after, now=now)
+
+
+async def agree_short(tx: Tx, drawn: str, *, staff_id: UUID, now: datetime) -> None:
+    """A second person agrees: the notes are booked as missing. Raises NothingShort, OwnShortage."""
+    row = await tx.row(
+        "select short_vnd, short_reason, short_asked_by, made_by, arrived_vnd from payments.deposit"
+        " where operator_id = $1 and reference = $2 and short_vnd is not null and short_agreed_at is null for update",
+        tx.operator_id,
+        drawn,
+    )
+    if row is None:
+        raise NothingShort()
+    if staff_id in (row["short_asked_by"], row["made_by"]):
+        raise OwnShortage()
+    await tx.execute(
+        "update payments.deposit set short_agreed_by = $3, short_agreed_at = $4 where operator_id = $1 and reference = $2",
+        tx.operator_id,
+        drawn,
+        staff_id,
+        now,
+    )
+    await ledger.post(
+        tx,
+        "deposit.short",
+        source=Source("deposit", drawn, "short"),
+        amount_vnd=row["short_vnd"],
+        effective_at=now,
+    )
+    await audit.note(
+        tx,
+        staff_id,
+        "deposit.short",
+        f"deposit {drawn}",
+        reason=row["short_reason"],
+        before={"arrived_vnd": row["arrived_vnd"]},
+        after={"short_vnd": row["short_vnd"]},
+        now=now,
+    )
+
+
 async def listed(tx: Tx, *, most: int = 200) -> list[Any]:
     """Every bag, the open ones first: number, reference, amounts, who made it when, its shifts, what is held of it."""
     return await tx.rows(
         "select d.number, d.reference, d.amount_vnd, d.arrived_vnd, d.made_at, d.arrived_at, p.name as made_by,"
+        " d.short_vnd, d.short_reason, q.name as short_asked_by, d.short_agreed_at, o.name as short_agreed_by,"
+        " array[d.made_by, d.short_asked_by] as not_by,"
         " (select string_agg(n.code || '/' || s.number, ', ' order by n.code, s.number)"
         "    from payments.deposit_shift x join payments.shift s on s.operator_id = x.operator_id and s.id = x.shift_id"
         "    join foundation.place n on n.operator_id = s.operator_id and n.number = s.place"
@@ -219,7 +323,9 @@ async def listed(tx: Tx, *, most: int = 200) -> list[Any]:
         "      and h.reason in ('deposit_over', 'deposit_twice') and d.reference = any(r.references_found)), 0)::bigint"
         "    as too_much_vnd"
         " from payments.deposit d join foundation.staff p on p.operator_id = d.operator_id and p.id = d.made_by"
-        " where d.operator_id = $1 order by d.arrived_at is not null, d.number desc limit $2",
+        " left join foundation.staff q on q.operator_id = d.operator_id and q.id = d.short_asked_by"
+        " left join foundation.staff o on o.operator_id = d.operator_id and o.id = d.short_agreed_by"
+        " where d.operator_id = $1 order by d.arrived_at is not null or d.short_agreed_at is not null, d.number desc limit $2",
         tx.operator_id,
         most,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
@@ -87,7 +88,7 @@ class CashReceiptIn(BaseModel):
 
 
 class CashRefundIn(ShiftActionIn, CashReceiptIn):
-    """What is handed back of a cash receipt, and why; with a supervisor's signature above the day's limit."""
+    """What is handed back of a cash receipt, and why; with a supervisor's signature where one is needed."""
 
     amount_vnd: int = Field(ge=1, le=CHARGE_MAX_VND)
     reason: cash_refund.Why
@@ -146,10 +147,11 @@ async def close_shift(here: Here, token: Bearer, sent: CloseShiftIn) -> dict[str
 @routes.post("/shift/drop")
 @permit("device")
 async def announce_drop(here: Here, token: Bearer, sent: DropIn) -> dict[str, Any]:
-    """Sets notes aside for the safe, until somebody signs for them. 409 not_enough_there."""
+    """Sets notes aside for the safe, until somebody signs for them. 409 not_enough_there, which is counted."""
     async with acting(here.database, token, sent, "shift.drop") as it:
         if it.outcome is None:
             open = await shift.must_be_open(it.tx, it.who, named=sent.shift, lock=True)
+            it.when_refused = partial(drop.note_refused, it.tx, open.id)
             it.outcome = _drop_json(await drop.announce(it.tx, open, sent.notes, now=it.now))
     return it.outcome
 
@@ -170,7 +172,7 @@ async def receive_drop(here: Here, token: Bearer, sent: DropReceiveIn) -> dict[s
 @routes.post("/shift/drop/void")
 @permit("device")
 async def void_drop(here: Here, token: Bearer, sent: DropVoidIn) -> dict[str, Any]:
-    """The notes stay in the drawer. 409 reservation_ended if they are in the safe already."""
+    """The notes stay in the drawer. 409 reservation_ended if they are in the safe already, too_many_voids."""
     async with acting(here.database, token, sent, "shift.drop.void") as it:
         if it.outcome is None:
             open = await shift.must_be_open(it.tx, it.who, named=sent.shift, lock=True)
@@ -201,7 +203,7 @@ async def find_cash_receipt(here: Here, token: Bearer, sent: CashReceiptIn) -> d
 @permit("device")
 async def refund_cash(here: Here, token: Bearer, sent: CashRefundIn) -> dict[str, Any]:
     """Hands notes back against a cash receipt, from the open drawer. 409 nothing_to_give_back, not_enough_there;
-    403 supervisor_needed."""
+    403 supervisor_needed; 422 not_in_notes."""
     async with acting(here.database, token, sent, "cash.refund") as it:
         if it.outcome is None:
             slip = await cash_refund.give_back(

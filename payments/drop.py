@@ -21,7 +21,7 @@ from foundation.tables import document, instant, keys, new_id, owner_key
 from payments import ledger, notes
 from payments.ledger import Source
 from payments.notes import Notes
-from payments.shift import OpenShift
+from payments.shift import VOIDS_MAX, OpenShift
 from payments.witness import Person
 
 WAITS = timedelta(minutes=15)
@@ -68,6 +68,12 @@ class NoNotes(Refusal):
     """Count at least one note."""
 
     status = 422
+
+
+class TooManyVoids(Refusal):
+    """Bundles were taken back {most} times in this shift: this one is for the safe, or waits until its time is over."""
+
+    constraint = "shift_voids"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +150,26 @@ async def receive(tx: Tx, shift: OpenShift, number: int, receiver: Person, *, no
 
 
 async def void(tx: Tx, shift: OpenShift, number: int, *, now: datetime) -> None:
-    """The attendant keeps the notes in the drawer after all. Raises NotFound, ReservationEnded."""
+    """The attendant keeps the notes in the drawer after all. Raises NotFound, ReservationEnded, TooManyVoids."""
     row = await _find(tx, shift.id, number)
+    if not await tx.value(
+        "update payments.shift set voids = voids + 1 where operator_id = $1 and id = $2 and voids < $3 returning true",
+        tx.operator_id,
+        shift.id,
+        VOIDS_MAX,
+    ):
+        raise TooManyVoids(most=VOIDS_MAX)
     await ledger.release_reserved(tx, row["reservation_id"])
     await _end(tx, shift.id, [number], now)
+
+
+async def note_refused(tx: Tx, shift_id: UUID) -> None:
+    """Notes were announced that the drawer should not hold: whoever reads the report sees how often."""
+    await tx.execute(
+        "update payments.shift set drops_refused = drops_refused + 1 where operator_id = $1 and id = $2",
+        tx.operator_id,
+        shift_id,
+    )
 
 
 async def free(tx: Tx, shift_id: UUID, *, now: datetime, only_expired: bool = False) -> None:

@@ -9,14 +9,15 @@ grant update (state, approved_by, approved_at, asked_at, accepted_at, ended_at, 
 grant update (asked_vnd) on payments.refund_day to motcham_app;
 grant update (receipts, closed_at, counted_vnd, expected_vnd) on payments.shift to motcham_app;
 grant update (used_vnd, closed_at, owner_id, reason, charge_id) on payments.held to motcham_app;
-grant update (receipts, drops, refunds, counted_at, counted_notes, counted_vnd, expected_vnd, uncounted, explained_vnd,
+grant update (receipts, drops, refunds, voids, drops_refused, counted_at, counted_notes, counted_vnd, expected_vnd, uncounted, explained_vnd,
               closed_at, reason, words, countersigned_by, closed_by, safe_vnd, bagged_vnd)
     on payments.shift to motcham_app;
 grant update (received_at, received_by, voided_at) on payments.cash_drop to motcham_app;
 grant update (given_vnd) on payments.cash_refund_day to motcham_app;
 grant update (used_at) on payments.witness to motcham_app;
-grant update (arrived_vnd, arrived_at) on payments.deposit to motcham_app;
-grant update (received_vnd) on payments.proxy_transfer to motcham_app;
+grant update (arrived_vnd, arrived_at, short_vnd, short_reason, short_asked_by, short_asked_at, short_agreed_by,
+              short_agreed_at) on payments.deposit to motcham_app;
+grant update (received_vnd, released_vnd) on payments.proxy_transfer to motcham_app;
 grant update (units, amount_vnd) on payments.cashless_day to motcham_app;
 grant update (counted_at, recount_at) on payments.cashless_counted to motcham_app;
 grant update (at, lines) on payments.books_proof to motcham_app;

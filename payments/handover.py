@@ -68,6 +68,17 @@ class DifferenceUnexplained(Refusal):
     """The drawer is not right by {difference_vnd} đồng: say why before you close."""
 
 
+class MoreThanMissing(Refusal):
+    """Of this shift {missing_vnd} đồng are missing; more cannot be found of it."""
+
+
+class OwnShift(Refusal):
+    """This is your own shift: somebody else closes it from the office, or you hand it over at its tablet."""
+
+    status = 403
+    constraint = "shift_closed_by_another"
+
+
 class NotThoseNotes(Refusal):
     """Those notes are not among what was counted."""
 
@@ -124,12 +135,12 @@ async def close_from_office(
 ) -> None:
     """Finance closes a shift over the tablet's head. `counted` None: nobody counted, so nothing counts as there.
 
-    What was counted at the tablet before stands. Raises NotFound, ReasonMissing, ShiftOver.
+    What was counted at the tablet before stands. Raises NotFound, ReasonMissing, OwnShift, ShiftOver.
     """
     if not words.strip():
         raise held.ReasonMissing()
     row = await tx.row(
-        "select id, number, place, opened_at, float_vnd, receipts, counted_at, closed_at, counted_vnd, expected_vnd"
+        "select id, number, place, staff_id, opened_at, float_vnd, receipts, counted_at, closed_at, counted_vnd, expected_vnd"
         " from payments.shift where operator_id = $1 and id = $2 for update",
         tx.operator_id,
         shift_id,
@@ -138,6 +149,8 @@ async def close_from_office(
         raise NotFound()
     if row["closed_at"] is not None:
         raise shift.ShiftOver(number=row["number"], at=f"{row['closed_at'].astimezone(shift.HANOI):%H:%M %d/%m/%Y}")
+    if row["staff_id"] == staff_id:
+        raise OwnShift()
     ending = OpenShift(*(row[name] for name in OpenShift.__dataclass_fields__))
     uncounted = row["counted_at"] is None and counted is None
     if row["counted_at"] is None:
@@ -166,32 +179,34 @@ async def close_from_office(
 
 
 async def find_notes(tx: Tx, shift_id: UUID, *, staff_id: UUID, counted: Notes, words: str, now: datetime) -> None:
-    """Notes of a closed shift turned up: they are in the safe now. Raises NotFound, NotClosed, NoNotes, ReasonMissing."""
+    """Notes that a closed shift's count found missing turned up: they are in the safe now.
+
+    Raises NotFound, NotClosed, NoNotes, ReasonMissing, MoreThanMissing.
+    """
     amount_vnd = notes.sum_vnd(counted)
     if not words.strip():
         raise held.ReasonMissing()
     if not amount_vnd:
         raise drop.NoNotes()
-    row = await tx.row(
-        "select closed_at, greatest(expected_vnd - counted_vnd, 0) - explained_vnd as missing_vnd from payments.shift"
-        " where operator_id = $1 and id = $2 for update",
+    missing_vnd: int | None = await tx.value(
+        "update payments.shift set safe_vnd = safe_vnd + $3, explained_vnd = explained_vnd + $3"
+        " where operator_id = $1 and id = $2 and closed_at is not null"
+        " and $3 <= expected_vnd - counted_vnd - explained_vnd"
+        " returning expected_vnd - counted_vnd - explained_vnd",
         tx.operator_id,
         shift_id,
+        amount_vnd,
     )
-    if row is None:
-        raise NotFound()
-    if row["closed_at"] is None:
-        raise NotClosed()
-    explained_vnd = min(amount_vnd, row["missing_vnd"])
+    if missing_vnd is None:
+        raise await _why_not_found(tx, shift_id)
     number: int = await tx.value(
         "insert into payments.notes_found (operator_id, shift_id, number, notes, amount_vnd, explained_vnd, staff_id,"
-        " words, at) select $1, $2, count(*) + 1, $3, $4, $5, $6, $7, $8 from payments.notes_found"
+        " words, at) select $1, $2, count(*) + 1, $3, $4, $4, $5, $6, $7 from payments.notes_found"
         " where operator_id = $1 and shift_id = $2 returning number",
         tx.operator_id,
         shift_id,
         json.dumps(notes.tidy(counted)),
         amount_vnd,
-        explained_vnd,
         staff_id,
         words.strip(),
         now,
@@ -203,24 +218,28 @@ async def find_notes(tx: Tx, shift_id: UUID, *, staff_id: UUID, counted: Notes, 
         amount_vnd=amount_vnd,
         effective_at=now,
     )
-    await tx.execute(
-        "update payments.shift set safe_vnd = safe_vnd + $3, explained_vnd = explained_vnd + $4"
-        " where operator_id = $1 and id = $2",
-        tx.operator_id,
-        shift_id,
-        amount_vnd,
-        explained_vnd,
-    )
     await audit.note(
         tx,
         staff_id,
         "shift.found",
         f"shift {shift_id}",
         reason=words.strip(),
-        before={"missing_vnd": row["missing_vnd"]},
-        after={"found_vnd": amount_vnd, "missing_vnd": row["missing_vnd"] - explained_vnd},
+        before={"missing_vnd": missing_vnd + amount_vnd},
+        after={"found_vnd": amount_vnd, "missing_vnd": missing_vnd},
         now=now,
     )
+
+
+async def _why_not_found(tx: Tx, shift_id: UUID) -> Refusal:
+    row = await tx.row(
+        "select closed_at, greatest(expected_vnd - counted_vnd, 0) - explained_vnd as missing_vnd from payments.shift"
+        " where operator_id = $1 and id = $2",
+        tx.operator_id,
+        shift_id,
+    )
+    if row is None:
+        return NotFound()
+    return NotClosed() if row["closed_at"] is None else MoreThanMissing(missing_vnd=row["missing_vnd"])
 
 
 async def _count(tx: Tx, counting: OpenShift, counted: Notes | None, *, now: datetime) -> Counted:

@@ -175,7 +175,7 @@ async def pay_picture(here: Here, reference: str, form: str) -> Response:
     async with here.database.transaction(operator_id) as tx:
         transfers = await proxy_transfers(tx, [reference], lock=False)
         if transfers:
-            missing_vnd = transfers[0].amount_vnd - transfers[0].received_vnd
+            missing_vnd = transfers[0].remaining_vnd
             if not missing_vnd:
                 raise NoSuchCharge()
             account = await collection_account(tx)

@@ -269,7 +269,9 @@ class GivenBackLine:
 
 
 GiveBackAct = Callable[[Tx, GivenBackLine], Awaitable[datetime]]
+UsedAct = Callable[[Tx, str], Awaitable[bool]]
 _give_back_acts: dict[str, GiveBackAct] = {}
+_used_acts: dict[str, UsedAct] = {}
 
 
 class NothingToGiveBack(Refusal):
@@ -278,12 +280,29 @@ class NothingToGiveBack(Refusal):
     constraint = "charge_given_back"
 
 
-def when_given_back(purpose: str, act: GiveBackAct) -> None:
+def when_given_back(purpose: str, act: GiveBackAct, *, used: UsedAct | None = None) -> None:
     """Said at composition: what happens when a line is given back as a whole.
 
     The act takes back what was supplied and returns from when on nobody accepts it any more: no money leaves before.
+    `used` says of a line's reference whether its payer had (a part of) it already.
     """
     _give_back_acts[purpose] = act
+    if used is not None:
+        _used_acts[purpose] = used
+
+
+async def was_used(tx: Tx, charge_id: UUID) -> bool:
+    """Whether (a part of) what a charge is for was had already, as its services say. After `take_back`, which lets nobody
+    have it from then on, the answer stands."""
+    for line in await tx.rows(
+        "select purpose, reference from payments.charge_line where operator_id = $1 and charge_id = $2 order by line_no",
+        tx.operator_id,
+        charge_id,
+    ):
+        used = _used_acts.get(line["purpose"])
+        if used is not None and await used(tx, line["reference"]):
+            return True
+    return False
 
 
 async def take_back(tx: Tx, owed: ChargeView, amount_vnd: int, *, now: datetime) -> datetime:

@@ -43,6 +43,7 @@ Template = Literal[
     "proxy.explained",
     "cash.dropped",
     "deposit.arrived",
+    "deposit.short",
     "shift.opened",
     "shift.closed",
     "shift.short",
@@ -81,6 +82,7 @@ POSTINGS = (
     Posting(
         "deposit.arrived", 1, "unapplied_receipts", "cash_in_transit", "the bank tells of notes that were deposited"
     ),
+    Posting("deposit.short", 1, "cash_over_short", "cash_in_transit", "notes of a bag that never arrived, two agreed"),
     Posting("shift.opened", 1, "{drawer}", "cash_in_transit", "notes for change, handed over"),
     Posting("shift.closed", 1, "cash_in_transit", "{drawer}", "the drawer's notes, counted into the safe"),
     Posting("shift.short", 1, "cash_over_short", "{drawer}", "less in the drawer than was expected"),

@@ -25,7 +25,7 @@ from payments import held, ledger
 from payments.gateway import GatewaySilent, PayeeAccount, RefundAnswer, RefundFate, Refunding, RefundLine, RefundOrder
 from payments.ledger import Source
 from payments.payment import find as find_charge
-from payments.payment import take_back
+from payments.payment import take_back, was_used
 from payments.refund_states import ENDED, HELD_AGAIN, LEFT, STEPS, WORKED_ON, Event, State, Step
 
 REFUND = "payments.refund"
@@ -368,6 +368,7 @@ async def give_back(
         raise PaidWithNotes()
     leaves_from = await take_back(tx, owed, amount_vnd, now=now)
     tx.step("charge.given_back")
+    used = await was_used(tx, owed.id)
     asked, missing_vnd = [], amount_vnd
     for share in shares:
         part_vnd = min(share["left_vnd"], missing_vnd)
@@ -407,7 +408,7 @@ async def give_back(
         f"charge {owed.id}",
         reason=reason.strip(),
         before={"left_vnd": left_vnd},
-        after={"given_back_vnd": amount_vnd, "left_vnd": left_vnd - amount_vnd, "refunds": asked},
+        after={"given_back_vnd": amount_vnd, "left_vnd": left_vnd - amount_vnd, "refunds": asked, "used": used},
         now=now,
     )
     return asked

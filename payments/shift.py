@@ -27,6 +27,8 @@ from payments.notes import Notes
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
 REASONS = ("change", "sale", "counterfeit", "lost", "uncounted", "other")
 """Why a drawer was not right: wrong change, a sale not or wrongly entered, a false note, lost, nobody counted, other."""
+VOIDS_MAX = 3
+"""So often an attendant may take an announced bundle back in a shift: each one tells him a bound of what is expected."""
 
 
 class Shift(SQLModel, table=True):
@@ -34,6 +36,7 @@ class Shift(SQLModel, table=True):
 
     `opened_notes`: null only in shifts of before notes were counted by denomination. `uncounted`: nobody saw the notes,
     so none counted as there. `explained_vnd`: how much of a shortage late transfers of the attendant explained.
+    `voids`: bundles for the safe that the attendant took back; `drops_refused`: those he announced that were not there.
     `safe_vnd`: notes that the safe holds by this shift (drops and count, less its float and what late transfers bought);
     `bagged_vnd`: how much of that went into deposits.
     """
@@ -69,6 +72,8 @@ class Shift(SQLModel, table=True):
             " or num_nonnulls(countersigned_by, closed_by) = 1 and countersigned_by is distinct from staff_id",
             name="two_names",
         ),
+        CheckConstraint(f"voids between 0 and {VOIDS_MAX}", name="voids"),
+        CheckConstraint("closed_by is distinct from staff_id", name="closed_by_another"),
         CheckConstraint(
             "opened_notes is null or closed_at is null or counted_vnd = expected_vnd and not uncounted"
             " or reason is not null",
@@ -97,6 +102,8 @@ class Shift(SQLModel, table=True):
     receipts: int = 0
     drops: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     refunds: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    voids: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    drops_refused: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     counted_at: datetime | None = instant(default=None)
     counted_notes: dict[str, int] | None = document(default=None, nullable=True)
     counted_vnd: int | None = Field(default=None, sa_type=BigInteger)

@@ -78,6 +78,7 @@ async def figures(tx: Tx, shift_id: UUID) -> dict[str, Any]:
         "select s.id, s.place, n.code as place_code, n.name_vi as place_vi, n.name_en as place_en, s.number,"
         " p.login, p.name as attendant, d.name as device, s.opened_at, s.counted_at, s.closed_at, s.float_vnd,"
         " s.opened_notes, s.counted_notes, s.counted_vnd, s.expected_vnd, s.uncounted, s.reason, s.words, s.receipts,"
+        " s.voids, s.drops_refused,"
         " w.name as countersigned_by, o.name as closed_by, t.number as next_shift, t.float_vnd as next_float_vnd,"
         " t.opened_notes as next_float_notes, f.number as taken_over_from"
         " from payments.shift s"
@@ -100,7 +101,7 @@ async def figures(tx: Tx, shift_id: UUID) -> dict[str, Any]:
     )
     numbers = {one["number"] for one in receipts}
     proxies = await tx.rows(
-        "select t.receipt_number as receipt, t.reference, t.amount_vnd, t.received_vnd, max(a.at) as arrived_at,"
+        "select t.receipt_number as receipt, t.reference, t.amount_vnd, t.received_vnd, t.released_vnd, max(a.at) as arrived_at,"
         " coalesce(sum(a.drawer_vnd), 0)::bigint as bought_vnd"
         " from payments.proxy_transfer t"
         " left join payments.proxy_arrival a on a.operator_id = t.operator_id and a.reference = t.reference"
@@ -116,7 +117,7 @@ async def figures(tx: Tx, shift_id: UUID) -> dict[str, Any]:
         shift_id,
     )
     refunds = await tx.rows(
-        "select r.number, r.amount_vnd, r.reason, r.at, p.name as approved_by from payments.cash_refund r"
+        "select r.number, r.amount_vnd, r.reason, r.used, r.at, p.name as approved_by from payments.cash_refund r"
         " left join foundation.staff p on p.operator_id = r.operator_id and p.id = r.approved_by"
         " where r.operator_id = $1 and r.shift_id = $2 order by r.number",
         tx.operator_id,

@@ -177,6 +177,12 @@ async def given_back(tx: Tx, line: GivenBackLine) -> datetime:
     return await ticket.revoke(tx, UUID(line.reference), now=line.now)
 
 
+async def used(tx: Tx, reference: str) -> bool:
+    """Whether somebody went in with the ticket of an order."""
+    found = await ticket.of_order(tx, UUID(reference))
+    return found is not None and found.admitted > 0
+
+
 async def find(tx: Tx, token: str) -> OrderView:
     """The order behind its secret address. Raises NoSuchOrder."""
     row = await tx.row(

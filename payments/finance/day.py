@@ -210,15 +210,15 @@ async def _unapplied(tx: Tx) -> Listing:
 async def _proxies(tx: Tx) -> Listing:
     """What attendants still have to transfer for guests whose notes they kept."""
     rows = await tx.rows(
-        "select t.reference, t.amount_vnd - t.received_vnd as amount_vnd, t.asked_at as since, t.receipt_number,"
+        "select t.reference, t.amount_vnd - t.received_vnd - t.released_vnd as amount_vnd, t.asked_at as since, t.receipt_number,"
         " s.number as shift, p.name, k.charge_id,"
-        " count(*) over () as count, (sum(t.amount_vnd - t.received_vnd) over ())::bigint as sum_vnd"
+        " count(*) over () as count, (sum(t.amount_vnd - t.received_vnd - t.released_vnd) over ())::bigint as sum_vnd"
         " from payments.proxy_transfer t"
         " join payments.shift s on s.operator_id = t.operator_id and s.id = t.shift_id"
         " join foundation.staff p on p.operator_id = s.operator_id and p.id = s.staff_id"
         " join payments.cash_receipt k"
         "   on k.operator_id = t.operator_id and k.shift_id = t.shift_id and k.number = t.receipt_number"
-        f" where t.operator_id = $1 and t.received_vnd < t.amount_vnd order by t.asked_at limit {LISTED_MAX}",
+        f" where t.operator_id = $1 and t.received_vnd + t.released_vnd < t.amount_vnd order by t.asked_at limit {LISTED_MAX}",
         tx.operator_id,
     )
     what = await _what(tx, [row["charge_id"] for row in rows])
@@ -237,7 +237,7 @@ async def _parked(tx: Tx) -> list[Any]:
 async def _shifts(tx: Tx, start: datetime, end: datetime) -> list[Any]:
     """Shifts that are open now or were closed on the day, with what their drawer should hold."""
     return await tx.rows(
-        "select s.id, s.place, s.number, n.name_vi, n.name_en, p.name, s.opened_at, s.closed_at, s.float_vnd, s.receipts,"
+        "select s.id, s.place, s.number, n.name_vi, n.name_en, p.name, s.opened_at, s.counted_at, s.closed_at, s.float_vnd, s.receipts,"
         " coalesce(s.expected_vnd, b.balance_vnd) as expected_vnd, s.counted_vnd,"
         " s.counted_vnd - s.expected_vnd as difference_vnd"
         " from payments.shift s"

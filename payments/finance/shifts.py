@@ -13,7 +13,7 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from foundation import audit, clock, pages
+from foundation import audit, clock, idempotency, pages
 from foundation.database import Tx
 from foundation.errors import BadPayload, NotFound
 from foundation.operator import operator_name
@@ -90,6 +90,7 @@ async def shift_page(
         signed=signed is not None,
         proxies=present["proxies"],
         later=later,
+        missing_vnd=-min(present["difference_vnd"] or 0, 0) - later["explained_vnd"],
         bags=bags,
         trail=trail,
         denominations=notes.DENOMINATIONS,
@@ -97,6 +98,7 @@ async def shift_page(
         person=person,
         operator_name=name,
         may_handle="finance:handle" in person.permissions,
+        own=present["login"] == person.login,
         word=lambda area, code: word(language, area, code),
         instant=datetime.fromisoformat,
         age=lambda since: age(language, now, since),
@@ -126,17 +128,25 @@ async def close_shift(request: Request, here: Here, person: Clerk, place: str, n
 @routes.post("/finance/shifts/{place}/{number}/found", include_in_schema=False)
 @permit("finance:handle")
 async def found_notes(request: Request, here: Here, person: Clerk, place: str, number: int) -> Response:
-    """Notes of a closed shift were seen only later. 409 not_closed, 422 no_notes, reason_missing."""
+    """Notes of a closed shift were seen only later, booked once per form. 409 not_closed, more_than_missing; 422
+    no_notes, reason_missing."""
     form = await request.form()
+    counted, words = _counted(form), str(form.get("reason", ""))[:300]
+    named = {"principal": f"staff {person.staff_id}", "route": "shift.found", "key": str(form.get("key", ""))[:255]}
+    if not named["key"]:
+        raise BadPayload(reason="key")
+    digest = idempotency.body_hash({"shift": f"{place}/{number}", "notes": counted, "words": words})
     async with here.database.transaction(person.operator_id) as tx:
-        await handover.find_notes(
-            tx,
-            await _find(tx, place, number),
-            staff_id=person.staff_id,
-            counted=_counted(form),
-            words=str(form.get("reason", ""))[:300],
-            now=await clock.now(tx),
-        )
+        if await idempotency.stored(tx, **named, digest=digest) is None:
+            await handover.find_notes(
+                tx,
+                await _find(tx, place, number),
+                staff_id=person.staff_id,
+                counted=counted,
+                words=words,
+                now=await clock.now(tx),
+            )
+            await idempotency.store(tx, **named, answer={"found": True})
     return RedirectResponse(f"/finance/shifts/{place}/{number}", 303)
 
 
@@ -179,6 +189,26 @@ async def make_deposit(here: Here, person: Clerk, shift: Annotated[list[UUID] | 
     return RedirectResponse("/finance/deposits", 303)
 
 
+@routes.post("/finance/deposits/{reference}/short", include_in_schema=False)
+@permit("finance:handle")
+async def ask_short(
+    here: Here, person: Clerk, reference: str, reason: Annotated[str, Form(max_length=300)] = ""
+) -> Response:
+    """What did not arrive of a bag is to be settled as missing. 409 nothing_short, 422 reason_missing."""
+    async with here.database.transaction(person.operator_id) as tx:
+        await deposit.ask_short(tx, reference, staff_id=person.staff_id, reason=reason, now=await clock.now(tx))
+    return RedirectResponse("/finance/deposits", 303)
+
+
+@routes.post("/finance/deposits/{reference}/short/agree", include_in_schema=False)
+@permit("finance:handle")
+async def agree_short(here: Here, person: Clerk, reference: str) -> Response:
+    """A second person agrees, and it is booked as missing. 409 nothing_short, 403 own_shortage."""
+    async with here.database.transaction(person.operator_id) as tx:
+        await deposit.agree_short(tx, reference, staff_id=person.staff_id, now=await clock.now(tx))
+    return RedirectResponse("/finance/deposits", 303)
+
+
 async def listed(tx: Tx, state: State) -> list[Any]:
     """Shifts with what is not finished about them; `expected_vnd` of an open one is what its drawer should hold now."""
     return await tx.rows(
@@ -188,7 +218,7 @@ async def listed(tx: Tx, state: State) -> list[Any]:
         " coalesce(s.expected_vnd, b.balance_vnd) as expected_vnd, s.counted_vnd,"
         " s.counted_vnd - s.expected_vnd as difference_vnd, s.explained_vnd, s.reason, s.uncounted,"
         " case when s.closed_at is null then 0 else s.safe_vnd - s.bagged_vnd end as to_deposit_vnd,"
-        " coalesce((select sum(t.amount_vnd - t.received_vnd) from payments.proxy_transfer t"
+        " coalesce((select sum(t.amount_vnd - t.received_vnd - t.released_vnd) from payments.proxy_transfer t"
         "   where t.operator_id = s.operator_id and t.shift_id = s.id), 0)::bigint as proxy_vnd"
         " from payments.shift s"
         " join foundation.place n on n.operator_id = s.operator_id and n.number = s.place"

@@ -347,3 +347,7 @@ async def test_a_stay_given_back_as_a_whole_is_due_again_until_the_vehicle_has_l
     page = f"/finance/charges/{again}"
     await gives_back(25_000)
     assert await admin.fetchval("select settled_vnd from parking.stay") == 25_000, "what has left owes nothing"
+    said = await admin.fetch(
+        "select after ->> 'used' as used from foundation.audit_entry where act = 'charge.given_back' order by id"
+    )
+    assert [row["used"] for row in said] == ["false", "false", "true"], "it had left"

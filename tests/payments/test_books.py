@@ -51,6 +51,7 @@ async def test_a_day_with_every_kind_of_event_balances(admin: asyncpg.Connection
         "refund_open",
         "unapplied_open",
         "safe_open",
+        "safe_below_zero",
         "deposit_open",
     }
 
@@ -229,6 +230,8 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
             "update payments.attempt set state = 'paid', transaction_no = id::text where state = 'declined'",
         ),
         ("proxy_differs", "update payments.proxy_transfer set received_vnd = received_vnd - 1 where received_vnd > 0"),
+        ("proxy_released_differs", "update payments.proxy_transfer set released_vnd = 1 where received_vnd = 0"),
+        ("proxy_released_differs", "update payments.cash_refund set proxy_vnd = 1"),
         ("proxy_amount_differs", "update payments.proxy_transfer set amount_vnd = amount_vnd + 1"),
         ("proxy_amount_differs", "delete from payments.proxy_transfer where received_vnd = 0"),
         ("proxy_amount_differs", "update payments.cash_receipt set proxy = false where proxy"),
@@ -242,6 +245,11 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ("deposit_differs", "update payments.deposit set arrived_vnd = arrived_vnd + 1"),
         ("deposit_differs", "update payments.deposit set amount_vnd = amount_vnd + 1"),
         ("deposit_differs", "delete from payments.deposit_shift"),
+        (
+            "given_back_differs",
+            "update payments.charge set given_back_vnd = given_back_vnd + 1"
+            " where state = 'paid' and given_back_vnd < received_vnd",
+        ),
         ("given_back_differs", "update payments.charge set given_back_vnd = 0"),
         ("given_back_differs", "delete from payments.cash_refund"),
         ("shortage_differs", "update payments.shift set explained_vnd = 0"),
@@ -452,7 +460,11 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ("safe_differs", "update payments.shift set safe_vnd = safe_vnd + 1"),
         ("safe_differs", "update payments.shift set bagged_vnd = 0"),
         ("safe_differs", "update payments.cash_drop set received_at = null, received_by = null"),
-        ("transit_unexplained", "update payments.deposit set arrived_vnd = 0"),
+        (
+            "transit_unexplained",
+            "update payments.deposit set short_agreed_at = null, short_agreed_by = null where short_agreed_at is not null",
+        ),
+        ("transit_unexplained", "update payments.deposit set arrived_vnd = 0 where short_vnd is null"),
         ("transit_unexplained", "delete from payments.transfer where debit = 'cash_in_transit'"),
     ],
     "M10": [
@@ -511,6 +523,8 @@ def test_every_rule_has_a_planted_defect() -> None:
         "refund_open",
         "unapplied_open",
         "safe_open",
+        "safe_below_zero",
+        "deposit_late",
         "deposit_open",
         "line_undecided",
     }

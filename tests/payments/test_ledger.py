@@ -138,6 +138,16 @@ async def a_deposit(trade: Trade) -> None:
     await trade.transfers(await trade.bags(), 70_000)
 
 
+async def a_bag_that_stays_short(trade: Trade) -> None:
+    who = await trade.attendant()
+    await trade.opens(who)
+    await trade.sells(who, trade.line(70_000))
+    await trade.closes(who, 70_000)
+    reference = await trade.bags()
+    await trade.transfers(reference, 69_000)
+    await trade.settles_short(reference)
+
+
 Example = tuple[Callable[[Trade], Awaitable[None]], str, str, int]
 EXAMPLES: dict[str, Example] = {
     "receipt.seen": (a_receipt, "gw_receivable", "unapplied_receipts", 20_000),
@@ -160,6 +170,7 @@ EXAMPLES: dict[str, Example] = {
     "cash.dropped": (a_drop, "cash_in_transit", "{drawer}", 50_000),
     "cash.given_back": (a_refund_in_notes, "refund_clearing", "{drawer}", 20_000),
     "deposit.arrived": (a_deposit, "unapplied_receipts", "cash_in_transit", 70_000),
+    "deposit.short": (a_bag_that_stays_short, "cash_over_short", "cash_in_transit", 1_000),
 }
 
 

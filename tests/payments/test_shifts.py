@@ -6,12 +6,13 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
 import httpx
 import pytest
-from acts import Tablet, enrolled, press
+from acts import Tablet, enrolled, log_in, press
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stage import settings_for
@@ -19,6 +20,7 @@ from trade import PURPOSE, Trade
 
 import demo
 import payments
+from foundation import code
 from foundation.database import Database, Tx
 from foundation.web import Platform
 from payments import books, cash_refund, deposit, drop, handover, notes, payment, shift
@@ -139,6 +141,7 @@ async def test_the_report_is_numbered_hashed_and_stays(trade: Trade, admin: asyn
             "reference": late.pay and late.pay.reference,
             "amount_vnd": 8_000,
             "received_vnd": 0,
+            "released_vnd": 0,
             "arrived_at": None,
         }
     ]
@@ -233,6 +236,71 @@ async def test_a_transfer_for_notes_that_went_to_the_safe_meanwhile_buys_them_th
     await books_balance(admin)
 
 
+# --- between count and close
+
+
+async def test_the_books_are_green_while_a_counted_shift_waits_for_its_close(
+    trade: Trade, admin: asyncpg.Connection
+) -> None:
+    who = await trade.attendant()
+    await trade.opens(who, 100_000)
+    await trade.counts(who, 99_000)
+    await books_balance(admin)
+    await trade.hands_over(who, reason="change")
+    await books_balance(admin)
+
+
+# --- a proxy sale given back before its transfer came
+
+
+async def asked_vnd(admin: asyncpg.Connection) -> int:
+    asked: int = await admin.fetchval("select amount_vnd - received_vnd - released_vnd from payments.proxy_transfer")
+    return asked
+
+
+async def test_what_a_guest_gets_back_his_attendant_need_not_transfer(trade: Trade, admin: asyncpg.Connection) -> None:
+    who = await trade.attendant()
+    opened = await trade.opens(who)
+    sale = await trade.sells(who, trade.line(8_000), proxy=True)
+    await trade.refunds(who, opened, sale.receipt_number, 5_000)
+    assert await asked_vnd(admin) == 3_000
+    assert sale.pay
+    assert await trade.transfers(sale.pay.reference, 8_000) == "proxy"
+    assert await admin.fetchval("select amount_vnd from payments.held where reason = 'overpaid'") == 5_000
+    assert await balance(admin, opened.drawer) == 0
+    assert (await trade.closes(who, 0))["proxies"][0]["released_vnd"] == 5_000
+    await books_balance(admin)
+
+
+async def test_a_transfer_that_came_before_is_not_asked_for_twice_nor_released(
+    trade: Trade, admin: asyncpg.Connection
+) -> None:
+    who = await trade.attendant()
+    opened = await trade.opens(who, 100_000)
+    sale = await trade.sells(who, trade.line(8_000), proxy=True)
+    assert sale.pay
+    await trade.transfers(sale.pay.reference, 6_000)
+    await trade.refunds(who, opened, sale.receipt_number, 8_000)
+    assert await asked_vnd(admin) == 0
+    assert await admin.fetchval("select proxy_vnd from payments.cash_refund") == 2_000
+    await books_balance(admin)
+
+
+@pytest.mark.parametrize(("counted_vnd", "still_asked_vnd"), [(None, 8_000), (8_000, 0), (5_000, 3_000), (0, 8_000)])
+async def test_out_of_another_drawer_only_what_was_handed_over_at_the_count_is_not_owed(
+    trade: Trade, admin: asyncpg.Connection, counted_vnd: int | None, still_asked_vnd: int
+) -> None:
+    who, other = await trade.attendant(), await trade.attendant()
+    opened = await trade.opens(who)
+    sale = await trade.sells(who, trade.line(8_000), proxy=True)
+    if counted_vnd is not None:
+        await trade.closes(who, counted_vnd)
+    await trade.opens(other, 100_000)
+    await trade.refunds(other, opened, sale.receipt_number, 8_000)
+    assert await asked_vnd(admin) == still_asked_vnd
+    await books_balance(admin)
+
+
 # --- drops
 
 
@@ -265,6 +333,31 @@ async def test_a_bundle_is_taken_once_and_an_expired_one_is_free_again(trade: Tr
     report = await trade.closes(who, 50_000)
     assert [one["received_at"] is not None for one in report["drops"]] == [True, False, False]
     assert (report["dropped_vnd"], report["difference_vnd"]) == (50_000, 0)
+    await books_balance(admin)
+
+
+async def test_a_blind_count_cannot_be_probed_with_bundles_without_a_trace(
+    client: httpx.AsyncClient, clerk: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
+) -> None:
+    tablet = await enrolled(client, here)
+    await tablet.does("shift/open", place=1, notes={"100000": 2})
+    for _ in range(2):
+        probe = tablet.action(notes={"500000": 1})
+        for _ in range(2):
+            refused = await tablet.post("shift/drop", probe)
+            assert (refused.status_code, refused.json()["code"]) == (409, "not_enough_there")
+    for _ in range(shift.VOIDS_MAX):
+        made = await tablet.does("shift/drop", notes={"100000": 1})
+        await tablet.does("shift/drop/void", number=made["number"])
+    made = await tablet.does("shift/drop", notes={"100000": 1})
+    once_more = await tablet.post("shift/drop/void", tablet.action(number=made["number"]))
+    assert (once_more.status_code, once_more.json()["code"]) == (409, "too_many_voids")
+    with pytest.raises(asyncpg.CheckViolationError, match=drop.TooManyVoids.constraint):
+        await admin.execute("update payments.shift set voids = voids + 1")
+    assert "3 taken back, 2 announced that were not there" in (await clerk.get("/finance/shifts/1/1?lang=en")).text
+    await tablet.does("shift/count", notes={"100000": 2})
+    report = await tablet.does("shift/close", witness=(await proof_of(tablet)).json()["witness"])
+    assert (report["voids"], report["drops_refused"]) == (3, 2)
     await books_balance(admin)
 
 
@@ -351,6 +444,40 @@ async def test_above_the_limit_a_supervisor_agrees_at_the_tablet(
     await books_balance(admin)
 
 
+@pytest.mark.parametrize("why", ["used", "yesterday"])
+async def test_what_was_used_or_is_of_another_day_always_needs_a_supervisor(
+    client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection, why: str
+) -> None:
+    tablet = await enrolled(client, here)
+    opened = await tablet.does("shift/open", place=1, notes={})
+    await tablet.does("cash/ticket", **SALE)
+    if why == "used":
+        short = await admin.fetchval("select short from ticketing.ticket")
+        assert (await tablet.does("scan", place=1, code=code.format_short(short)))["verdict"] == "valid"
+    else:
+        await admin.execute("set session_replication_role = replica")
+        await admin.execute("update payments.cash_receipt set at = at - interval '1 day'")
+    refund = {"place": 1, "shift_number": 1, "receipt_number": 1, "amount_vnd": 1_000, "reason": "other"}
+    alone = await tablet.post("cash/refund", tablet.action(**refund, shift=opened["id"]))
+    assert (alone.status_code, alone.json()["code"]) == (403, "supervisor_needed")
+    witness = (await proof_of(tablet)).json()["witness"]
+    slip = await tablet.does("cash/refund", **refund, shift=opened["id"], witness=witness)
+    assert slip["approved_by"] == "Trần Văn Bình"
+    assert await admin.fetchval("select used from payments.cash_refund") is (why == "used")
+    with pytest.raises(asyncpg.CheckViolationError, match="used_signed"):
+        await admin.execute("set session_replication_role = replica")
+        await admin.execute("update payments.cash_refund set used = true, approved_by = null")
+
+
+async def test_an_amount_that_no_notes_make_is_refused(client: httpx.AsyncClient, here: Platform) -> None:
+    tablet = await enrolled(client, here)
+    opened = await tablet.does("shift/open", place=1, notes={})
+    await tablet.does("cash/ticket", **SALE)
+    refund = {"place": 1, "shift_number": 1, "receipt_number": 1, "amount_vnd": 1_500, "reason": "other"}
+    answer = await tablet.post("cash/refund", tablet.action(**refund, shift=opened["id"]))
+    assert (answer.status_code, answer.json()["code"]) == (422, "not_in_notes")
+
+
 # --- the office
 
 
@@ -411,18 +538,55 @@ async def test_notes_that_turn_up_later_lie_in_the_safe_and_explain_what_was_mis
     who = await trade.attendant()
     await trade.opens(who, 100_000)
     page = "/finance/shifts/VANMIEU/1"
-    form = {"notes_50000": "2", "notes_1000": "0", "reason": "dưới gầm bàn"}
+    form = {"key": "một", "notes_50000": "1", "notes_1000": "0", "reason": "dưới gầm bàn"}
     early = await press(clerk, page, f"{page}/found", **form)
     assert (early.status_code, "not_closed" in early.text) == (409, True)
     await press(clerk, page, f"{page}/close", uncounted="true", reason="mất máy")
-    nothing = await press(clerk, page, f"{page}/found", reason="dưới gầm bàn")
+    nothing = await press(clerk, page, f"{page}/found", key="không", reason="dưới gầm bàn")
     assert (nothing.status_code, "no_notes" in nothing.text) == (422, True)
-    assert (await press(clerk, page, f"{page}/found", **form)).status_code == 303
+    for _ in range(2):
+        assert (await press(clerk, page, f"{page}/found", **form)).status_code == 303
+    assert await balance(admin, "cash_over_short") == 50_000, "a second press of one form found the notes again"
+    too_many = await press(clerk, page, f"{page}/found", **form | {"key": "hai", "notes_1000": "1"})
+    assert (too_many.status_code, "more_than_missing" in too_many.text) == (409, True)
+    assert (await press(clerk, page, f"{page}/found", **form | {"key": "ba"})).status_code == 303
     assert await balance(admin, "cash_over_short") == 0
     assert await balance(admin, "cash_in_transit") == 0
     assert await admin.fetchval("select explained_vnd from payments.shift") == 100_000
     assert await admin.fetchval("select counted_vnd from payments.shift") == 0, "the count stays what it was"
     await books_balance(admin)
+
+
+async def test_of_eight_who_find_the_same_notes_at_once_one_does(trade: Trade, admin: asyncpg.Connection) -> None:
+    who = await trade.attendant()
+    opened = await trade.opens(who, 100_000)
+    await trade.closes(who, 40_000)
+    staff_id = (await trade.colleague()).staff_id
+
+    async def find() -> None:
+        async with trade.database.transaction(trade.operator_id) as tx:
+            await handover.find_notes(
+                tx, opened.id, staff_id=staff_id, counted={"20000": 2}, words="trong túi", now=trade.now
+            )
+
+    outcomes = await asyncio.gather(*(find() for _ in range(8)), return_exceptions=True)
+    assert [type(one) for one in outcomes].count(handover.MoreThanMissing) == 7
+    assert await balance(admin, "cash_over_short") == 20_000
+    await books_balance(admin)
+
+
+async def test_nobody_closes_his_own_shift_from_the_office(trade: Trade, admin: asyncpg.Connection) -> None:
+    who = await trade.attendant()
+    opened = await trade.opens(who, 100_000)
+    with pytest.raises(handover.OwnShift):
+        async with trade.database.transaction(trade.operator_id) as tx:
+            await handover.close_from_office(
+                tx, opened.id, staff_id=who.staff_id, counted=None, reason="other", words="tự đóng", now=trade.now
+            )
+    await trade.counts(who, 100_000)
+    with pytest.raises(asyncpg.CheckViolationError, match=handover.OwnShift.constraint):
+        await admin.execute("update payments.shift set closed_at = now(), closed_by = staff_id")
+    assert await admin.fetchval("select closed_at from payments.shift") is None
 
 
 async def test_a_count_that_was_made_stands_when_the_office_closes(trade: Trade, admin: asyncpg.Connection) -> None:
@@ -512,6 +676,91 @@ async def test_a_shift_is_bagged_once_however_many_bag_it(trade: Trade, admin: a
     assert sum(isinstance(one, str) for one in outcomes) == 1
     assert {type(one) for one in outcomes} == {str, deposit.NothingToDeposit}
     assert await admin.fetchval("select sum(amount_vnd) from payments.deposit_shift") == 70_000
+
+
+async def test_a_bag_that_stays_short_is_settled_by_two_who_did_not_make_it(
+    client: httpx.AsyncClient, clerk: httpx.AsyncClient, trade: Trade, admin: asyncpg.Connection
+) -> None:
+    reference = await a_bag(trade)
+    await trade.transfers(reference, 60_000)
+    page = "/finance/deposits"
+    short = f"{page}/{reference}/short"
+    early = await press(clerk, "/finance/", f"{short}/agree")
+    assert (early.status_code, "nothing_short" in early.text) == (409, True)
+    unsaid = await press(clerk, "/finance/", short, reason=" ")
+    assert (unsaid.status_code, "reason_missing" in unsaid.text) == (422, True)
+    assert (await press(clerk, "/finance/", short, reason="mất trên đường")).status_code == 303
+    himself = await press(clerk, "/finance/", f"{short}/agree")
+    assert (himself.status_code, "own_shortage" in himself.text) == (403, True)
+
+    await trade.transfers(reference, 9_000)
+    stale = await press(clerk, "/finance/", f"{short}/agree")
+    assert (stale.status_code, "nothing_short" in stale.text) == (409, True), "more came after he asked"
+    assert (await press(clerk, "/finance/", short, reason="mất trên đường")).status_code == 303
+    made_by = (await trade.colleague()).staff_id
+    async with trade.database.transaction(trade.operator_id) as tx:
+        with pytest.raises(deposit.OwnShortage):
+            await deposit.agree_short(tx, reference, staff_id=made_by, now=trade.now)
+    with pytest.raises(asyncpg.CheckViolationError, match=deposit.OwnShortage.constraint):
+        await admin.execute("update payments.deposit set short_agreed_by = made_by, short_agreed_at = now()")
+
+    login = await trade.clerk()
+    await log_in(clerk, login, "mat-khau-thu")
+    for language in ("vi", "en"):
+        assert f"{short}/agree" in (await clerk.get(f"{page}?lang={language}")).text
+    assert (await press(clerk, "/finance/", f"{short}/agree")).status_code == 303
+    again = await press(clerk, "/finance/", f"{short}/agree")
+    assert again.status_code == 409
+    assert await balance(admin, "cash_over_short") == 1_000
+    assert await balance(admin, "cash_in_transit") == 0
+    assert await open_findings(admin) == []
+    acts = await admin.fetch("select act from foundation.audit_entry where act like 'deposit.short%' order by id")
+    assert [row["act"] for row in acts] == ["deposit.short_asked", "deposit.short_asked", "deposit.short"]
+
+    await trade.transfers(reference, 1_000)
+    held = await admin.fetchval("select receipt_id from payments.held where reason = 'deposit_twice'")
+    assert "may be notes of ours" in (await clerk.get(f"/finance/queue/{held}?lang=en")).text
+    await books_balance(admin)
+
+
+async def open_findings(admin: asyncpg.Connection) -> list[tuple[str, str | None, int | None]]:
+    return [
+        (one.rule, one.flow, one.amount_vnd)
+        for line in (await books.prove(admin)).lines
+        for one in line.open
+        if one.rule in ("safe_below_zero", "deposit_open", "deposit_late")
+    ]
+
+
+async def test_a_bag_that_stays_short_for_more_than_a_day_has_a_name(trade: Trade, admin: asyncpg.Connection) -> None:
+    reference = await a_bag(trade)
+    await trade.transfers(reference, 69_000)
+    assert await open_findings(admin) == [("deposit_open", reference, 1_000)]
+    await admin.execute("select foundation.set_clock($1, 1)", trade.now + timedelta(hours=25))
+    assert await open_findings(admin) == [("deposit_late", reference, 1_000)]
+
+
+async def test_change_from_outside_is_not_refused_but_named(trade: Trade, admin: asyncpg.Connection) -> None:
+    who = await trade.attendant()
+    await trade.opens(who, 200_000)
+    assert await open_findings(admin) == [("safe_below_zero", "VANMIEU", -200_000)]
+    await trade.closes(who, 200_000)
+    assert await open_findings(admin) == []
+
+
+async def test_finances_day_shows_a_counted_shift_with_its_difference(clerk: httpx.AsyncClient, trade: Trade) -> None:
+    who = await trade.attendant()
+    await trade.opens(who, 200_000)
+    assert "counted" not in shifts_of(await clerk.get("/finance/?lang=en"))
+    await trade.counts(who, 199_000)
+    said = shifts_of(await clerk.get("/finance/?lang=en"))
+    assert "counted" in said and "1,000" in said and "199,000" in said
+
+
+def shifts_of(page: httpx.Response) -> str:
+    """The rows of the list of shifts on finance's day."""
+    assert page.status_code == 200
+    return page.text.split('id="shifts"')[1].split("<tbody>")[1].split("</tbody>")[0]
 
 
 # --- races, and any order of everything
