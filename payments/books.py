@@ -581,7 +581,7 @@ with outcome as not materialized (
            or h.reason = 'returned' and exists (select from refunding f where f.operator_id = h.operator_id
                                                   and f.receipt_id = h.receipt_id and f.failed)
            or h.reason = 'overpaid' and s.reason in ('unknown_reference', 'ambiguous', 'wrong_account', 'unknown_return')
-              and (exists (select from given g where g.operator_id = h.operator_id and g.receipt_id = h.receipt_id)
+              and (exists (select from payments.held_use u where u.operator_id = h.operator_id and u.receipt_id = h.receipt_id)
                    or exists (select from refunding f where f.operator_id = h.operator_id
                                                         and f.receipt_id = h.receipt_id)) as fits
     from should_hold s

@@ -270,10 +270,11 @@ async def test_the_day_shows_what_was_paid_and_what_waits(
     assert groups == {
         ("ticketing", "QR_TRANSFER", "GATEWAY"): (4, 280_000),
         ("parking", "QR_TRANSFER", "GATEWAY"): (1, 5_000),
-        ("ticketing", "CASH", "CASH_DEPOSIT"): (4, 710_000),
+        ("ticketing", "CASH", "CASH_DEPOSIT"): (5, 780_000),
+        ("ticketing", "CARD", "GATEWAY"): (2, 140_000),
         ("parking", "CASH", "ATTENDANT_PROXY"): (5, 36_000),
     }
-    assert (day["lines"], day["sum_vnd"], day["proxy_vnd"]) == (14, 1_031_000, 36_000)
+    assert (day["lines"], day["sum_vnd"], day["proxy_vnd"]) == (17, 1_241_000, 36_000)
     assert day["free"] == [{"service": "ticketing", "means": "FREE", "lines": 1}]
     assert {item["state"] for item in day["waiting"]["items"]} == {"open", "partial"}
     assert (day["waiting"]["count"], day["waiting"]["sum_vnd"]) == (3, 60_000)
