@@ -433,7 +433,8 @@ def cash(day: Day, bank: Bank, tablet: Tablet, office: Office) -> None:
     tell(f"Notes go to the safe during the shift, signed for by {taken['received_by']}", taken["amount_vnd"])
 
     numbers = {"place": lot, "shift_number": shift["number"], "receipt_number": sold["receipt_number"]}
-    slip = tablet.act("/cash/refund", **numbers, amount_vnd=35_000, reason="overcharged")
+    signed = tablet.witness("02")  # the ticket was used, so a supervisor has to agree
+    slip = tablet.act("/cash/refund", **numbers, amount_vnd=35_000, reason="overcharged", witness=signed)
     expect("What is left of the receipt", 70_000, slip["left_vnd"])
     tell(f"A part of a cash receipt is handed back in notes: slip {slip['number']}", slip["amount_vnd"])
 
