@@ -557,7 +557,9 @@ class Person:
         sold = self.device(tablet, "/cash/ticket", said)
         if isinstance(sold, str):
             return
-        given_back_vnd = self.hands_back(tablet, shift, sold, dice) if dice.random() < 0.3 else 0
+        # Notes given back of what an attendant transfers himself end his demand, which the model does not know yet.
+        goes_back = dice.random() < 0.3 and not sold["pay"]
+        given_back_vnd = self.hands_back(tablet, shift, sold, dice) if goes_back else 0
         self.took(tablet, shift, site, "ticketing", sold, given_back_vnd=given_back_vnd)
         if dice.random() < 0.3 and self.device(tablet, "/cash/ticket", said) != sold:
             self.people.found("the same sale was answered differently")
