@@ -88,7 +88,7 @@ def run(arguments: list[str]) -> int:
             print("Preparing the database …", flush=True)
             asyncio.run(migrate(admin_url, root=root, environment=settings.environment))
             _keep(settings.data_dir / "keeper.url", role_url(admin_url, root, "keeper"))
-            inner = Settings(**{name.lower(): value for name, value in environment.items()})  # type: ignore[arg-type]
+            inner = Settings.of(environment)
             asyncio.run(demo.build(inner))
             supervisor = stack.enter_context(Supervisor(settings.data_dir))
             python = [sys.executable, "-m"]

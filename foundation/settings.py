@@ -5,8 +5,9 @@ The README lists the same fields in a table, and a test holds the two together.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -101,6 +102,12 @@ class Settings(BaseSettings):
         """By merchant code; one with an empty secret is left out: nothing can be believed of it."""
         pairs = (pair.strip().partition(":") for pair in self.vnpay_secrets.get_secret_value().split(","))
         return {code: secret for code, _, secret in pairs if code and secret}
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Self:
+        """The settings of a process with that environment beside our own."""
+        values: dict[str, Any] = {name.lower(): value for name, value in environment.items()}
+        return cls(**values)
 
     @property
     def service_names(self) -> tuple[str, ...]:

@@ -170,7 +170,7 @@ def _both_sides(
         "DATA_DIR": str(place),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(HOUSE), os.environ.get("PYTHONPATH")])),
     }
-    settings = Settings(**{name.lower(): value for name, value in environment.items() if value})  # type: ignore[arg-type]
+    settings = Settings.of({name: value for name, value in environment.items() if value})
     print(f"Filling both databases with {asked.tickets:,} tickets and as many open stays …", flush=True)
     asyncio.run(migrate(ours_url, root=root, environment="test"))
     people = asyncio.run(crowd.fill(ours_url, settings, asked.tickets))

@@ -52,42 +52,14 @@ def post(path: str, body: bytes, headers: str = "") -> bytes:
 def drive(port: int, requests: Iterator[bytes], *, verdict: str, connections: int, seconds: float) -> Round:
     """Sends requests for some seconds (or until there are no more) and waits for every answer that is still due."""
     right_one = re.compile(rb'"verdict": ?"' + verdict.encode() + rb'"')
-    waits: list[float] = []
-    right = errors = 0
-    wrong: list[str] = []
-    with selectors.DefaultSelector() as selector:
-        lines = [_Line(port) for _ in range(connections)]
-        for line in lines:
-            selector.register(line.socket, selectors.EVENT_READ, line)
-        gc.collect()
-        gc.disable()
-        cpu, began = time.process_time(), time.perf_counter()
-        end, due = began + seconds, 0
-        for line in lines:
-            due += line.send(next(requests, None))
-        while due:
-            for key, _ in selector.select(timeout=30) or _silence():
-                line = key.data
-                answer = line.receive()
-                if answer is None:
-                    continue
-                now = time.perf_counter()
-                waits.append(now - line.sent_at)
-                if answer.startswith(b"HTTP/1.1 200") and right_one.search(answer):
-                    right += 1
-                else:
-                    errors += 1
-                    if len(wrong) < 5:
-                        wrong.append(answer.decode(errors="replace").replace("\r\n", " | ")[-400:])
-                due -= 1
-                if now < end:
-                    due += line.send(next(requests, None))
-        finished = time.perf_counter()
-        cpu = time.process_time() - cpu
-        gc.enable()
-        for line in lines:
-            line.socket.close()
-    return Round(finished - began, sorted(waits), right, errors, tuple(wrong), cpu)
+    cycles = (_single(request, right_one) for request in requests)
+    return _drive([_Line(port) for _ in range(connections)], cycles, seconds)
+
+
+def _single(request: bytes, right_one: re.Pattern[bytes]) -> Cycle:
+    """The shortest cycle: one request, whose answer is right or not."""
+    answer = yield request
+    return answer.startswith(b"HTTP/1.1 200") and right_one.search(answer) is not None
 
 
 def get(path: str) -> bytes:
@@ -106,21 +78,31 @@ def drive_cycles(port: int, cycles: Iterator[Cycle], *, connections: int, second
 
     Each connection comes from an address of its own, since one address may order so often only.
     """
+    network = next(_NETWORKS)
+    return _drive([_Line(port, f"127.0.{network}.{number + 1}") for number in range(connections)], cycles, seconds)
+
+
+def _drive(lines: Sequence[_Line], cycles: Iterator[Cycle], seconds: float) -> Round:
     waits: list[float] = []
     right = errors = 0
     wrong: list[str] = []
-    network = next(_NETWORKS)
+    running: dict[_Line, tuple[Cycle, float]] = {}
+
+    def begin(line: _Line) -> None:
+        cycle = next(cycles, None)
+        if cycle is not None:
+            running[line] = cycle, time.perf_counter()
+            line.send(next(cycle))
+
     with selectors.DefaultSelector() as selector:
-        lines = [_Line(port, f"127.0.{network}.{number + 1}") for number in range(connections)]
-        running: dict[_Line, tuple[Cycle, float]] = {}
+        for line in lines:
+            selector.register(line.socket, selectors.EVENT_READ, line)
         gc.collect()
         gc.disable()
         cpu, began = time.process_time(), time.perf_counter()
         end = began + seconds
         for line in lines:
-            selector.register(line.socket, selectors.EVENT_READ, line)
-            running[line] = next(cycles), time.perf_counter()
-            line.send(next(running[line][0]))
+            begin(line)
         while running:
             for key, _ in selector.select(timeout=30) or _silence():
                 line = key.data
@@ -140,8 +122,7 @@ def drive_cycles(port: int, cycles: Iterator[Cycle], *, connections: int, second
                     wrong.append(answer.decode(errors="replace").replace("\r\n", " | ")[-400:])
                 del running[line]
                 if now < end:
-                    running[line] = next(cycles), now
-                    line.send(next(running[line][0]))
+                    begin(line)
         finished = time.perf_counter()
         cpu = time.process_time() - cpu
         gc.enable()
@@ -157,15 +138,9 @@ class _Line:
         self.socket = socket.create_connection(("127.0.0.1", port), source_address=(source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.got = b""
-        self.sent_at = 0.0
 
-    def send(self, request: bytes | None) -> int:
-        """How many answers are now due because of it: one, or none if there was nothing to send."""
-        if request is None:
-            return 0
-        self.sent_at = time.perf_counter()
+    def send(self, request: bytes) -> None:
         self.socket.sendall(request)
-        return 1
 
     def receive(self) -> bytes | None:
         """The whole answer, or None while parts of it are missing."""

@@ -124,7 +124,7 @@ class House:
             "BANK_FAILPOINTS": str(self.place / "failpoints.bank"),
             "BANK_RETRY_UNIT_SECONDS": "0.2",
         }
-        settings = Settings(**{name.lower(): value for name, value in self.environment.items() if value})  # type: ignore[arg-type]
+        settings = Settings.of({name: value for name, value in self.environment.items() if value})
         asyncio.run(migrate(admin_url, root=root, environment="test"))
         asyncio.run(demo.build(settings))
 
@@ -134,6 +134,7 @@ class House:
         self.logs = self.place / "log"
         self.logs.mkdir()
         self._pids: dict[int, str] = {}
+        self._closing = False
         self._armed: dict[str, str] = {}
         self._leaving: set[int] = set()
         self._serial = itertools.count(1)
@@ -175,7 +176,7 @@ class House:
                 self._ready.set()
             elif "started" in said:
                 self._pids[said["pid"]] = said["started"]
-            else:
+            elif not self._closing:
                 self._bury(said["ended"], said["status"])
 
     def _bury(self, pid: int, status: int) -> None:
@@ -236,7 +237,7 @@ class House:
 
     def _close(self) -> None:
         if hasattr(self, "nursery"):
-            self._bury = lambda *_: None  # type: ignore[method-assign]
+            self._closing = True
             assert self.nursery.stdin is not None
             self.nursery.stdin.close()
             try:

@@ -482,8 +482,9 @@ class Person:
         *,
         given_back_vnd: int = 0,
     ) -> None:
-        amount_vnd, way = sold["amount_vnd"], "PROXY" if sold["proxy"] else "CASH"
-        self.model.sold(way, tablet.operator, place, service, amount_vnd, given_back_vnd)  # type: ignore[arg-type]
+        amount_vnd: int = sold["amount_vnd"]
+        way: Way = "PROXY" if sold["proxy"] else "CASH"
+        self.model.sold(way, tablet.operator, place, service, amount_vnd, given_back_vnd)
         shift.out_vnd += given_back_vnd
         if sold["pay"]:
             shift.proxy_vnd += amount_vnd
@@ -730,7 +731,8 @@ class Person:
                 "/".join(ACCOUNTS[operator]),
             )
             if found:
-                return found[0]["receipt_id"]  # type: ignore[no-any-return]
+                receipt_id: UUID = found[0]["receipt_id"]
+                return receipt_id
             time.sleep(0.15)
         return None
 
@@ -800,8 +802,7 @@ class Person:
                 "select amount_vnd - used_vnd as left_vnd from payments.held where receipt_id = $1", receipt_id
             )[0]["left_vnd"]
         elif rows:
-            row = dice.choice(rows)
-            operator, receipt_id, left_vnd, reference = (row[name] for name in row.keys())  # noqa: SIM118
+            operator, receipt_id, left_vnd, reference = dice.choice(rows).values()
         else:
             return
         amount_vnd = left_vnd if dice.random() < 0.7 else dice.randint(1, left_vnd)
