@@ -437,6 +437,7 @@ async def _unreadable(request: Request, error: Exception) -> Response:
 
 async def _unstorable(request: Request, error: Exception) -> Response:
     """A number or a character that no column holds: whoever sent it is told so, and nobody's log repeats it."""
+    log.warning("%s %s: %s", request.method, mask(request.scope["path"]), type(error).__name__)
     return await _refused(request, BadPayload(reason="a value that cannot be"))
 
 

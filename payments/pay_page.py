@@ -98,9 +98,10 @@ async def _pay_page(
         by_card = token is not None and await attempt.merchant_of(tx, gateways.vnpay(here.settings)) is not None
         back_to_payer = await going_back.of_charge(tx, owed)
         # Only who has the payer's own address may say where money goes.
+        names_account = token is not None and any(item.path for item in back_to_payer)
         form: dict[str, Any] = {
-            "names_account": token is not None and any(item.path for item in back_to_payer),
-            "banks": sorted(vietqr.banks().items(), key=lambda bank: bank[1]),
+            "names_account": names_account,
+            "banks": sorted(vietqr.banks().items(), key=lambda bank: bank[1]) if names_account else [],
             "sent": sent or dict.fromkeys(("bin", "account", "name", "bank_ref", "amount_vnd"), ""),
             "refusal": refusal,
             "status": refusal.status if refusal else 200,

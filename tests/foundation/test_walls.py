@@ -8,7 +8,7 @@ import random
 import asyncpg
 import httpx
 import pytest
-from acts import bought_code, notify, order_to_pay
+from acts import bought_code, log_in, notify, order_to_pay
 from fastapi import APIRouter
 
 import demo
@@ -123,6 +123,37 @@ async def test_what_nobody_types_is_refused_in_every_place(client: httpx.AsyncCl
     assert login.status_code == 422
     for day in ("0001-01-05", "9999-12-31"):
         assert (await client.get(f"/city/?to={day}")).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/x-www-form-urlencoded", b"login=%00&password=x"),
+        ("Application/X-WWW-Form-URLEncoded", b"login=%00&password=x"),
+        (
+            "MULTIPART/form-data; boundary=b",
+            b'--b\r\ncontent-disposition: form-data; name="login"\r\n\r\n\x00\r\n--b--\r\n',
+        ),
+        ("application/x-www-form-urlencoded; charset=utf-7", b"login=+AAA-&password=x"),
+    ],
+)
+async def test_a_form_with_what_no_column_holds_is_refused_however_it_is_written(
+    client: httpx.AsyncClient, kind: str, body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = await client.post("/finance/login", content=body, headers={"content-type": kind})
+    assert answer.status_code == 422
+    assert not [record for record in caplog.records if record.name == "motcham.web"], "it was refused at the door"
+
+
+async def test_a_number_that_no_column_holds_is_refused_and_is_one_line_in_the_log(
+    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert (await log_in(client, "ketoan@vanmieu")).status_code == 303
+    answer = await client.get("/finance/shifts/VANMIEU/99999999999999999999")
+    assert answer.status_code == 422
+    (logged,) = [record for record in caplog.records if record.name == "motcham.web"]
+    assert (logged.levelname, logged.exc_info) == ("WARNING", None)
+    assert "99999" not in logged.message
 
 
 async def test_the_city_role_reads_rollups_and_nothing_else(admin_url: str, settings: Settings) -> None:
