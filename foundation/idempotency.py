@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -84,6 +85,17 @@ async def stored(tx: Tx, *, principal: str, route: str, key: str, digest: bytes)
     if row is None or row["body_hash"] != digest:
         raise KeyUsedForAnother()
     answer: dict[str, Any] = json.loads(row["answer"])
+    return answer
+
+
+async def once(
+    tx: Tx, *, principal: str, route: str, key: str, asked: object, act: Callable[[], Awaitable[dict[str, Any]]]
+) -> dict[str, Any]:
+    """Does it once per key, and answers a second asking as the first. Raises KeyUsedForAnother, StillRunning."""
+    answer = await stored(tx, principal=principal, route=route, key=key, digest=body_hash(asked))
+    if answer is None:
+        answer = await act()
+        await store(tx, principal=principal, route=route, key=key, answer=answer)
     return answer
 
 

@@ -59,16 +59,16 @@ async def order_page(
         day, heads = _chosen(sent)
         async with here.database.transaction(operator_id) as tx:
             asked = {"site": site_code.upper(), "day": day.isoformat(), "heads": heads}
-            named = {"principal": "visitor", "route": "order", "key": key}
-            answer = await idempotency.stored(tx, **named, digest=idempotency.body_hash(asked))
-            if answer is None:
+
+            async def place() -> dict[str, str]:
                 site = await site_by_code(tx, site_code.upper())
                 now = await clock.now(tx)
                 _, path = await order.place_order(
                     tx, site, day=day, heads=heads, environment=here.settings.environment, now=now
                 )
-                answer = {"path": path}
-                await idempotency.store(tx, **named, answer=answer)
+                return {"path": path}
+
+            answer = await idempotency.once(tx, principal="visitor", route="order", key=key, asked=asked, act=place)
         return RedirectResponse(answer["path"], 303)
     except Refusal as refusal:
         # What was typed stays; the sentence stands above the form.

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from foundation import clock, pages
+from foundation import clock
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, permit
 from payments import day_close, ledger
-from payments.finance.words import word
+from payments.finance.page import page
 
 routes = APIRouter(tags=["finance"])
 
@@ -23,25 +23,26 @@ async def days_page(
 ) -> Response:
     """The closed days, the next to be closed, and the trial balance of the chosen day."""
     async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
-        today = clock.hanoi_day(await clock.now(tx))
+        now = await clock.now(tx)
+        today = clock.hanoi_day(now)
         closed = await day_close.closed_days(tx)
         following = await day_close.next_day(tx)
         chosen = day or (closed[0].day if closed else today)
         accounts = await ledger.balances(tx, chosen)
         name = await operator_name(tx, language)
-    return pages.render(
+    return page(
         request,
-        "finance/days.html",
+        "days",
+        person,
+        language,
+        now,
+        operator_name=name,
         closed=closed,
         following=following if following and following < today else None,
         chosen=chosen,
         is_closed=bool(closed) and chosen <= closed[0].day,
         today=today,
         accounts=accounts,
-        person=person,
-        operator_name=name,
-        may_handle="finance:handle" in person.permissions,
-        word=lambda area, code: word(language, area, code),
     )
 
 

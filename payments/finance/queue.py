@@ -13,13 +13,13 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from foundation import audit, clock, outbox, pages
+from foundation import audit, clock, outbox
 from foundation.errors import Refusal
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, permit
 from payments import application, held
 from payments.finance import refunds as refunds_page
-from payments.finance.words import age, word
+from payments.finance.page import page
 
 routes = APIRouter(tags=["finance"])
 LISTED_MAX = 200
@@ -53,18 +53,17 @@ async def queue_page(
             tx.operator_id,
         )
         name = await operator_name(tx, language)
-    return pages.render(
+    return page(
         request,
-        "finance/queue.html",
+        "queue",
+        person,
+        language,
+        now,
+        operator_name=name,
         items=items,
         reasons=reasons,
         mine=mine,
         reason=reason,
-        person=person,
-        operator_name=name,
-        may_handle="finance:handle" in person.permissions,
-        word=lambda area, code: word(language, area, code),
-        age=lambda since: age(language, now, since),
     )
 
 
@@ -171,8 +170,7 @@ async def settled_by_hand(
     """Nobody has to do it any more, and why."""
     if kind not in BY_HAND:
         raise OnlyTheWorkerCan()
-    if not reason.strip():
-        raise held.ReasonMissing()
+    reason = held.reason_of(reason)
     async with here.database.transaction(person.operator_id) as tx:
         error = await outbox.settle_by_hand(tx, kind, id)
         if error is not None:
@@ -181,7 +179,7 @@ async def settled_by_hand(
                 person.staff_id,
                 "work.settled",
                 f"{kind} {id}",
-                reason=reason.strip(),
+                reason=reason,
                 before={"error": error},
                 now=await clock.now(tx),
             )
@@ -223,9 +221,13 @@ async def _held_page(
             receipt_id,
         )
         name = await operator_name(tx, language)
-    return pages.render(
+    return page(
         request,
-        "finance/held.html",
+        "held",
+        person,
+        language,
+        now,
+        operator_name=name,
         item=item,
         refunds=refunds,
         account_named=account_named,
@@ -234,11 +236,6 @@ async def _held_page(
         meant=meant,
         trail=[(entry, json.loads(entry["after"] or "{}")) for entry in trail],
         clear=clear,
-        person=person,
-        operator_name=name,
-        may_handle="finance:handle" in person.permissions,
-        word=lambda area, code: word(language, area, code),
-        age=lambda since: age(language, now, since),
     )
 
 

@@ -11,14 +11,14 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from foundation import audit, clock, idempotency, pages
+from foundation import audit, clock, idempotency
 from foundation.database import Tx
 from foundation.operator import operator_name
 from foundation.staff import OnDuty
 from foundation.web import Clerk, FormVnd, Here, Language, permit
 from payments import payment, refund
 from payments.explain import explain
-from payments.finance.words import age, word
+from payments.finance.page import page
 from payments.gateway import vietqr
 
 routes = APIRouter(tags=["finance"])
@@ -54,7 +54,7 @@ async def refunds_page(request: Request, here: Here, person: Clerk, language: La
     async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
         now, name = await clock.now(tx), await operator_name(tx, language)
         groups = [(group, *await _group(tx, states)) for group, states in GROUPS.items()]
-    return _page(request, "refunds", person, language, now, operator_name=name, groups=groups)
+    return page(request, "refunds", person, language, now, operator_name=name, groups=groups)
 
 
 @routes.get("/api/v1/finance/refunds")
@@ -198,7 +198,7 @@ async def charge_page(request: Request, here: Here, person: Clerk, language: Lan
             LISTED + " and f.receipt_id = any($2) order by f.id", tx.operator_id, [row["id"] for row in receipts]
         )
         trail = await audit.of(tx, f"charge {owed.id}")
-    return _page(
+    return page(
         request,
         "charge",
         person,
@@ -253,12 +253,14 @@ async def _once(
     act: Callable[[Tx], Awaitable[list[UUID]]],
 ) -> list[UUID]:
     """Does it once per key of a form; a second press gets the refunds of the first."""
-    named = {"principal": f"staff {person.staff_id}", "route": route, "key": key}
     async with here.database.transaction(person.operator_id) as tx:
-        answer = await idempotency.stored(tx, **named, digest=idempotency.body_hash(asked))
-        if answer is None:
-            answer = {"refunds": [str(id) for id in await act(tx)]}
-            await idempotency.store(tx, **named, answer=answer)
+
+        async def refunds() -> dict[str, list[str]]:
+            return {"refunds": [str(id) for id in await act(tx)]}
+
+        answer = await idempotency.once(
+            tx, principal=f"staff {person.staff_id}", route=route, key=key, asked=asked, act=refunds
+        )
     return [UUID(id) for id in answer["refunds"]]
 
 
@@ -295,7 +297,7 @@ async def _refund_page(
         )
     if named is not None:
         named["bank"] = vietqr.bank_name(named["bin"])
-    return _page(
+    return page(
         request,
         "refund",
         person,
@@ -324,16 +326,3 @@ async def _group(tx: Tx, states: tuple[str, ...]) -> tuple[list[Any], int, int]:
         list(states),
     )
     return rows, whole["count"], whole["sum_vnd"]
-
-
-def _page(request: Request, name: str, person: OnDuty, language: str, now: Any, **facts: Any) -> Response:
-    return pages.render(
-        request,
-        f"finance/{name}.html",
-        person=person,
-        may_handle="finance:handle" in person.permissions,
-        may_approve="finance:approve" in person.permissions,
-        word=lambda area, code: word(language, area, code),
-        age=lambda since: age(language, now, since),
-        **facts,
-    )

@@ -8,11 +8,12 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from foundation import audit, clock, pages, texts
+from foundation import audit, clock, texts
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, events, permit
 from payments.finance import days, login, proof, queue, refunds, shifts, trail
 from payments.finance.day import Day, Listing, day_of, lines_of, transfers_of
+from payments.finance.page import page
 from payments.finance.spreadsheet import csv_answer, csv_file
 from payments.finance.words import age, word
 
@@ -38,18 +39,17 @@ async def day_page(
         now, real_now = await clock.now(tx), await tx.value("select clock_timestamp()")
         shown = await day_of(tx, day or clock.hanoi_day(now), now=now)
         name = await operator_name(tx, language)
-    return pages.render(
+    return page(
         request,
-        "finance/day.html",
-        shown=shown,
-        person=person,
+        "day",
+        person,
+        language,
+        now,
         operator_name=name,
+        shown=shown,
         today=clock.hanoi_day(now),
-        word=lambda area, code: word(language, area, code),
-        age=lambda since: age(language, now, since),
         real_age=lambda since: age(language, real_now, since),
         live=f"/api/v1/finance/proof/events?seen={shown.books.version}",
-        may_handle="finance:handle" in person.permissions,
         by_hand=queue.BY_HAND,
     )
 

@@ -13,14 +13,14 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from foundation import audit, clock, idempotency, pages
+from foundation import audit, clock, idempotency
 from foundation.database import Tx
 from foundation.errors import BadPayload, NotFound
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, permit
 from payments import deposit, handover, notes, shift_report
 from payments.drop import NoNotes
-from payments.finance.words import age, word
+from payments.finance.page import page
 from payments.shift import REASONS
 
 routes = APIRouter(tags=["finance"])
@@ -36,14 +36,15 @@ async def shifts_page(request: Request, here: Here, person: Clerk, language: Lan
         now = await clock.now(tx)
         rows = await listed(tx, state)
         name = await operator_name(tx, language)
-    return pages.render(
+    return page(
         request,
-        "finance/shifts.html",
+        "shifts",
+        person,
+        language,
+        now,
+        operator_name=name,
         rows=rows,
         state=state,
-        person=person,
-        operator_name=name,
-        age=lambda since: age(language, now, since),
     )
 
 
@@ -83,9 +84,13 @@ async def shift_page(
         )
         trail = await audit.of(tx, f"shift {shift_id}")
         name = await operator_name(tx, language)
-    return pages.render(
+    return page(
         request,
-        "finance/shift.html",
+        "shift",
+        person,
+        language,
+        now,
+        operator_name=name,
         report=signed or present,
         signed=signed is not None,
         proxies=present["proxies"],
@@ -95,13 +100,8 @@ async def shift_page(
         trail=trail,
         denominations=notes.DENOMINATIONS,
         reasons=[reason for reason in REASONS if reason != "uncounted"],
-        person=person,
-        operator_name=name,
-        may_handle="finance:handle" in person.permissions,
         own=present["login"] == person.login,
-        word=lambda area, code: word(language, area, code),
         instant=datetime.fromisoformat,
-        age=lambda since: age(language, now, since),
     )
 
 
@@ -132,21 +132,20 @@ async def found_notes(request: Request, here: Here, person: Clerk, place: str, n
     no_notes, reason_missing."""
     form = await request.form()
     counted, words = _counted(form), str(form.get("reason", ""))[:300]
-    named = {"principal": f"staff {person.staff_id}", "route": "shift.found", "key": str(form.get("key", ""))[:255]}
-    if not named["key"]:
+    key = str(form.get("key", ""))[:255]
+    if not key:
         raise BadPayload(reason="key")
-    digest = idempotency.body_hash({"shift": f"{place}/{number}", "notes": counted, "words": words})
+    asked = {"shift": f"{place}/{number}", "notes": counted, "words": words}
     async with here.database.transaction(person.operator_id) as tx:
-        if await idempotency.stored(tx, **named, digest=digest) is None:
-            await handover.find_notes(
-                tx,
-                await _find(tx, place, number),
-                staff_id=person.staff_id,
-                counted=counted,
-                words=words,
-                now=await clock.now(tx),
-            )
-            await idempotency.store(tx, **named, answer={"found": True})
+
+        async def find() -> dict[str, bool]:
+            shift_id, now = await _find(tx, place, number), await clock.now(tx)
+            await handover.find_notes(tx, shift_id, staff_id=person.staff_id, counted=counted, words=words, now=now)
+            return {"found": True}
+
+        await idempotency.once(
+            tx, principal=f"staff {person.staff_id}", route="shift.found", key=key, asked=asked, act=find
+        )
     return RedirectResponse(f"/finance/shifts/{place}/{number}", 303)
 
 
@@ -159,15 +158,15 @@ async def deposits_page(request: Request, here: Here, person: Clerk, language: L
         bags = await deposit.listed(tx)
         waiting = await deposit.to_deposit(tx)
         name = await operator_name(tx, language)
-    return pages.render(
+    return page(
         request,
-        "finance/deposits.html",
+        "deposits",
+        person,
+        language,
+        now,
+        operator_name=name,
         bags=bags,
         waiting=waiting,
-        person=person,
-        operator_name=name,
-        may_handle="finance:handle" in person.permissions,
-        age=lambda since: age(language, now, since),
     )
 
 

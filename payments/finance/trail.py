@@ -9,9 +9,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from foundation import audit, clock, pages, texts
+from foundation import audit, clock, texts
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, permit
+from payments.finance.page import page
 from payments.finance.spreadsheet import csv_answer, csv_file
 from payments.finance.words import word
 
@@ -68,11 +69,15 @@ async def trail_page(
         people = await tx.rows(
             "select id, name from foundation.staff where operator_id = $1 order by name", tx.operator_id
         )
-        name = await operator_name(tx, language)
+        now, name = await clock.now(tx), await operator_name(tx, language)
     more = len(entries) > LISTED_MAX
-    return pages.render(
+    return page(
         request,
-        "finance/trail.html",
+        "trail",
+        person,
+        language,
+        now,
+        operator_name=name,
         entries=[(entry, _values(entry["before"]), _values(entry["after"])) for entry in entries[:LISTED_MAX]],
         older=request.url.include_query_params(before=entries[LISTED_MAX - 1]["id"]).query if more else None,
         people=people,
@@ -81,8 +86,6 @@ async def trail_page(
         ],
         wanted=wanted,
         where=where,
-        person=person,
-        operator_name=name,
         act_word=lambda act: word(language, WORDS[where], act),
     )
 
