@@ -174,17 +174,17 @@ async def _work(settings: Settings) -> None:
 
     stop, woken = asyncio.Event(), asyncio.Event()
     worker.stop_on_signals(stop)
-    bank, hosting, refunding = gateways.bank(settings), gateways.hosting(settings), gateways.refunding(settings)
+    asked = gateways.Gateways(settings)
     async with running(settings) as here:
 
         async def poll() -> None:
-            await notice.poll(here.database, here.sealer, bank)
+            await notice.poll(here.database, here.sealer, asked.bank)
 
         async def sweep() -> None:
-            await notice.sweep(here.database, here.sealer, bank)
+            await notice.sweep(here.database, here.sealer, asked.bank)
 
         async def ask() -> None:
-            await notice.ask(here.database, here.sealer, hosting)
+            await notice.ask(here.database, here.sealer, asked.hosting)
 
         async def run_out() -> None:
             await cashless_share.recount_lapsed(here.database)
@@ -196,7 +196,7 @@ async def _work(settings: Settings) -> None:
             await payment.lapse(here.database)
 
         async def send_back(database: Database, claim: outbox.Claim) -> None:
-            await refund.pursue(database, here.sealer, refunding, claim)
+            await refund.pursue(database, here.sealer, asked.all, claim)
 
         async def look_after_refunds() -> None:
             await refund.look(here.database)
@@ -225,11 +225,7 @@ async def _work(settings: Settings) -> None:
             )
         finally:
             listener.cancel()
-            await bank.close()
-            for hosted in hosting.values():
-                await hosted.close()
-            for gateway in refunding.values():
-                await gateway.close()
+            await asked.close()
 
 
 async def _pass_on(here: Platform, woken: asyncio.Event) -> None:

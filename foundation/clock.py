@@ -70,6 +70,11 @@ def hanoi(at: datetime) -> datetime:
     return at.astimezone(HANOI)
 
 
+def hanoi_text(at: datetime) -> str:
+    """An instant as a sentence says it, on a Hanoi clock: 09:30 21/11/2026."""
+    return f"{hanoi(at):%H:%M %d/%m/%Y}"
+
+
 def start_of_day(day: date) -> datetime:
     """00:00 in Hanoi of that day, as a UTC instant."""
     return datetime(day.year, day.month, day.day, tzinfo=HANOI).astimezone(UTC)

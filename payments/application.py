@@ -22,6 +22,8 @@ from payments.payment import ChargeView, NoSuchCharge, end_unpaid, find, part_pa
 from payments.refund import within_limit
 
 APPLY = "payments.apply"
+ForNotes = cash.ProxyTransfer | deposit.DepositView
+"""A transfer for notes: an attendant's for his guest's, or a bag's."""
 
 
 async def apply_receipt(tx: Tx, receipt_id: UUID, *, now: datetime) -> str | None:
@@ -45,16 +47,16 @@ async def apply_receipt(tx: Tx, receipt_id: UUID, *, now: datetime) -> str | Non
     # Money of ours that came back is nobody's payment, whatever its text names.
     owed = "unknown_return" if receipt["returns"] else await _meant(tx, receipt["references_found"])
     charge_id, amount_vnd, late = None, 0, False
-    arriving: Any = {
-        "source": ("receipt", str(receipt_id)),
-        "receipt_id": receipt_id,
-        "use": 0,
-        "at": receipt["paid_at"],
-    }
-    if isinstance(owed, cash.ProxyTransfer):
-        outcome, amount_vnd = "proxy", await cash.receive_proxy(tx, owed, receipt["amount_vnd"], **arriving)
-    elif isinstance(owed, deposit.DepositView):
-        outcome, amount_vnd = "deposit", await deposit.arrive(tx, owed, receipt["amount_vnd"], **arriving)
+    if isinstance(owed, ForNotes):
+        outcome, amount_vnd = await _arrive(
+            tx,
+            owed,
+            receipt["amount_vnd"],
+            source=("receipt", str(receipt_id)),
+            receipt_id=receipt_id,
+            use=0,
+            at=receipt["paid_at"],
+        )
     elif isinstance(owed, str):
         # Nobody is named, so it stays among the unapplied receipts until finance finds out.
         outcome = owed
@@ -135,12 +137,11 @@ async def assign(
     NothingHeld, NoSuchCharge, NothingOwed, OnlyAPart, ReasonMissing, KnownToBeAPayers, OwnBag, OverYourLimit, and what
     the services refuse; then nothing has changed.
     """
-    if not reason.strip():
-        raise held.ReasonMissing()
+    reason = held.reason_of(reason)
     money = await held.find(tx, receipt_id)
     meant = reference.strip().upper()
     if notes := await _for_notes(tx, [meant]):
-        return await _assign_notes(tx, money, notes[0], staff_id=staff_id, reason=reason.strip(), now=now)
+        return await _assign_notes(tx, money, notes[0], staff_id=staff_id, reason=reason, now=now)
     owed = await find(tx, reference=meant, lock=True)
     step = STEPS[owed.state, receipt_event(owed.remaining_vnd, money.left_vnd)]
     assert isinstance(step, Step) and step.outcome  # every receipt is something
@@ -152,21 +153,19 @@ async def assign(
     if money.reason not in held.UNDECIDED and not await within_limit(tx, staff_id, amount_vnd, limit_vnd, now):
         raise OverYourLimit(limit_vnd=limit_vnd)
     tx.step("held.applied")
-    _, use_id = await held.use(
-        tx, money, amount_vnd, charge_id=owed.id, staff_id=staff_id, reason=reason.strip(), now=now
-    )
+    _, use_id = await held.use(tx, money, amount_vnd, charge_id=owed.id, staff_id=staff_id, reason=reason, now=now)
     source = Source("held", use_id, "applied")
     await ledger.post(tx, "receipt.applied", source=source, amount_vnd=amount_vnd, effective_at=now, flow=owed.id)
     # A decision takes effect when it is made: days that are over keep what they had.
     await settle(tx, owed, means=money.means, channel="GATEWAY", paid_at=now, now=now, via=source)
-    await _note_applied(tx, money, owed.reference, amount_vnd, staff_id=staff_id, reason=reason.strip(), now=now)
+    await _note_applied(tx, money, owed.reference, amount_vnd, staff_id=staff_id, reason=reason, now=now)
     return step.outcome, amount_vnd
 
 
 async def _assign_notes(
     tx: Tx,
     money: held.HeldView,
-    owed: cash.ProxyTransfer | deposit.DepositView,
+    owed: ForNotes,
     *,
     staff_id: UUID,
     reason: str,
@@ -180,17 +179,29 @@ async def _assign_notes(
     amount_vnd = min(money.left_vnd, owed.remaining_vnd)
     if not amount_vnd:
         raise NothingOwed()
-    proxy = isinstance(owed, cash.ProxyTransfer)
     use, use_id = await held.use(
-        tx, money, amount_vnd, kind="proxy" if proxy else "deposit", staff_id=staff_id, reason=reason, now=now
+        tx,
+        money,
+        amount_vnd,
+        kind="proxy" if isinstance(owed, cash.ProxyTransfer) else "deposit",
+        staff_id=staff_id,
+        reason=reason,
+        now=now,
     )
-    arriving: Any = {"source": ("held", use_id), "receipt_id": money.receipt_id, "use": use, "at": now}
-    if isinstance(owed, cash.ProxyTransfer):
-        await cash.receive_proxy(tx, owed, amount_vnd, **arriving)
-    else:
-        await deposit.arrive(tx, owed, amount_vnd, **arriving)
+    arrived = await _arrive(tx, owed, amount_vnd, source=("held", use_id), receipt_id=money.receipt_id, use=use, at=now)
     await _note_applied(tx, money, owed.reference, amount_vnd, staff_id=staff_id, reason=reason, now=now)
-    return "proxy" if proxy else "deposit", amount_vnd
+    return arrived
+
+
+async def _arrive(
+    tx: Tx, owed: ForNotes, amount_vnd: int, *, source: tuple[str, str], receipt_id: UUID, use: int, at: datetime
+) -> tuple[str, int]:
+    """Money for notes is here: what it was, and how much of it was asked for."""
+    if isinstance(owed, cash.ProxyTransfer):
+        return "proxy", await cash.receive_proxy(
+            tx, owed, amount_vnd, source=source, receipt_id=receipt_id, use=use, at=at
+        )
+    return "deposit", await deposit.arrive(tx, owed, amount_vnd, source=source, receipt_id=receipt_id, use=use, at=at)
 
 
 async def _note_applied(
@@ -233,7 +244,7 @@ async def _apply_to(tx: Tx, receipt: Any, owed: ChargeView, now: datetime) -> tu
     return step.outcome, amount_vnd
 
 
-async def _meant(tx: Tx, references_found: list[str]) -> ChargeView | cash.ProxyTransfer | deposit.DepositView | str:
+async def _meant(tx: Tx, references_found: list[str]) -> ChargeView | ForNotes | str:
     """The charge, the attendant's transfer or the deposit (locked) that a text names; or the reason why none is."""
     if len(references_found) == 1:  # as nearly always; a reference is of one thing only
         with suppress(NoSuchCharge):
@@ -256,6 +267,6 @@ async def _meant(tx: Tx, references_found: list[str]) -> ChargeView | cash.Proxy
     return notes[0] if notes else await find(tx, reference=charges[0]["reference"], lock=True)
 
 
-async def _for_notes(tx: Tx, references: list[str]) -> list[cash.ProxyTransfer | deposit.DepositView]:
+async def _for_notes(tx: Tx, references: list[str]) -> list[ForNotes]:
     """What of these references is a transfer for notes: an attendant's for his guest's, a bag's (locked)."""
     return [*await cash.proxy_transfers(tx, references), *await deposit.find(tx, references)]

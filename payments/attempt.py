@@ -34,7 +34,7 @@ from payments.gateway import (
     NoSuchAttempt,
 )
 from payments.payment import find
-from payments.receipt import receive
+from payments.receipt import keep, receive
 
 log = logging.getLogger("motcham.attempt")
 OPEN_FOR = timedelta(minutes=15)
@@ -261,14 +261,7 @@ async def learn(
             number = news.credit.bank_ref if news.credit else None
             await _end(tx, attempt, news.end.event, code=news.end.code, transaction_no=number, now=now)
         if raw:
-            await tx.execute(
-                "insert into payments.notice (operator_id, event_id, type, sealed) values ($1, $2, $3, $4)"
-                " on conflict do nothing",
-                operator_id,
-                news.event_id,
-                f"attempt.{news.end.event}",
-                sealer.seal(raw, month=month, context="notice"),
-            )
+            await keep(tx, sealer, news.event_id, f"attempt.{news.end.event}", raw, month=month)
     if differs:
         raise AttemptAmountDiffers()
     return receipt_id, fresh

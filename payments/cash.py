@@ -25,6 +25,7 @@ from payments import ledger, payment, reference, shift
 from payments.gateway import vietqr
 from payments.ledger import Source
 from payments.payment import Line
+from payments.postings import Template
 from payments.receipt import collection_account
 
 _draw = SystemRandom()
@@ -258,15 +259,16 @@ async def receive_proxy(
     else:
         drawer_vnd = min(taken_vnd, await ledger.free_vnd(tx, f"cash_drawer:{owed.shift_id}"))
     safe_vnd = taken_vnd - explained_vnd - drawer_vnd
-    for template, purpose, amount, drawer in (
+    postings: tuple[tuple[Template, str, int, str], ...] = (
         ("proxy.transferred", "applied", drawer_vnd, f"cash_drawer:{owed.shift_id}"),
         ("proxy.transferred", "from_safe", safe_vnd, "cash_in_transit"),
         ("proxy.explained", "explained", explained_vnd, ""),
-    ):
+    )
+    for template, purpose, amount, drawer in postings:
         if amount:
             await ledger.post(
                 tx,
-                template,  # type: ignore[arg-type]
+                template,
                 source=Source(*source, purpose),
                 amount_vnd=amount,
                 effective_at=at,

@@ -14,13 +14,14 @@ from uuid import UUID
 from sqlalchemy import BigInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel
 
-from foundation.clock import hanoi_day
+from foundation.clock import hanoi_day, hanoi_text
 from foundation.database import Tx
 from foundation.device import Attendant
 from foundation.errors import NotFound, Refusal
 from foundation.tables import instant, keys, new_id, owner_key
 from payments import cash, drop, ledger, notes, payment, shift
 from payments.ledger import Source
+from payments.postings import Template
 from payments.witness import Person, SupervisorNeeded, sign
 
 ALONE_VND = 200_000
@@ -117,7 +118,7 @@ class Slip:
 async def find(tx: Tx, *, place: int, shift_number: int, receipt_number: int) -> Any:
     """A cash receipt by its numbers: charge_id, amount_vnd, left_vnd, at, proxy. Raises NoCashReceipt."""
     row = await tx.row(
-        "select k.charge_id, k.number, k.amount_vnd, k.proxy, k.at, c.received_vnd - c.given_back_vnd as left_vnd"
+        "select k.charge_id, k.amount_vnd, k.proxy, k.at, c.received_vnd - c.given_back_vnd as left_vnd"
         " from payments.shift s"
         " join payments.cash_receipt k on k.operator_id = s.operator_id and k.shift_id = s.id and k.number = $4"
         " join payments.charge c on c.operator_id = k.operator_id and c.id = k.charge_id"
@@ -158,12 +159,11 @@ async def give_back(
     open = await shift.must_be_open(tx, who, named=named, lock=True)
     receipt = await find(tx, place=place, shift_number=shift_number, receipt_number=receipt_number)
     owed = await payment.find(tx, id=receipt["charge_id"], lock=True)
-    leaves_from = await payment.take_back(tx, owed, amount_vnd, now=now)
-    if leaves_from > now:
-        raise StillAccepted(until=f"{leaves_from.astimezone(shift.HANOI):%H:%M %d/%m/%Y}")
-    used = await payment.was_used(tx, owed.id)
+    taken = await payment.take_back(tx, owed, amount_vnd, now=now)
+    if taken.leaves_from > now:
+        raise StillAccepted(until=hanoi_text(taken.leaves_from))
     today = hanoi_day(now)
-    alone_vnd = 0 if used or hanoi_day(receipt["at"]) != today else ALONE_VND
+    alone_vnd = 0 if taken.used or hanoi_day(receipt["at"]) != today else ALONE_VND
     approver = await _approved(tx, who, amount_vnd, proof, today, alone_vnd)
     await drop.free(tx, open.id, now=now, only_expired=True)
     tx.step("cash.given_back")
@@ -186,18 +186,19 @@ async def give_back(
         words.strip(),
         who.staff_id,
         approver and approver.staff_id,
-        used,
+        taken.used,
         await cash.release_proxy(tx, open.id, owed.id, amount_vnd),
         now,
     )
-    for template, purpose in (
+    postings: tuple[tuple[Template, str], ...] = (
         ("charge.given_back", "given_back"),
         ("refund.requested", "requested"),
         ("cash.given_back", "paid"),
-    ):
+    )
+    for template, purpose in postings:
         await ledger.post(
             tx,
-            template,  # type: ignore[arg-type]
+            template,
             source=Source("cash_refund", str(id), purpose),
             amount_vnd=amount_vnd,
             effective_at=now,

@@ -250,15 +250,14 @@ async def ask_short(tx: Tx, drawn: str, *, staff_id: UUID, reason: str, now: dat
 
     Raises ReasonMissing, NothingShort.
     """
-    if not reason.strip():
-        raise held.ReasonMissing()
+    reason = held.reason_of(reason)
     short_vnd: int | None = await tx.value(
         "update payments.deposit set short_vnd = amount_vnd - arrived_vnd, short_reason = $3, short_asked_by = $4,"
         " short_asked_at = $5 where operator_id = $1 and reference = $2 and arrived_vnd < amount_vnd"
         " and short_agreed_at is null returning short_vnd",
         tx.operator_id,
         drawn,
-        reason.strip(),
+        reason,
         staff_id,
         now,
     )
@@ -266,7 +265,7 @@ async def ask_short(tx: Tx, drawn: str, *, staff_id: UUID, reason: str, now: dat
         raise NothingShort()
     after = {"short_vnd": short_vnd}
     subject = f"deposit {drawn}"
-    await audit.note(tx, staff_id, "deposit.short_asked", subject, reason=reason.strip(), after=after, now=now)
+    await audit.note(tx, staff_id, "deposit.short_asked", subject, reason=reason, after=after, now=now)
 
 
 async def agree_short(tx: Tx, drawn: str, *, staff_id: UUID, now: datetime) -> None:

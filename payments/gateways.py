@@ -11,11 +11,16 @@ bank = Bank.of
 vnpay = Vnpay.of
 
 
-def hosting(settings: Settings) -> dict[str, Hosting]:
-    """Those on whose pages payers pay, by the name that attempts carry; to be closed by whoever asks them."""
-    return {gateway.name: gateway for gateway in (vnpay(settings),)}
+class Gateways:
+    """The gateways of a process that asks them; to be closed by whoever opened them."""
 
+    def __init__(self, settings: Settings) -> None:
+        self.bank, hosted = bank(settings), vnpay(settings)
+        self.hosting: dict[str, Hosting] = {hosted.name: hosted}
+        """Those on whose pages payers pay, by the name that attempts carry."""
+        self.all: dict[str, Gateway] = {self.bank.name: self.bank, hosted.name: hosted}
+        """By the name that receipts carry: money goes back through the gateway it came through."""
 
-def refunding(settings: Settings) -> dict[str, Gateway]:
-    """All of them, by the name that receipts carry: money goes back through the gateway it came through."""
-    return {gateway.name: gateway for gateway in (bank(settings), vnpay(settings))}
+    async def close(self) -> None:
+        for gateway in self.all.values():
+            await gateway.close()

@@ -17,6 +17,7 @@ from sqlalchemy import BigInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel
 
 from foundation import audit
+from foundation.clock import hanoi_text
 from foundation.database import Tx
 from foundation.device import Attendant
 from foundation.errors import NotFound, Refusal
@@ -137,8 +138,7 @@ async def close_from_office(
 
     What was counted at the tablet before stands. Raises NotFound, ReasonMissing, OwnShift, ShiftOver.
     """
-    if not words.strip():
-        raise held.ReasonMissing()
+    words = held.reason_of(words)
     row = await tx.row(
         "select id, number, place, staff_id, opened_at, float_vnd, receipts, counted_at, closed_at, counted_vnd, expected_vnd"
         " from payments.shift where operator_id = $1 and id = $2 for update",
@@ -148,7 +148,7 @@ async def close_from_office(
     if row is None:
         raise NotFound()
     if row["closed_at"] is not None:
-        raise shift.ShiftOver(number=row["number"], at=f"{row['closed_at'].astimezone(shift.HANOI):%H:%M %d/%m/%Y}")
+        raise shift.ShiftOver(number=row["number"], at=hanoi_text(row["closed_at"]))
     if row["staff_id"] == staff_id:
         raise OwnShift()
     ending = OpenShift(*(row[name] for name in OpenShift.__dataclass_fields__))
@@ -161,7 +161,7 @@ async def close_from_office(
         ending,
         counted_vnd,
         reason="uncounted" if uncounted else reason,
-        words=words.strip(),
+        words=words,
         closed_by=staff_id,
         now=now,
     )
@@ -171,7 +171,7 @@ async def close_from_office(
         staff_id,
         "shift.closed",
         f"shift {shift_id}",
-        reason=words.strip(),
+        reason=words,
         before={"counted": row["counted_vnd"]},
         after={name: report[name] for name in ("expected_vnd", "counted_vnd", "difference_vnd", "uncounted")},
         now=now,
@@ -184,8 +184,7 @@ async def find_notes(tx: Tx, shift_id: UUID, *, staff_id: UUID, counted: Notes, 
     Raises NotFound, NotClosed, NoNotes, ReasonMissing, MoreThanMissing.
     """
     amount_vnd = notes.sum_vnd(counted)
-    if not words.strip():
-        raise held.ReasonMissing()
+    words = held.reason_of(words)
     if not amount_vnd:
         raise drop.NoNotes()
     missing_vnd: int | None = await tx.value(
@@ -208,7 +207,7 @@ async def find_notes(tx: Tx, shift_id: UUID, *, staff_id: UUID, counted: Notes, 
         json.dumps(notes.tidy(counted)),
         amount_vnd,
         staff_id,
-        words.strip(),
+        words,
         now,
     )
     await ledger.post(
@@ -223,7 +222,7 @@ async def find_notes(tx: Tx, shift_id: UUID, *, staff_id: UUID, counted: Notes, 
         staff_id,
         "shift.found",
         f"shift {shift_id}",
-        reason=words.strip(),
+        reason=words,
         before={"missing_vnd": missing_vnd + amount_vnd},
         after={"found_vnd": amount_vnd, "missing_vnd": missing_vnd},
         now=now,

@@ -108,6 +108,13 @@ class ReasonMissing(Refusal):
     status = 422
 
 
+def reason_of(typed: str) -> str:
+    """Why a person does it, in his words. Raises ReasonMissing."""
+    if not typed.strip():
+        raise ReasonMissing()
+    return typed.strip()
+
+
 @dataclass(frozen=True, slots=True)
 class HeldView:
     """Money that waits: what is left of it, and why it waits."""

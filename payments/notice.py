@@ -25,7 +25,7 @@ from foundation.web import Here, Platform, permit
 from payments import attempt, gateways, refund
 from payments.application import apply_receipt
 from payments.gateway import Done, Hosting, News, Telling, Told, bank
-from payments.receipt import AccountUnknown, receive
+from payments.receipt import AccountUnknown, keep, receive
 
 log = logging.getLogger("motcham.notice")
 OVERLAP = timedelta(minutes=75)
@@ -280,13 +280,6 @@ async def _set_aside(
     """An item of the bank's list that is for a person: kept whole and sealed, and shown as work that waits, once."""
     month = await sealer.ready(now)
     async with database.transaction(operator_id) as tx:
-        status = await tx.execute(
-            "insert into payments.notice (operator_id, event_id, type, sealed) values ($1, $2, $3, $4)"
-            " on conflict do nothing",
-            operator_id,
-            event_id,
-            kind,
-            sealer.seal(json.dumps(item, sort_keys=True), month=month, context="notice"),
-        )
-        if status == "INSERT 0 1":  # a sweep tells it again, also after a person has settled it
+        # A sweep tells it again, also after a person has settled it.
+        if await keep(tx, sealer, event_id, kind, json.dumps(item, sort_keys=True), month=month):
             await outbox.park(tx, f"payments.{kind}", id, why)

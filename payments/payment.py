@@ -268,10 +268,17 @@ class GivenBackLine:
     now: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """What the services said: from when on nobody accepts it any more, and whether (a part of) it was had already."""
+
+    leaves_from: datetime
+    used: bool
+
+
 GiveBackAct = Callable[[Tx, GivenBackLine], Awaitable[datetime]]
 UsedAct = Callable[[Tx, str], Awaitable[bool]]
-_give_back_acts: dict[str, GiveBackAct] = {}
-_used_acts: dict[str, UsedAct] = {}
+_give_back_acts: dict[str, tuple[GiveBackAct, UsedAct | None]] = {}
 
 
 class NothingToGiveBack(Refusal):
@@ -286,27 +293,11 @@ def when_given_back(purpose: str, act: GiveBackAct, *, used: UsedAct | None = No
     The act takes back what was supplied and returns from when on nobody accepts it any more: no money leaves before.
     `used` says of a line's reference whether its payer had (a part of) it already.
     """
-    _give_back_acts[purpose] = act
-    if used is not None:
-        _used_acts[purpose] = used
+    _give_back_acts[purpose] = act, used
 
 
-async def was_used(tx: Tx, charge_id: UUID) -> bool:
-    """Whether (a part of) what a charge is for was had already, as its services say. After `take_back`, which lets nobody
-    have it from then on, the answer stands."""
-    for line in await tx.rows(
-        "select purpose, reference from payments.charge_line where operator_id = $1 and charge_id = $2 order by line_no",
-        tx.operator_id,
-        charge_id,
-    ):
-        used = _used_acts.get(line["purpose"])
-        if used is not None and await used(tx, line["reference"]):
-            return True
-    return False
-
-
-async def take_back(tx: Tx, owed: ChargeView, amount_vnd: int, *, now: datetime) -> datetime:
-    """The operator gives up so much of what he earned with a paid charge (locked). Returns from when on it may leave.
+async def take_back(tx: Tx, owed: ChargeView, amount_vnd: int, *, now: datetime) -> TakenBack:
+    """The operator gives up so much of what he earned with a paid charge (locked).
 
     A part of it is money only; the whole (with what was given back before) also takes back what was supplied. Posting
     it is the caller's, who knows where it goes. Raises NothingToGiveBack, and what the acts refuse.
@@ -327,21 +318,22 @@ async def take_back(tx: Tx, owed: ChargeView, amount_vnd: int, *, now: datetime)
                 owed.id,
             )
         )
-    await touch_statistics(tx, owed.id)
-    leaves_from = now
-    if left_vnd == 0:
-        for line in await tx.rows(
-            "select purpose, reference, amount_vnd from payments.charge_line"
-            " where operator_id = $1 and charge_id = $2 order by line_no",
-            tx.operator_id,
-            owed.id,
-        ):
-            act = _give_back_acts.get(line["purpose"])
-            if act is not None:
-                given = GivenBackLine(line["reference"], line["amount_vnd"], now)
-                leaves_from = max(leaves_from, await act(tx, given))
+    lines = await tx.rows(
+        "select purpose, reference, amount_vnd, service_day from payments.charge_line"
+        " where operator_id = $1 and charge_id = $2 order by line_no",
+        tx.operator_id,
+        owed.id,
+    )
+    _count_anew(tx, {line["service_day"] for line in lines})
+    leaves_from, used = now, False
+    for line in lines:
+        take, had = _give_back_acts.get(line["purpose"], (None, None))
+        if take is not None and left_vnd == 0:
+            leaves_from = max(leaves_from, await take(tx, GivenBackLine(line["reference"], line["amount_vnd"], now)))
+        # Asked last: nobody has it from then on, so the answer stands.
+        used = used or (had is not None and await had(tx, line["reference"]))
     tx.wake(owed.channel)
-    return leaves_from
+    return TakenBack(leaves_from, used)
 
 
 async def charge(

@@ -192,6 +192,19 @@ async def receive(
     return row["receipt_id"], row["fresh"]
 
 
+async def keep(tx: Tx, sealer: Sealer, event_id: str, kind: str, raw: str, *, month: int) -> bool:
+    """Keeps what a gateway said whole and sealed, once per event; False if it was kept before. `month` is from
+    `Sealer.ready`."""
+    status = await tx.execute(
+        "insert into payments.notice (operator_id, event_id, type, sealed) values ($1, $2, $3, $4) on conflict do nothing",
+        tx.operator_id,
+        event_id,
+        kind,
+        sealer.seal(raw, month=month, context="notice"),
+    )
+    return status == "INSERT 0 1"
+
+
 async def payee(tx: Tx) -> str:
     """Whom a payer's bank will name: the owner of the operator's collection account."""
     owner: str = (await collection_account(tx))["owner_name"]

@@ -25,7 +25,7 @@ from payments import held, ledger
 from payments.gateway import GatewaySilent, PayeeAccount, RefundAnswer, RefundFate, Refunding, RefundLine, RefundOrder
 from payments.ledger import Source
 from payments.payment import find as find_charge
-from payments.payment import take_back, was_used
+from payments.payment import take_back
 from payments.refund_states import ENDED, HELD_AGAIN, LEFT, STEPS, WORKED_ON, Event, State, Step
 
 REFUND = "payments.refund"
@@ -242,8 +242,7 @@ async def request(
     Within what one person may send back on a day it is approved at once; above it, and always to a named account, it
     waits for a second person. Raises NothingHeld, MoreThanHeld, ReasonMissing, NoAccountNamed.
     """
-    if not reason.strip():
-        raise held.ReasonMissing()
+    reason = held.reason_of(reason)
     money = await held.find(tx, receipt_id)
     amount_vnd = money.left_vnd if amount_vnd is None else amount_vnd
     if not 0 < amount_vnd <= money.left_vnd:
@@ -268,7 +267,7 @@ async def request(
         receipt_id,
         amount_vnd,
         "approved" if at_once else "requested",
-        reason.strip(),
+        reason,
         staff_id,
         now,
         now if at_once else None,
@@ -284,7 +283,7 @@ async def request(
         effective_at=now,
         flow=money.flow,
     )
-    await _remember(tx, id, "requested", "request", now, staff_id=staff_id, why=reason.strip())
+    await _remember(tx, id, "requested", "request", now, staff_id=staff_id, why=reason)
     if at_once:
         await _remember(tx, id, "approved", "within_limit", now)
         _wake_worker(tx, id, leaves_from, now)
@@ -293,7 +292,7 @@ async def request(
         staff_id,
         "refund.requested",
         money.subject,
-        reason=reason.strip(),
+        reason=reason,
         before={"reason": money.reason, "left_vnd": money.left_vnd},
         after={
             "refund": id,
@@ -327,12 +326,11 @@ async def reject(tx: Tx, id: UUID, *, staff_id: UUID, reason: str, now: datetime
 
     Raises NoSuchRefund, RefundDecided, ReasonMissing.
     """
-    if not reason.strip():
-        raise held.ReasonMissing()
+    reason = held.reason_of(reason)
     row = await _lock(tx, id)
-    if await _step(tx, row, "reject", at=now, now=now, why=reason.strip(), staff_id=staff_id) is None:
+    if await _step(tx, row, "reject", at=now, now=now, why=reason, staff_id=staff_id) is None:
         raise RefundDecided()
-    await _note(tx, row, staff_id, "refund.rejected", "rejected", now, reason=reason.strip())
+    await _note(tx, row, staff_id, "refund.rejected", "rejected", now, reason=reason)
 
 
 async def give_back(
@@ -350,8 +348,7 @@ async def give_back(
 
     Raises NoSuchCharge, NothingToGiveBack, PaidWithNotes, ReasonMissing, and what the services refuse.
     """
-    if not reason.strip():
-        raise held.ReasonMissing()
+    reason = held.reason_of(reason)
     owed = await find_charge(tx, reference=reference)
     shares = await _shares(tx, owed.id)
     # Held money before its charge, as whoever assigns it takes them.
@@ -366,9 +363,8 @@ async def give_back(
     amount_vnd = left_vnd if amount_vnd is None else amount_vnd
     if owed.state == "paid" and left_vnd < owed.received_vnd and await _has_notes(tx, owed.id):
         raise PaidWithNotes()
-    leaves_from = await take_back(tx, owed, amount_vnd, now=now)
+    taken = await take_back(tx, owed, amount_vnd, now=now)
     tx.step("charge.given_back")
-    used = await was_used(tx, owed.id)
     asked, missing_vnd = [], amount_vnd
     for share in shares:
         part_vnd = min(share["left_vnd"], missing_vnd)
@@ -384,9 +380,9 @@ async def give_back(
             money.receipt_id,
             owed.id,
             part_vnd,
-            leaves_from,
+            taken.leaves_from,
             staff_id,
-            reason.strip(),
+            reason,
             now,
         )
         await ledger.post(
@@ -406,9 +402,9 @@ async def give_back(
         staff_id,
         "charge.given_back",
         f"charge {owed.id}",
-        reason=reason.strip(),
+        reason=reason,
         before={"left_vnd": left_vnd},
-        after={"given_back_vnd": amount_vnd, "left_vnd": left_vnd - amount_vnd, "refunds": asked, "used": used},
+        after={"given_back_vnd": amount_vnd, "left_vnd": left_vnd - amount_vnd, "refunds": asked, "used": taken.used},
         now=now,
     )
     return asked

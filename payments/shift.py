@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import BigInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, Index, SQLModel, UniqueConstraint, text
 
+from foundation.clock import hanoi_text
 from foundation.database import Tx
 from foundation.device import Attendant
 from foundation.errors import NotFound, Refusal
@@ -24,7 +24,6 @@ from payments import ledger, notes
 from payments.ledger import Source
 from payments.notes import Notes
 
-HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
 REASONS = ("change", "sale", "counterfeit", "lost", "uncounted", "other")
 """Why a drawer was not right: wrong change, a sale not or wrongly entered, a false note, lost, nobody counted, other."""
 VOIDS_MAX = 3
@@ -281,7 +280,7 @@ async def _how_it_ended(tx: Tx, who: Attendant, shift_id: UUID) -> Refusal:
     )
     if row is None:
         return NotFound()
-    at = f"{row['closed_at'].astimezone(HANOI):%H:%M %d/%m/%Y}"
+    at = hanoi_text(row["closed_at"])
     if row["name"]:
         return ShiftClosedByOffice(number=row["number"], name=row["name"], at=at)
     return ShiftOver(number=row["number"], at=at)

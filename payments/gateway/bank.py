@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import httpx
@@ -40,13 +40,8 @@ REFUNDS_PATH = "/api/v1/refunds"
 CREDITED = "transaction.booked"
 FINAL = frozenset({"unknown_account", "unknown_original", "more_than_left", "insufficient_balance", "cannot_send_back"})
 """The bank's refusals of a refund that stay: nothing left, and nothing will under that id."""
-FATES: dict[str, RefundFate] = {
-    "accepted": "accepted",
-    "sent": "sent",
-    "settled": "settled",
-    "returned": "returned",
-    "refused": "refused",
-}
+FATES: dict[str, RefundFate] = {fate: fate for fate in get_args(RefundFate) if fate != "unknown"}
+"""The bank's words for what becomes of a refund are ours."""
 
 
 Line = tuple[str, str, int, str]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Literal
 from urllib.parse import parse_qsl, quote_plus, urlencode
@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import httpx
 
+from foundation.clock import HANOI, hanoi
 from foundation.errors import BadPayload
 from foundation.money import CHARGE_MAX_VND
 from foundation.settings import Settings
@@ -38,7 +39,6 @@ from payments.gateway import (
 from payments.receipt import AccountUnknown, Credit
 
 VERSION = "2.1.0"
-HANOI = timezone(timedelta(hours=7))
 HASHES = ("vnp_SecureHash", "vnp_SecureHashType")
 SERVER_ADDRESS = "127.0.0.1"
 """What we call our own address in calls between servers; it identifies nobody."""
@@ -159,7 +159,7 @@ def piped(params: Mapping[str, object], fields: str) -> str:
 
 def stamp(at: datetime) -> str:
     """yyyyMMddHHmmss on a Hanoi clock."""
-    return f"{at.astimezone(HANOI):%Y%m%d%H%M%S}"
+    return f"{hanoi(at):%Y%m%d%H%M%S}"
 
 
 def read_stamp(text: str) -> datetime:
