@@ -69,7 +69,7 @@ async def build(settings: Settings) -> bool:
     """Builds the demo city unless it is there. True if it was built now."""
     database = await Database.open(settings.url("database_app_url"), size=2, name="motcham demo")
     try:
-        if await database.pool.fetchval("select count(*) from foundation.operator"):
+        if await database.value("select count(*) from foundation.operator"):
             await _catch_up(database)
             return False
         for operator_id, code, name_vi, name_en, bin, account, owner in OPERATORS:
@@ -86,7 +86,7 @@ async def build(settings: Settings) -> bool:
 async def _catch_up(database: Database) -> None:
     """A city that was built before cards were taken gets its merchants."""
     for operator_id, _, _, _, _, _, owner in OPERATORS:
-        if await database.pool.fetchval("select true from foundation.operator where id = $1", operator_id):
+        if await database.value("select true from foundation.operator where id = $1", operator_id):
             async with database.transaction(operator_id) as tx:
                 if not await tx.value("select true from payments.merchant where operator_id = $1", operator_id):
                     await _merchant(tx, owner)

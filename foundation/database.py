@@ -3,7 +3,10 @@
 - `Database.transaction(operator_id)` opens a `Tx`: an asyncpg connection inside a transaction that sees one operator's
   rows. All writes but the hot acts take it, and it commits before the route returns its answer.
 - `Database.hot(query, …)` runs one SQL function in autocommit: the call is the transaction, the function sets the
-  operator itself. Half of the connections, once used for this, stay with it.
+  operator itself.
+
+What belongs to no operator (the directory, the queue of due work, the clock) is asked through `Database.rows` and
+`Database.value`.
 
 Two transactions that wait for each other: PostgreSQL ends one. A hot act is tried again at once; any other is rolled
 back, and whoever asked is told to ask again (`TryAgain`). Both are counted by statement.
@@ -29,6 +32,7 @@ from uuid import UUID
 import asyncpg
 
 from foundation import failpoint
+from foundation.errors import Refusal
 
 log = logging.getLogger("motcham.database")
 CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -110,11 +114,12 @@ class Database:
     """A pool and the two lanes over it. `publish` is told the channels to wake after each commit."""
 
     def __init__(self, pool: Any, publish: Callable[[list[str]], Awaitable[None]] | None = None) -> None:
-        self.pool = pool
         self.publish = publish
+        self.names: dict[tuple[str, str], UUID] = {}
+        """What the directory has answered (foundation.directory)."""
+        self._pool = pool
         self._kept: list[Any] = []
-        self._kept_max = pool.get_max_size() // 2
-        self._hot = asyncio.Semaphore(pool.get_max_size())
+        self._free = asyncio.Semaphore(pool.get_max_size())
         self.conflicts: Counter[str] = Counter()
         """How often a transaction was given up for another one, by SQLSTATE and statement, in this process."""
 
@@ -145,20 +150,35 @@ class Database:
 
     async def close(self) -> None:
         while self._kept:
-            await self.pool.release(self._kept.pop())
+            await self._pool.release(self._kept.pop())
         try:
-            await asyncio.wait_for(self.pool.close(), 5)
+            await asyncio.wait_for(self._pool.close(), 5)
         except TimeoutError:
-            self.pool.terminate()
+            self._pool.terminate()
+
+    async def rows(self, query: str, *args: object) -> list[Any]:
+        """Rows of what belongs to no operator."""
+        async with self._connection() as connection:
+            return list(await connection.fetch(query, *args))
+
+    async def value(self, query: str, *args: object) -> Any:
+        """One value of what belongs to no operator."""
+        async with self._connection() as connection:
+            return await connection.fetchval(query, *args)
+
+    async def execute(self, query: str, *args: object) -> str:
+        """Changes what belongs to no operator."""
+        async with self._connection() as connection:
+            status: str = await connection.execute(query, *args)
+            return status
 
     @asynccontextmanager
     async def transaction(self, operator_id: UUID, *, isolation: str = "read committed") -> AsyncIterator[Tx]:
         """One request's transaction, committed when the block ends, rolled back when it raises."""
-        async with self.pool.acquire() as connection:
+        async with self._connection() as connection:
             # One round trip for both; a UUID cannot carry anything but hexadecimal digits into the text.
             await connection.execute(
-                f"begin isolation level {isolation};"
-                f" select set_config('app.operator', '{UUID(str(operator_id))}', true)"
+                f"begin isolation level {isolation}; set local app.operator = '{UUID(str(operator_id))}'"
             )
             tx = Tx(connection, operator_id)
             try:
@@ -199,25 +219,33 @@ class Database:
         raise AssertionError("the last try returns or raises")
 
     async def _call(self, query: str, args: tuple[object, ...]) -> Any:
-        # Fetching a connection from the pool and giving it back costs half as much as the call, so some are kept.
-        async with self._hot:
-            connection = self._kept.pop() if self._kept else await self.pool.acquire()
+        async with self._connection() as connection:
+            return await connection.fetchrow(query, *args)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        """A connection for as long as the block runs.
+
+        Fetching one from the pool and giving it back costs half as much as a short call, so what was fetched is kept.
+        """
+        async with self._free:
+            connection = self._kept.pop() if self._kept else await self._pool.acquire()
             while not _lives(connection):
-                await self.pool.release(connection)
-                connection = self._kept.pop() if self._kept else await self.pool.acquire()
-            answered = False
+                await self._pool.release(connection)
+                connection = self._kept.pop() if self._kept else await self._pool.acquire()
+            settled = False
             try:
-                row = await connection.fetchrow(query, *args)
-                answered = True
-                return row
-            except asyncpg.PostgresError:
-                answered = True
+                yield connection
+                settled = True
+            except (asyncpg.PostgresError, Refusal):
+                settled = True
                 raise
             finally:
-                if answered and len(self._kept) < self._kept_max:
+                # Left in the middle of something, the pool waits until it is over, or replaces it.
+                if settled and _lives(connection) and not connection.is_in_transaction():
                     self._kept.append(connection)
                 else:
-                    await asyncio.shield(self.pool.release(connection))
+                    await asyncio.shield(self._pool.release(connection))
 
     def _count(self, error: BaseException) -> None:
         statement = f"{getattr(error, 'sqlstate', '')} {getattr(error, 'query', None) or ''}"[:200].strip()

@@ -12,6 +12,8 @@ from sqlmodel import CheckConstraint, Field, SQLModel
 
 from foundation.database import Database, Tx
 
+REMEMBERED = 100_000
+"""So many answers a process keeps."""
 Kind = Literal["place", "place_code", "reference", "account", "operator"]
 
 
@@ -29,24 +31,33 @@ class Entry(SQLModel, table=True):
     operator_id: UUID = Field(foreign_key="foundation.operator.id")
 
 
+ENTER = "insert into foundation.directory (kind, key, operator_id) values"
+"""For a statement that enters a name together with what it is the name of."""
+
+
 async def enter(tx: Tx, kind: Kind, key: str) -> None:
     """Says that the key belongs to this transaction's operator; a key of another operator stays his (an error)."""
-    await tx.execute(
-        "insert into foundation.directory (kind, key, operator_id) values ($1, $2, $3)", kind, key, tx.operator_id
-    )
+    await tx.execute(f"{ENTER} ($1, $2, $3)", kind, key, tx.operator_id)
 
 
 async def whose(database: Database, kind: Kind, key: str) -> UUID | None:
     """The operator a key belongs to, or None."""
     if "\0" in key:  # keys come from addresses; PostgreSQL's text cannot hold this one
         return None
-    found: UUID | None = await database.pool.fetchval(
-        "select operator_id from foundation.directory where kind = $1 and key = $2", kind, key
-    )
+    found = database.names.get((kind, key))
+    if found is None:
+        found = await database.value(
+            "select operator_id from foundation.directory where kind = $1 and key = $2", kind, key
+        )
+        if found is not None:
+            # For good: nobody may change or remove an entry.
+            if len(database.names) >= REMEMBERED:
+                database.names.clear()
+            database.names[kind, key] = found
     return found
 
 
 async def operators(database: Database) -> list[UUID]:
     """Every operator there is, for what the worker does for each."""
-    rows = await database.pool.fetch("select operator_id from foundation.directory where kind = 'operator'")
+    rows = await database.rows("select operator_id from foundation.directory where kind = 'operator'")
     return [row["operator_id"] for row in rows]

@@ -58,31 +58,15 @@ async def stored(tx: Tx, *, principal: str, route: str, key: str, digest: bytes)
 
     Raises KeyUsedForAnother, StillRunning. Whoever gets None must call `store` before the transaction ends.
     """
-    await tx.execute("set local lock_timeout = '1s'")
     try:
-        claimed = await tx.value(
-            "insert into foundation.stored_answer (operator_id, principal, route, key, body_hash, recorded_at)"
-            " values ($1, $2, $3, $4, $5, clock_timestamp()) on conflict do nothing returning true",
-            tx.operator_id,
-            principal,
-            route,
-            key,
-            digest,
+        row = await tx.row(
+            "select * from foundation.claim_answer($1, $2, $3, $4, $5)", tx.operator_id, principal, route, key, digest
         )
     except asyncpg.LockNotAvailableError as error:
         raise StillRunning() from error
-    await tx.execute("set local lock_timeout = '3s'")
-    if claimed:
+    if row["claimed"]:
         return None
-    row = await tx.row(
-        "select body_hash, answer from foundation.stored_answer"
-        " where operator_id = $1 and principal = $2 and route = $3 and key = $4",
-        tx.operator_id,
-        principal,
-        route,
-        key,
-    )
-    if row is None or row["body_hash"] != digest:
+    if row["body_hash"] != digest:
         raise KeyUsedForAnother()
     answer: dict[str, Any] = json.loads(row["answer"])
     return answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 from ipaddress import ip_network
 
 from fastapi import Request
@@ -45,7 +46,7 @@ class Limits:
 
     async def spend(self, rule: str, *names: str) -> None:
         """Counts one try under `names` against a rule such as `5/minute`. Raises TooManyTries."""
-        item: RateLimitItem = parse(rule)
+        item = _rule(rule)
         try:
             allowed = await (self._shared or self._memory).hit(item, *names)
         except Exception as error:
@@ -53,6 +54,11 @@ class Limits:
             allowed = await self._memory.hit(item, *names)
         if not allowed:
             raise TooManyTries()
+
+
+@cache
+def _rule(rule: str) -> RateLimitItem:
+    return parse(rule)
 
 
 def _scheme(redis_url: str) -> str:

@@ -64,7 +64,7 @@ class Live:
             if self._redis:
                 await self._redis.publish(TOPIC, "\n".join(names))
             else:
-                await self._database.pool.execute(
+                await self._database.execute(
                     "insert into foundation.wake (channel, at) select unnest($1::text[]), clock_timestamp()"
                     " on conflict (channel) do update set at = excluded.at",
                     names,
@@ -128,7 +128,7 @@ class Live:
     async def _poll(self) -> None:
         seen: datetime | None = None
         while True:
-            rows = await self._database.pool.fetch(
+            rows = await self._database.rows(
                 "select channel, at from foundation.wake where at > coalesce($1, clock_timestamp() - interval '2 s')"
                 " order by at",
                 seen,

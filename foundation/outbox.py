@@ -71,7 +71,7 @@ def enqueue(tx: Tx, kind: str, id: str, *, after: timedelta = timedelta(0)) -> N
 async def claim(database: Database, *, most: int = 20) -> list[Claim]:
     """Takes what is due and not held by a living lease. Real time: a lease is about processes, not about the trade."""
     token = uuid4()
-    rows = await database.pool.fetch(
+    rows = await database.rows(
         "with picked as ("
         "  select operator_id, kind, id from foundation.due"
         "  where parked_at is null and due_at <= clock_timestamp()"
@@ -126,7 +126,7 @@ async def failed(database: Database, held: Claim, error: str) -> None:
     longest = min(timedelta(seconds=2 ** min(held.attempts, 12)), LONGEST_PAUSE)
     # Full jitter: what failed together, because one thing was away, does not come back together.
     delay = longest * _chance.random()
-    await database.pool.execute(
+    await database.execute(
         "update foundation.due set lease_until = null, lease_token = null, last_error = left($5, 500),"
         " due_at = clock_timestamp() + $6, parked_at = case when attempts >= $7 then clock_timestamp() end"
         " where operator_id = $1 and kind = $2 and id = $3 and lease_token = $4",

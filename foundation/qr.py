@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import operator
+import re
 from functools import lru_cache
 from html import escape
 from io import BytesIO
-from itertools import groupby
 from typing import Any, cast
 
 import zxingcpp
@@ -29,6 +30,9 @@ class TicketQrTooDense(Refusal):
     """This address would need a denser QR code than a ticket may have: version {version}, where {most} is the most."""
 
 
+_RUN = re.compile(rb"\x00+|\x01+")
+
+
 @lru_cache(maxsize=256)
 def modules(text: str) -> Modules:
     """The rows of the code, dark is True, without the quiet zone. Raises TooMuchForQr."""
@@ -41,7 +45,7 @@ def modules(text: str) -> Modules:
         raise TooMuchForQr from None
     drawn: Any = made.to_image(scale=1, add_quiet_zones=False)  # a buffer of one byte per module, 0 is dark
     rows: list[list[int]] = cast(Any, memoryview(drawn).tolist())
-    return tuple(tuple(light == 0 for light in row) for row in rows)
+    return tuple(tuple(map(operator.not_, row)) for row in rows)
 
 
 def version(text: str) -> int:
@@ -83,8 +87,8 @@ def svg(text: str, *, label: str = "QR", border: int = QUIET_ZONE) -> str:
 
 def _row_path(row: tuple[bool, ...], y: int, border: int) -> str:
     # A stroke of width 1 along the middle of the row.
-    runs = [(dark, len(list(run))) for dark, run in groupby(row)]
-    return f"M{border} {y}.5" + "".join(f"h{length}" if dark else f"m{length} 0" for dark, length in runs)
+    runs = _RUN.findall(bytes(row))
+    return f"M{border} {y}.5" + "".join(f"h{len(run)}" if run[0] else f"m{len(run)} 0" for run in runs)
 
 
 def terminal(text: str, *, border: int = QUIET_ZONE) -> str:

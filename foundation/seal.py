@@ -61,7 +61,7 @@ class Sealer:
         first = date(2020 + month // 12, month % 12 + 1, 1)
         nonce = os.urandom(12)
         fresh = nonce + self._wrapping.encrypt(nonce, AESGCM.generate_key(256), str(month).encode())
-        wrapped = await self._database.pool.fetchval(
+        wrapped = await self._database.value(
             "with made as (insert into foundation.month_key (month, wrapped) values ($1, $2)"
             "  on conflict (month) do nothing returning wrapped)"
             " select wrapped from made union all select wrapped from foundation.month_key where month = $1 limit 1",
@@ -69,9 +69,7 @@ class Sealer:
             fresh,
         )
         if wrapped is None:  # another process inserted it between our snapshot and our insert
-            wrapped = await self._database.pool.fetchval(
-                "select wrapped from foundation.month_key where month = $1", first
-            )
+            wrapped = await self._database.value("select wrapped from foundation.month_key where month = $1", first)
         self._months[month] = AESGCM(self._wrapping.decrypt(wrapped[:12], wrapped[12:], str(month).encode()))
 
     def seal(self, text: str, *, month: int, context: str) -> bytes:
@@ -84,9 +82,7 @@ class Sealer:
         month = int.from_bytes(sealed[:2])
         if month not in self._months:
             first = date(2020 + month // 12, month % 12 + 1, 1)
-            wrapped = await self._database.pool.fetchval(
-                "select wrapped from foundation.month_key where month = $1", first
-            )
+            wrapped = await self._database.value("select wrapped from foundation.month_key where month = $1", first)
             if wrapped is None:
                 raise Erased()
             self._months[month] = AESGCM(self._wrapping.decrypt(wrapped[:12], wrapped[12:], str(month).encode()))

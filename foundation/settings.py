@@ -23,7 +23,7 @@ class Settings(BaseSettings):
     environment: Literal["demo", "test", "production"] = Field(
         "demo", description="`demo` and `test` allow a movable clock and the demo city; it is part of every code's key"
     )
-    services: str = Field("payments,parking,ticketing", description="whose routes this web process answers")
+    services: str = Field("ticketing,parking,payments", description="whose routes this web process answers")
     public_url: str = Field("http://localhost:8000", description="scheme and host that the codes and signs carry")
     port: int = Field(8000, ge=1, le=65535, description="port of the web")
     bind: str = Field("127.0.0.1", description="address the web listens on")

@@ -31,19 +31,17 @@ async def apply_receipt(tx: Tx, receipt_id: UUID, *, now: datetime) -> str | Non
 
     The row of due work is the lock: whoever holds it applies, and it is gone with the outcome.
     """
-    if not await tx.value(
-        "select true from foundation.due where operator_id = $1 and kind = $2 and id = $3 for update",
+    receipt = await tx.row(
+        "select r.id, r.amount_vnd, r.paid_at, r.references_found, r.means, r.facts ? 'returns' as returns"
+        " from foundation.due d join payments.receipt r on r.operator_id = d.operator_id and r.id = $4"
+        " where d.operator_id = $1 and d.kind = $2 and d.id = $3 for update of d",
         tx.operator_id,
         APPLY,
         str(receipt_id),
-    ):
-        return None
-    receipt = await tx.row(
-        "select id, amount_vnd, paid_at, references_found, means, facts ? 'returns' as returns"
-        " from payments.receipt where operator_id = $1 and id = $2",
-        tx.operator_id,
         receipt_id,
     )
+    if receipt is None:
+        return None
     # Money of ours that came back is nobody's payment, whatever its text names.
     owed = "unknown_return" if receipt["returns"] else await _meant(tx, receipt["references_found"])
     charge_id, amount_vnd, late = None, 0, False
@@ -82,8 +80,10 @@ async def apply_receipt(tx: Tx, receipt_id: UUID, *, now: datetime) -> str | Non
                 effective_at=receipt["paid_at"],
                 flow=receipt_id,
             )
+    tx.step("receipt.applied")
     await tx.execute(
-        "insert into payments.receipt_outcome (operator_id, receipt_id, outcome, charge_id, applied_vnd, held_vnd, late,"
+        "with done as (delete from foundation.due where operator_id = $1 and kind = $10 and id = $11)"
+        " insert into payments.receipt_outcome (operator_id, receipt_id, outcome, charge_id, applied_vnd, held_vnd, late,"
         " policy, at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         tx.operator_id,
         receipt_id,
@@ -94,11 +94,6 @@ async def apply_receipt(tx: Tx, receipt_id: UUID, *, now: datetime) -> str | Non
         late,
         POLICY,
         now,
-    )
-    tx.step("receipt.applied")
-    await tx.execute(
-        "delete from foundation.due where operator_id = $1 and kind = $2 and id = $3",
-        tx.operator_id,
         APPLY,
         str(receipt_id),
     )

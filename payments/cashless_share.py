@@ -190,7 +190,7 @@ async def publication(city: Database | None, *, first: date, last: date, service
         raise StatisticsNotHere()
     if not timedelta(0) <= last - first <= SPAN_MAX:
         raise PeriodUnreadable()
-    rows = await city.pool.fetch(
+    rows = await city.rows(
         "select service_day, service, means, channel, sum(units)::bigint as units, sum(amount_vnd)::bigint as amount_vnd"
         " from payments.cashless_day where service_day between $1 and $2 and ($3::text is null or service = $3)"
         " and units > 0 group by service_day, service, means, channel order by service_day, service",
@@ -198,7 +198,7 @@ async def publication(city: Database | None, *, first: date, last: date, service
         last,
         service,
     )
-    counted_at: datetime | None = await city.pool.fetchval(
+    counted_at: datetime | None = await city.value(
         "select max(counted_at) from payments.cashless_counted where service_day between $1 and $2", first, last
     )
     cells = tuple(

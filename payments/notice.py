@@ -76,7 +76,7 @@ async def _write_down(here: Platform, operator_id: UUID, news: News, raw: str) -
         return None, False
     if news.credit is None and news.end is None:
         return None, False
-    now: datetime = await here.database.pool.fetchval("select foundation.now()")
+    now: datetime = await here.database.value("select foundation.now()")
     if news.end is not None:
         return await attempt.learn(here.database, here.sealer, operator_id, news, now=now, source="notice", raw=raw)
     assert news.credit is not None
@@ -135,7 +135,7 @@ async def _each_account(database: Database, sealer: Sealer, gateway: bank.Bank, 
     """What one account's list holds never stops the others."""
     new = 0
     accounts = "select key, operator_id from foundation.directory where kind = 'account' and key ~ '^[0-9]{6}/'"
-    for row in await database.pool.fetch(accounts):
+    for row in await database.rows(accounts):
         bin, _, account = row["key"].partition("/")
         try:
             new += await walk(database, sealer, gateway, row["operator_id"], bin, account)

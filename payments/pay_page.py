@@ -94,9 +94,9 @@ async def _pay_page(
     async with here.database.transaction(operator_id) as tx:
         owed = await find(tx, reference=reference)
         _check(owed, token)
-        tried = await attempt.latest(tx, owed.id)
-        by_card = token is not None and await attempt.merchant_of(tx, gateways.vnpay(here.settings)) is not None
         back_to_payer = await going_back.of_charge(tx, owed)
+        if owed.state == "paid" and token is not None and all(item.done for item in back_to_payer):
+            return RedirectResponse(owed.return_path, 303)
         # Only who has the payer's own address may say where money goes.
         names_account = token is not None and any(item.path for item in back_to_payer)
         form: dict[str, Any] = {
@@ -106,8 +106,6 @@ async def _pay_page(
             "refusal": refusal,
             "status": refusal.status if refusal else 200,
         }
-        if owed.state == "paid" and token is not None and all(item.done for item in back_to_payer):
-            return RedirectResponse(owed.return_path, 303)
         if owed.state == "paid":
             onward = owed.return_path if token is not None else None
             return pages.render(
@@ -116,6 +114,8 @@ async def _pay_page(
         if owed.state in ENDS:
             why = await ended_by(tx, owed.id)
             return pages.render(request, "payments/ended.html", owed=owed, why=why, back_to_payer=back_to_payer, **form)
+        tried = await attempt.latest(tx, owed.id)
+        by_card = token is not None and await attempt.merchant_of(tx, gateways.vnpay(here.settings)) is not None
         payload, bin, account, payee = await payment_code(tx, owed)
     back = here.settings.public_url + request.scope["path"]
     apps = [

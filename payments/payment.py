@@ -363,7 +363,8 @@ async def charge(
         "   insert into payments.charge (operator_id, id, reference, token, amount_vnd, received_vnd, state, return_path,"
         "     created_at, holds_until) values ($1, $2, $3, $4, $5, 0, 'open', $6, $7, $8)),"
         " noted as (insert into payments.charge_event (operator_id, charge_id, id, state, cause, at)"
-        "   values ($1, $2, $9, 'open', 'charged', $7))"
+        "   values ($1, $2, $9, 'open', 'charged', $7)),"
+        f" named as ({directory.ENTER} ('reference', $3, $1))"
         " insert into payments.charge_line (operator_id, charge_id, line_no, purpose, reference, amount_vnd, service,"
         '   place, ward, "class", service_day, environment)'
         " select $1, $2, number, purpose, reference, amount_vnd, service, place, ward, class, service_day, environment"
@@ -386,7 +387,6 @@ async def charge(
             )
         ),
     )
-    await directory.enter(tx, "reference", drawn)
     _count_anew(tx, {line.facts.service_day for line in lines})
     return made
 

@@ -13,6 +13,6 @@ def service(settings: Settings) -> Service:
     """Payments as the app sees it."""
     return Service(
         "payments",
-        [notice.routes, pay_page.routes, device_api.routes, finance.routes, city.routes],
+        [pay_page.routes, notice.routes, device_api.routes, city.routes, *finance.routers],
         tablet=device_api.tablet_facts,
     )

@@ -65,7 +65,7 @@ class Trade:
 
     @classmethod
     async def at(cls, settings: Settings, database: Database, code: str = "vanmieu") -> Trade:
-        operator_id: UUID = await database.pool.fetchval(
+        operator_id: UUID = await database.value(
             "select operator_id from foundation.directory where kind = 'operator' and key = $1", code
         )
         async with database.transaction(operator_id) as tx:

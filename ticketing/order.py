@@ -27,6 +27,7 @@ from payments import Explanation, Facts, GivenBackLine, Line, PaidLine
 from ticketing import pricing, ticket
 from ticketing.pricing import Quote
 from ticketing.site import ENTRANCE, SiteView
+from ticketing.ticket import TicketView
 
 PURPOSE = "ticketing.order"
 HOLDS = timedelta(minutes=30)
@@ -185,24 +186,24 @@ async def used(tx: Tx, reference: str) -> bool:
 
 async def find(tx: Tx, token: str) -> OrderView:
     """The order behind its secret address. Raises NoSuchOrder."""
+    return await _find(tx, "token = $2", token)
+
+
+async def of_ticket(tx: Tx, issued: TicketView) -> OrderView:
+    """The order that a ticket was made for."""
+    return await _find(tx, "id = $2", issued.order_id)
+
+
+async def _find(tx: Tx, which: str, key: str | UUID) -> OrderView:
     row = await tx.row(
         "select id, token, place, product, visit_day, heads, lines, total_vnd, charge_id"
-        ' from ticketing."order" where operator_id = $1 and token = $2',
+        f' from ticketing."order" where operator_id = $1 and {which}',
         tx.operator_id,
-        token,
+        key,
     )
     if row is None:
         raise NoSuchOrder()
     return OrderView(**{**row, "lines": json.loads(row["lines"])})
-
-
-async def lines_of(tx: Tx, order_id: UUID) -> list[dict[str, Any]]:
-    """The categories and heads of an order: `[{"code": "adult", "heads": 2, "price_vnd": 70000}]`."""
-    stored: str = await tx.value(
-        'select lines from ticketing."order" where operator_id = $1 and id = $2', tx.operator_id, order_id
-    )
-    lines: list[dict[str, Any]] = json.loads(stored)
-    return lines
 
 
 async def describe(tx: Tx, references: Sequence[str]) -> dict[str, Explanation]:

@@ -12,7 +12,7 @@ from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel
 
 from foundation import dated
 from foundation.database import Tx
-from foundation.operator import NoSuchPlace, PlaceView, add_place, place_by_code
+from foundation.operator import NoSuchPlace, PlaceView, add_place
 from foundation.tables import keys, owner_key
 from ticketing import pricing
 from ticketing.pricing import Category
@@ -130,36 +130,45 @@ async def open_site(
 
 async def site_by_code(tx: Tx, code: str) -> SiteView:
     """The site behind `/S/<code>`. Raises NoSuchPlace."""
-    return await _view(tx, await place_by_code(tx, code))
+    return await _site(tx, "p.code = $3", code)
+
+
+async def site_at(tx: Tx, place: int) -> SiteView:
+    """The site of a place. Raises NoSuchPlace."""
+    return await _site(tx, "p.number = $3", place)
 
 
 async def sites_at(tx: Tx, places: Sequence[int]) -> list[SiteView]:
     """The sites among these places of the operator, by number."""
     rows = await tx.rows(
-        "select p.code from foundation.place p"
-        " join ticketing.site s on s.operator_id = p.operator_id and s.place = p.number"
-        " where p.operator_id = $1 and p.number = any($2) order by p.number",
+        "select place from ticketing.site where operator_id = $1 and place = any($2) order by place",
         tx.operator_id,
         list(places),
     )
-    return [await site_by_code(tx, row["code"]) for row in rows]
+    return [await site_at(tx, row["place"]) for row in rows]
 
 
-async def _view(tx: Tx, place: PlaceView) -> SiteView:
-    row = await tx.row(
-        "select slug, opens_minute, closes_minute from ticketing.site where operator_id = $1 and place = $2",
+async def _site(tx: Tx, which: str, key: str | int) -> SiteView:
+    rows = await tx.rows(
+        "select p.number, p.code, p.service, p.name_vi, p.name_en, p.address, p.ward, s.slug, s.opens_minute,"
+        " s.closes_minute, o.product, o.valid_from, o.valid_to, o.price_vnd, o.name_vi as offer_vi, o.name_en as offer_en"
+        " from foundation.place p join ticketing.site s on s.operator_id = p.operator_id and s.place = p.number"
+        " join ticketing.offer o on o.operator_id = s.operator_id and o.place = s.place and o.product = $2"
+        f" where p.operator_id = $1 and {which} order by o.valid_from",
         tx.operator_id,
-        place.number,
-    )
-    if row is None:
-        raise NoSuchPlace(place=place.code)
-    offers = await tx.rows(
-        "select product, valid_from, valid_to, price_vnd, name_vi, name_en from ticketing.offer"
-        " where operator_id = $1 and place = $2 and product = $3 order by valid_from",
-        tx.operator_id,
-        place.number,
         ENTRANCE,
+        key,
     )
+    if not rows:
+        raise NoSuchPlace(place=str(key))
+    of_place = ("number", "code", "service", "name_vi", "name_en", "address", "ward")
     return SiteView(
-        place, row["slug"], row["opens_minute"], row["closes_minute"], tuple(OfferView(**o) for o in offers)
+        PlaceView(tx.operator_id, *(rows[0][name] for name in of_place)),
+        rows[0]["slug"],
+        rows[0]["opens_minute"],
+        rows[0]["closes_minute"],
+        tuple(
+            OfferView(o["product"], o["valid_from"], o["valid_to"], o["price_vnd"], o["offer_vi"], o["offer_en"])
+            for o in rows
+        ),
     )

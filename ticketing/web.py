@@ -25,7 +25,7 @@ from foundation.strict_json import StrictRoute
 from foundation.texts import text
 from foundation.web import PUBLIC, Bearer, Here, Language, Platform, Service, permit
 from ticketing import gate, order, ticket
-from ticketing.site import SiteView, site_by_code, sites_at
+from ticketing.site import SiteView, site_at, site_by_code, sites_at
 
 routes = APIRouter(tags=["public"], route_class=StrictRoute)
 DAYS_OFFERED = 14
@@ -112,11 +112,8 @@ async def ticket_page(request: Request, here: Platform, operator_id: UUID, found
     """The ticket behind `/T/<code>`: the code large, what it admits, what was used."""
     async with here.database.transaction(operator_id) as tx:
         issued = await ticket.by_serial(tx, found.serial)
-        place_code: str = await tx.value(
-            "select code from foundation.place where operator_id = $1 and number = $2", operator_id, issued.place
-        )
-        site = await site_by_code(tx, place_code)
-        lines = await order.lines_of(tx, issued.order_id)
+        site = await site_at(tx, issued.place)
+        lines = (await order.of_ticket(tx, issued)).lines
         back_to_payer = await payments.goes_back(tx, "ticketing.order", str(issued.order_id))
         now = await clock.now(tx)
     if issued.revoked_at is not None:

@@ -132,7 +132,7 @@ def percent(language: str, part: int, whole: int) -> str:
 async def _published(
     here: Platform, first: date | None, last: date | None, service: str | None
 ) -> tuple[datetime, Publication]:
-    now: datetime = await here.database.pool.fetchval("select foundation.now()")
+    now: datetime = await here.database.value("select foundation.now()")
     last = last or clock.hanoi_day(now)
     return now, await publication(here.city, first=first or last - SHOWN, last=last, service=service)
 

@@ -18,12 +18,8 @@ from payments.finance.spreadsheet import csv_answer, csv_file
 from payments.finance.words import age, word
 
 routes = APIRouter(tags=["finance"])
-routes.include_router(login.routes)
-routes.include_router(queue.routes)
-routes.include_router(refunds.routes)
-routes.include_router(days.routes)
-routes.include_router(trail.routes)
-routes.include_router(shifts.routes)
+routers = [routes, login.routes, queue.routes, refunds.routes, days.routes, trail.routes, shifts.routes]
+"""Of all of finance's pages."""
 
 ONE_INSTANT = "repeatable read"
 """All figures of a page are of one instant, or books that balance would look as if they did not."""

@@ -39,7 +39,7 @@ async def test_without_an_operator_there_is_nothing_and_with_another_there_is_on
     await bought_code(client, adult=1)
     tables = ["payments.charge", "payments.transfer", "payments.receipt", "ticketing.ticket", "foundation.staff"]
     for table in tables:
-        assert await here.database.pool.fetchval(f"select count(*) from {table}") == 0
+        assert await here.database.value(f"select count(*) from {table}") == 0
         async with here.database.transaction(NOBODY) as tx:
             assert await tx.value(f"select count(*) from {table}") == 0
     async with here.database.transaction(demo.DONGDA) as tx:

@@ -143,11 +143,9 @@ class Office:
         async with database.transaction(self.trade.operator_id) as tx:
             await tx.execute("update payments.refund set look_at = foundation.now() where look_at is not null")
         await refund.look(database)
-        await database.pool.execute(
-            "update foundation.due set due_at = clock_timestamp() where kind = $1", refund.REFUND
-        )
+        await database.execute("update foundation.due set due_at = clock_timestamp() where kind = $1", refund.REFUND)
         claims = [claim for claim in await outbox.claim(database, most=1000) if claim.kind == refund.REFUND]
-        await database.pool.execute("update foundation.due set lease_until = null where kind <> $1", refund.REFUND)
+        await database.execute("update foundation.due set lease_until = null where kind <> $1", refund.REFUND)
         for claim in claims:
             await refund.pursue(database, self.trade.sealer, {"bank": self.gateway}, claim)
             async with database.transaction(claim.operator_id) as tx:

@@ -45,7 +45,7 @@ async def city(here: Platform) -> Database:
 async def recounted(trade: Trade) -> None:
     """What the worker does: every day that is due is counted."""
     database = trade.database
-    await database.pool.execute("update foundation.due set due_at = clock_timestamp() where kind = $1", ROLLUP)
+    await database.execute("update foundation.due set due_at = clock_timestamp() where kind = $1", ROLLUP)
     for claim in await outbox.claim(database, most=100):
         if claim.kind == ROLLUP:
             await cashless_share.recount(database, claim)
@@ -279,16 +279,16 @@ async def test_the_city_reads_rollups_and_nothing_else(
     assert sum(table["rollup"] for table in tables) == 2
     for table in tables:
         if table["rollup"]:
-            assert await city.pool.fetchval(f"select count(*) from {table['name']}")
+            assert await city.value(f"select count(*) from {table['name']}")
             for statement in ("delete from {}", "update {} set counted_at = now()", "truncate {}"):
                 with pytest.raises((asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedColumnError)):
-                    await city.pool.execute(statement.format(table["name"]))
+                    await city.execute(statement.format(table["name"]))
         else:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await city.pool.fetch(f"select * from {table['name']}")
+                await city.rows(f"select * from {table['name']}")
     for call in ("payments.recount_cashless(current_date, now())", "foundation.now()"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await city.pool.execute(f"select {call}")
+            await city.execute(f"select {call}")
 
 
 async def test_an_operator_reads_only_his_own_rollups(trade: Trade, here: Platform, city: Database) -> None:

@@ -209,7 +209,7 @@ async def test_a_form_of_another_site_does_nothing(clerk: httpx.AsyncClient) -> 
 def test_every_route_of_finance_says_who_may_call_it(app: FastAPI) -> None:
     declared = {
         route.path: route.endpoint.permission  # type: ignore[attr-defined]
-        for route in all_routes(app.router)
+        for route in all_routes(app)
         if "finance" in route.path
     }
     assert declared.pop("/finance/login") == "public"
