@@ -117,9 +117,9 @@ class Database:
         self.publish = publish
         self.names: dict[tuple[str, str], UUID] = {}
         """What the directory has answered (foundation.directory)."""
-        self._pool = pool
-        self._kept: list[Any] = []
-        self._free = asyncio.Semaphore(pool.get_max_size())
+        self.pool = pool
+        self.kept: list[Any] = []
+        self.free = asyncio.Semaphore(pool.get_max_size())
         self.conflicts: Counter[str] = Counter()
         """How often a transaction was given up for another one, by SQLSTATE and statement, in this process."""
 
@@ -149,33 +149,33 @@ class Database:
         return cls(pool)
 
     async def close(self) -> None:
-        while self._kept:
-            await self._pool.release(self._kept.pop())
+        while self.kept:
+            await self.pool.release(self.kept.pop())
         try:
-            await asyncio.wait_for(self._pool.close(), 5)
+            await asyncio.wait_for(self.pool.close(), 5)
         except TimeoutError:
-            self._pool.terminate()
+            self.pool.terminate()
 
     async def rows(self, query: str, *args: object) -> list[Any]:
         """Rows of what belongs to no operator."""
-        async with self._connection() as connection:
+        async with _Lent(self) as connection:
             return list(await connection.fetch(query, *args))
 
     async def value(self, query: str, *args: object) -> Any:
         """One value of what belongs to no operator."""
-        async with self._connection() as connection:
+        async with _Lent(self) as connection:
             return await connection.fetchval(query, *args)
 
     async def execute(self, query: str, *args: object) -> str:
         """Changes what belongs to no operator."""
-        async with self._connection() as connection:
+        async with _Lent(self) as connection:
             status: str = await connection.execute(query, *args)
             return status
 
     @asynccontextmanager
     async def transaction(self, operator_id: UUID, *, isolation: str = "read committed") -> AsyncIterator[Tx]:
         """One request's transaction, committed when the block ends, rolled back when it raises."""
-        async with self._connection() as connection:
+        async with _Lent(self) as connection:
             # One round trip for both; a UUID cannot carry anything but hexadecimal digits into the text.
             await connection.execute(
                 f"begin isolation level {isolation}; set local app.operator = '{UUID(str(operator_id))}'"
@@ -208,7 +208,8 @@ class Database:
         failpoint.here(f"{name}.before")
         for tried in range(1, TRIES + 1):
             try:
-                row = await self._call(query, args)
+                async with _Lent(self) as connection:
+                    row = await connection.fetchrow(query, *args)
                 failpoint.here(f"{name}.after")
                 return row
             except CONFLICTS as error:
@@ -218,39 +219,49 @@ class Database:
                 await asyncio.sleep(LONGEST_PAUSE_S * 2**tried * _chance.random())
         raise AssertionError("the last try returns or raises")
 
-    async def _call(self, query: str, args: tuple[object, ...]) -> Any:
-        async with self._connection() as connection:
-            return await connection.fetchrow(query, *args)
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
-        """A connection for as long as the block runs.
-
-        Fetching one from the pool and giving it back costs half as much as a short call, so what was fetched is kept.
-        """
-        async with self._free:
-            connection = self._kept.pop() if self._kept else await self._pool.acquire()
-            while not _lives(connection):
-                await self._pool.release(connection)
-                connection = self._kept.pop() if self._kept else await self._pool.acquire()
-            settled = False
-            try:
-                yield connection
-                settled = True
-            except (asyncpg.PostgresError, Refusal):
-                settled = True
-                raise
-            finally:
-                # Left in the middle of something, the pool waits until it is over, or replaces it.
-                if settled and _lives(connection) and not connection.is_in_transaction():
-                    self._kept.append(connection)
-                else:
-                    await asyncio.shield(self._pool.release(connection))
-
     def _count(self, error: BaseException) -> None:
         statement = f"{getattr(error, 'sqlstate', '')} {getattr(error, 'query', None) or ''}"[:200].strip()
         self.conflicts[statement] += 1
         log.info("met others in the wrong order, %s times so far: %s", self.conflicts[statement], statement)
+
+
+class _Lent:
+    """A connection for as long as a block runs: `async with _Lent(database) as connection`.
+
+    Fetching one from the pool and giving it back costs half as much as a short call, so what was fetched is kept.
+    """
+
+    __slots__ = ("connection", "database")
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.connection: Any = None
+
+    async def __aenter__(self) -> Any:
+        database = self.database
+        await database.free.acquire()
+        try:
+            connection = database.kept.pop() if database.kept else await database.pool.acquire()
+            while not _lives(connection):
+                await database.pool.release(connection)
+                connection = database.kept.pop() if database.kept else await database.pool.acquire()
+        except BaseException:
+            database.free.release()
+            raise
+        self.connection = connection
+        return connection
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        database, connection = self.database, self.connection
+        try:
+            # Left in the middle of something, the pool waits until it is over, or replaces it.
+            settled = error is None or isinstance(error, asyncpg.PostgresError | Refusal)
+            if settled and _lives(connection) and not connection.is_in_transaction():
+                database.kept.append(connection)
+            else:
+                await asyncio.shield(database.pool.release(connection))
+        finally:
+            database.free.release()
 
 
 @lru_cache(maxsize=256)

@@ -55,6 +55,14 @@ class Limits:
         if not allowed:
             raise TooManyTries()
 
+    async def bound(self, rule: str, *names: str) -> None:
+        """The same, counted by each process for itself: against machines that fill tables, not against guessing.
+
+        It costs no way to Redis, which is a fifth of an order. Raises TooManyTries.
+        """
+        if not await self._memory.hit(_rule(rule), *names):
+            raise TooManyTries()
+
 
 @cache
 def _rule(rule: str) -> RateLimitItem:

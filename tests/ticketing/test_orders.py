@@ -10,6 +10,9 @@ import pytest
 from acts import code_of, hidden, notify, order, order_to_pay
 from stage import Clock
 
+from foundation.web import Platform
+from ticketing.web import ORDERS_PER_ADDRESS
+
 
 async def test_a_group_pays_once_and_gets_one_code(client: httpx.AsyncClient, admin: asyncpg.Connection) -> None:
     reference = await order_to_pay(client, adult=2, student=1, child=3)
@@ -104,6 +107,21 @@ async def test_a_stranger_cannot_guess_an_order_or_a_site(client: httpx.AsyncCli
         answer = await client.get(path)
         assert answer.status_code == 404, path
         assert "Một Chạm" in answer.text
+
+
+async def test_one_address_cannot_order_without_limit(
+    client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
+) -> None:
+    for _ in range(int(ORDERS_PER_ADDRESS.partition("/")[0]) - 1):
+        await here.limits.bound(ORDERS_PER_ADDRESS, "order", "127.0.0.1")
+    assert (await order(client, adult=1)).status_code == 303
+    refused = await client.post(
+        "/S/VANMIEU?lang=en", data={"key": "one-too-many", "day": "2026-12-01", "heads_adult": "2"}
+    )
+    assert refused.status_code == 429
+    assert "Too many tries" in refused.text
+    assert 'value="2"' in refused.text  # what was typed stays
+    assert await admin.fetchval('select count(*) from ticketing."order"') == 1
 
 
 async def test_the_sign_opens_our_page_and_cannot_be_paid(client: httpx.AsyncClient) -> None:
