@@ -146,8 +146,9 @@ async def send_back(
 @routes.get("/finance/charges", include_in_schema=False)
 @permit("finance:read")
 async def find_charge(here: Here, person: Clerk, reference: str = "") -> Response:
-    """From the search box to the payment's page."""
-    return RedirectResponse(f"/finance/charges/{quote(reference.strip().upper(), safe='')}", 303)
+    """From the search box to the payment's page; with nothing in it, back to where it stands."""
+    sought = quote(reference.strip().upper(), safe="")
+    return RedirectResponse(f"/finance/charges/{sought}" if sought else "/finance/", 303)
 
 
 @routes.get("/finance/charges/{reference}", include_in_schema=False)

@@ -117,6 +117,7 @@ async def test_a_ticket_given_back_is_void_at_the_gate_and_its_holder_reads_how_
     await log_in(client, "ketoan@vanmieu")
     found = await client.get(f"/finance/charges?reference={reference.lower()}")
     path = found.headers["location"]
+    assert (await client.get("/finance/charges?reference=+")).headers["location"] == "/finance/"
     page = (await client.get(path)).text
     form = {"amount_vnd": "40000", "reason": "khách ốm", "key": hidden(page, "key")}
     assert (await press(client, path, f"{path}/give-back", **form)).status_code == 303
