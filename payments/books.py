@@ -30,6 +30,7 @@ from payments import (  # noqa: F401 - their tables are examined
     cash_refund,
     deposit,
     drop,
+    give_back,
     handover,
     ledger,
     payment,

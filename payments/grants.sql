@@ -6,6 +6,7 @@ grant update (state, received_vnd, given_back_vnd, paid_at, topup_until) on paym
 grant update (amount_vnd, used_vnd, opened_at, closed_at, owner_id, reason, charge_id) on payments.held to motcham_app;
 grant update (state, approved_by, approved_at, asked_at, accepted_at, ended_at, debit_ref, return_ref, why, looks, look_at)
     on payments.refund to motcham_app;
+grant update (state, decided_by, decided_at, why) on payments.give_back_request to motcham_app;
 grant update (asked_vnd) on payments.refund_day to motcham_app;
 grant update (receipts, closed_at, counted_vnd, expected_vnd) on payments.shift to motcham_app;
 grant update (used_vnd, closed_at, owner_id, reason, charge_id) on payments.held to motcham_app;

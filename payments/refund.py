@@ -24,8 +24,6 @@ from foundation.tables import instant, keys, new_id, octets, owner_key
 from payments import held, ledger
 from payments.gateway import GatewaySilent, PayeeAccount, RefundAnswer, RefundFate, Refunding, RefundLine, RefundOrder
 from payments.ledger import Source
-from payments.payment import find as find_charge
-from payments.payment import take_back
 from payments.refund_states import ENDED, HELD_AGAIN, LEFT, STEPS, WORKED_ON, Event, State, Step
 
 REFUND = "payments.refund"
@@ -146,35 +144,6 @@ class RefundDay(SQLModel, table=True):
     asked_vnd: int = Field(sa_type=BigInteger)
 
 
-class GivenBack(SQLModel, table=True):
-    """So much of what a receipt had paid for a charge was given back to its payer by the operator, and is held for him."""
-
-    __tablename__ = "given_back"
-    __table_args__ = (
-        ForeignKeyConstraint(
-            keys("receipt_id"), ["payments.held.operator_id", "payments.held.receipt_id"], name="given_back_held_fkey"
-        ),
-        ForeignKeyConstraint(
-            keys("charge_id"), ["payments.charge.operator_id", "payments.charge.id"], name="given_back_charge_fkey"
-        ),
-        ForeignKeyConstraint(
-            keys("staff_id"), ["foundation.staff.operator_id", "foundation.staff.id"], name="given_back_staff_fkey"
-        ),
-        CheckConstraint("amount_vnd > 0 and number > 0", name="amount"),
-        Index("given_back_charge_idx", *keys("charge_id")),
-        {"schema": "payments", "comment": "insert-only: what was decided"},
-    )
-    operator_id: UUID = owner_key()
-    receipt_id: UUID = Field(primary_key=True)
-    number: int = Field(primary_key=True)
-    charge_id: UUID
-    amount_vnd: int = Field(sa_type=BigInteger)
-    leaves_from: datetime = instant()
-    staff_id: UUID
-    reason: str
-    at: datetime = instant()
-
-
 class PayeeNamed(SQLModel, table=True):
     """An account that a payer named, because his bank takes nothing back: what he proved opens his receipt only."""
 
@@ -219,10 +188,6 @@ class NoAccountNamed(Refusal):
     """The payer has named no account for this money."""
 
 
-class PaidWithNotes(Refusal):
-    """This was paid with notes; it is given back as notes, against its receipt."""
-
-
 # --- asking, agreeing ------------------------------------------------------------------------------------------------
 
 
@@ -248,32 +213,52 @@ async def request(
     if not 0 < amount_vnd <= money.left_vnd:
         raise MoreThanHeld(left_vnd=money.left_vnd)
     to_sealed = await _named(tx, receipt_id) if to_named else None
+    agreed = to_sealed is None and await within_limit(tx, staff_id, amount_vnd, limit_vnd, now)
+    return await set_aside(
+        tx, money, amount_vnd, staff_id=staff_id, reason=reason, agreed=agreed, to_sealed=to_sealed, now=now
+    )
+
+
+async def set_aside(
+    tx: Tx,
+    money: held.HeldView,
+    amount_vnd: int,
+    *,
+    staff_id: UUID,
+    reason: str,
+    agreed: bool,
+    agreed_by: UUID | None = None,
+    to_sealed: bytes | None = None,
+    now: datetime,
+) -> UUID:
+    """So much of held money (locked) is to go back, as `staff_id` asked. `agreed`: by a second person, or within his limit;
+    otherwise it waits."""
     leaves_from: datetime = await tx.value(
         "select greatest($3, max(leaves_from)) from payments.given_back where operator_id = $1 and receipt_id = $2",
         tx.operator_id,
-        receipt_id,
+        money.receipt_id,
         now,
     )
-    at_once = to_sealed is None and await within_limit(tx, staff_id, amount_vnd, limit_vnd, now)
     tx.step("refund.requested")
     await held.take_out(tx, money, amount_vnd, now=now)
     id = new_id()
     await tx.execute(
         "insert into payments.refund (operator_id, id, receipt_id, amount_vnd, state, reason, requested_by,"
-        " requested_at, approved_at, leaves_from, to_sealed, looks, look_at)"
-        " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12)",
+        " requested_at, approved_by, approved_at, leaves_from, to_sealed, looks, look_at)"
+        " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, $13)",
         tx.operator_id,
         id,
-        receipt_id,
+        money.receipt_id,
         amount_vnd,
-        "approved" if at_once else "requested",
+        "approved" if agreed else "requested",
         reason,
         staff_id,
         now,
-        now if at_once else None,
+        agreed_by,
+        now if agreed else None,
         leaves_from,
         to_sealed,
-        leaves_from if at_once else None,
+        leaves_from if agreed else None,
     )
     await ledger.post(
         tx,
@@ -284,13 +269,13 @@ async def request(
         flow=money.flow,
     )
     await _remember(tx, id, "requested", "request", now, staff_id=staff_id, why=reason)
-    if at_once:
-        await _remember(tx, id, "approved", "within_limit", now)
+    if agreed:
+        await _remember(tx, id, "approved", "approve" if agreed_by else "within_limit", now, staff_id=agreed_by)
         _wake_worker(tx, id, leaves_from, now)
     await audit.note(
         tx,
-        staff_id,
-        "refund.requested",
+        agreed_by or staff_id,
+        "refund.approved" if agreed_by else "refund.requested",
         money.subject,
         reason=reason,
         before={"reason": money.reason, "left_vnd": money.left_vnd},
@@ -298,8 +283,8 @@ async def request(
             "refund": id,
             "amount_vnd": amount_vnd,
             "left_vnd": money.left_vnd - amount_vnd,
-            "to": "named account" if to_named else "where it came from",
-            "approved": at_once,
+            "to": "named account" if to_sealed else "where it came from",
+            "approved": agreed,
         },
         now=now,
     )
@@ -331,107 +316,6 @@ async def reject(tx: Tx, id: UUID, *, staff_id: UUID, reason: str, now: datetime
     if await _step(tx, row, "reject", at=now, now=now, why=reason, staff_id=staff_id) is None:
         raise RefundDecided()
     await _note(tx, row, staff_id, "refund.rejected", "rejected", now, reason=reason)
-
-
-async def give_back(
-    tx: Tx,
-    reference: str,
-    amount_vnd: int | None,
-    *,
-    staff_id: UUID,
-    reason: str,
-    limit_vnd: int,
-    now: datetime,
-) -> list[UUID]:
-    """The operator gives back (None: all) of what a paid charge has earned: it is held for its payers, latest payment
-    first, and goes back at once where the limit allows. Returns the refunds.
-
-    Raises NoSuchCharge, NothingToGiveBack, PaidWithNotes, ReasonMissing, and what the services refuse.
-    """
-    reason = held.reason_of(reason)
-    owed = await find_charge(tx, reference=reference)
-    shares = await _shares(tx, owed.id)
-    # Held money before its charge, as whoever assigns it takes them.
-    await tx.execute(
-        "select from payments.held where operator_id = $1 and receipt_id = any($2) order by receipt_id for update",
-        tx.operator_id,
-        [share["receipt_id"] for share in shares],
-    )
-    owed = await find_charge(tx, id=owed.id, lock=True)
-    shares = await _shares(tx, owed.id)
-    left_vnd = sum(share["left_vnd"] for share in shares)
-    amount_vnd = left_vnd if amount_vnd is None else amount_vnd
-    if owed.state == "paid" and left_vnd < owed.received_vnd and await _has_notes(tx, owed.id):
-        raise PaidWithNotes()
-    taken = await take_back(tx, owed, amount_vnd, now=now)
-    tx.step("charge.given_back")
-    asked, missing_vnd = [], amount_vnd
-    for share in shares:
-        part_vnd = min(share["left_vnd"], missing_vnd)
-        if not part_vnd:
-            continue
-        missing_vnd -= part_vnd
-        money = await held.put_back(tx, share["receipt_id"], "given_back", part_vnd, charge_id=owed.id, now=now)
-        number: int = await tx.value(
-            "insert into payments.given_back (operator_id, receipt_id, number, charge_id, amount_vnd, leaves_from,"
-            " staff_id, reason, at) select $1, $2, count(*) + 1, $3, $4, $5, $6, $7, $8 from payments.given_back"
-            " where operator_id = $1 and receipt_id = $2 returning number",
-            tx.operator_id,
-            money.receipt_id,
-            owed.id,
-            part_vnd,
-            taken.leaves_from,
-            staff_id,
-            reason,
-            now,
-        )
-        await ledger.post(
-            tx,
-            "charge.given_back",
-            source=Source("given_back", f"{money.receipt_id}/{number}", "given_back"),
-            amount_vnd=part_vnd,
-            effective_at=now,
-            flow=money.flow,
-        )
-        id = await request(
-            tx, money.receipt_id, part_vnd, staff_id=staff_id, reason=reason, limit_vnd=limit_vnd, now=now
-        )
-        asked.append(id)
-    await audit.note(
-        tx,
-        staff_id,
-        "charge.given_back",
-        f"charge {owed.id}",
-        reason=reason,
-        before={"left_vnd": left_vnd},
-        after={"given_back_vnd": amount_vnd, "left_vnd": left_vnd - amount_vnd, "refunds": asked, "used": taken.used},
-        now=now,
-    )
-    return asked
-
-
-async def _shares(tx: Tx, charge_id: UUID) -> list[Any]:
-    """What of a charge each receipt has paid and nobody gave back yet, the latest first: receipt_id, left_vnd."""
-    return await tx.rows(
-        "select p.receipt_id, (sum(p.amount_vnd) - coalesce((select sum(g.amount_vnd) from payments.given_back g"
-        "   where g.operator_id = $1 and g.receipt_id = p.receipt_id and g.charge_id = $2), 0))::bigint as left_vnd"
-        " from (select receipt_id, applied_vnd as amount_vnd, at from payments.receipt_outcome"
-        "         where operator_id = $1 and charge_id = $2 and applied_vnd > 0"
-        "       union all select receipt_id, amount_vnd, at from payments.held_use"
-        "         where operator_id = $1 and charge_id = $2) p"
-        " group by p.receipt_id order by max(p.at) desc, p.receipt_id desc",
-        tx.operator_id,
-        charge_id,
-    )
-
-
-async def _has_notes(tx: Tx, charge_id: UUID) -> bool:
-    found: bool = await tx.value(
-        "select exists (select from payments.cash_receipt where operator_id = $1 and charge_id = $2)",
-        tx.operator_id,
-        charge_id,
-    )
-    return found
 
 
 async def _named(tx: Tx, receipt_id: UUID) -> bytes:

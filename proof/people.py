@@ -829,7 +829,7 @@ class Person:
                 if gone:
                     self.leaves(driver)
                 self.gives_back(charge, charge.amount_vnd, dice)
-                if not gone:  # it is due again
+                if not gone:  # it is due again, if the manager agreed
                     self.leaves(driver)
             else:
                 self.leaves(driver)
@@ -848,7 +848,9 @@ class Person:
             return
         code = self.code_behind(self.paths[charge.reference])
         if dice.random() < 0.6:
-            self.gives_back(charge, charge.amount_vnd, dice)
+            if not self.gives_back(charge, charge.amount_vnd, dice):
+                self.gate(site, code, heads, dice)
+                return
             tablet = self.tablets[charge.operator]
             verdict = self.act(tablet, "/scan", place=SITES[site][1], code=code, heads=1)["verdict"]
             if verdict != "revoked":
@@ -858,17 +860,37 @@ class Person:
                 self.gives_back(charge, dice.randint(1, charge.amount_vnd // 3), dice)
             self.gate(site, code, heads, dice)
 
-    def gives_back(self, charge: Charge, amount_vnd: int, dice: random.Random) -> None:
+    def gives_back(self, charge: Charge, amount_vnd: int, dice: random.Random) -> bool:
+        """Whether it was given back: above the clerk's limit of a day the manager agrees, or does not."""
         path = f"/finance/charges/{charge.reference}/give-back"
         answer = self.office(charge.operator, path, key=uuid4().hex, amount_vnd=amount_vnd, reason="ill")
         if answer.status_code != 303:
             self.people.found(f"giving back {amount_vnd} was answered with {answer.status_code} {answer.text[-300:]}")
-            return
+            return False
+        if not self.agreed(charge, dice):
+            return False
         charge.given_back_vnd += amount_vnd
         with self.people.lock:
             self.model.sent[charge.operator, charge.reference] += amount_vnd
         if dice.random() < 0.6:
             self.decide(dice)
+        return True
+
+    def agreed(self, charge: Charge, dice: random.Random) -> bool:
+        """The manager decides what waits for him to be given back of a charge; whether nothing stands in its way."""
+        waiting = self.house.look(
+            "select g.id from payments.give_back_request g join payments.charge c on c.id = g.charge_id"
+            " where g.state = 'requested' and c.reference = $1",
+            charge.reference,
+        )
+        if not waiting:
+            return True
+        way = dice.choice(("approve", "approve", "approve", "reject"))
+        path = f"/finance/give-backs/{waiting[0]['id']}/{way}"
+        answer = self.office(charge.operator, path, manager=True, reason="not now")
+        if answer.status_code not in (303, 409):
+            self.people.found(f"{way} of a give-back was answered with {answer.status_code} {answer.text[-300:]}")
+        return way == "approve"
 
     def decide(self, dice: random.Random) -> None:
         """The manager agrees to what waits for him, or does not."""

@@ -42,7 +42,7 @@ _WEB: dict[tuple[str, ...], tuple[str, ...]] = {
     _around("deposit.arrived"): ("shift", "deposit"),
     _around("refund.requested"): REFUNDS,
     _around("refund.approved"): REFUNDS,
-    _around("charge.given_back"): ("give_back",),
+    _around("charge.given_back", "give_back.asked"): ("give_back",),
     _around("attempt.begun", "attempt.learnt"): ("card",),
     _around("stay.begun"): ("stay",),
     _around("stay.left"): ("cash_stay", "leave_unpaid"),

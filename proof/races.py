@@ -269,6 +269,8 @@ class Races:
         asked = [{"key": uuid4().hex, "amount_vnd": str(charge.amount_vnd), "reason": "ill"} for _ in range(WAYS)]
         answers = self.at_office(f"/finance/charges/{charge.reference}/give-back", asked)
         self.one_won("give back", [str(status) for status, _ in answers], "303", ["409"])
+        if not person.agreed(charge, self.dice):
+            return
         charge.given_back_vnd += charge.amount_vnd
         self.model.sent["vanmieu", charge.reference] += charge.amount_vnd
 

@@ -16,6 +16,7 @@ from foundation.database import Tx
 from foundation.operator import operator_name
 from foundation.staff import OnDuty
 from foundation.web import Clerk, FormVnd, Here, Language, permit
+from payments import give_back as giving_back
 from payments import payment, refund
 from payments.explain import explain
 from payments.finance.page import page
@@ -54,7 +55,8 @@ async def refunds_page(request: Request, here: Here, person: Clerk, language: La
     async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
         now, name = await clock.now(tx), await operator_name(tx, language)
         groups = [(group, *await _group(tx, states)) for group, states in GROUPS.items()]
-    return page(request, "refunds", person, language, now, operator_name=name, groups=groups)
+        wanted = await giving_back.waiting(tx, most=LISTED_MAX)
+    return page(request, "refunds", person, language, now, operator_name=name, groups=groups, wanted=wanted)
 
 
 @routes.get("/api/v1/finance/refunds")
@@ -198,6 +200,7 @@ async def charge_page(request: Request, here: Here, person: Clerk, language: Lan
         refunds = await tx.rows(
             LISTED + " and f.receipt_id = any($2) order by f.id", tx.operator_id, [row["id"] for row in receipts]
         )
+        wanted = await giving_back.waiting(tx, most=1, charge_id=owed.id)
         trail = await audit.of(tx, f"charge {owed.id}")
     return page(
         request,
@@ -213,6 +216,8 @@ async def charge_page(request: Request, here: Here, person: Clerk, language: Lan
         notes=notes,
         events=events,
         refunds=refunds,
+        wanted=wanted,
+        limit_vnd=here.settings.refund_limit_vnd,
         trail=[(entry, json.loads(entry["after"] or "{}")) for entry in trail],
     )
 
@@ -227,10 +232,10 @@ async def give_back(
     amount_vnd: FormVnd,
     reason: Annotated[str, Form(max_length=300)] = "",
 ) -> Response:
-    """What was earned is given back, in part or as a whole, and goes back to whoever paid it."""
+    """What was earned is given back, in part or as a whole, and goes back to whoever paid it; or a second person is asked."""
 
     async def act(tx: Tx) -> list[UUID]:
-        return await refund.give_back(
+        return await giving_back.give_back(
             tx,
             reference.upper(),
             amount_vnd,
@@ -243,6 +248,26 @@ async def give_back(
     asked = {"charge": reference.upper(), "amount_vnd": amount_vnd, "reason": reason}
     await _once(here, person, "refund.give_back", key, asked, act)
     return RedirectResponse(f"/finance/charges/{quote(reference.upper(), safe='')}", 303)
+
+
+@routes.post("/finance/give-backs/{id}/approve", include_in_schema=False)
+@permit("finance:approve")
+async def approve_give_back(here: Here, person: Clerk, id: UUID) -> Response:
+    """A second person agrees: it is given back now."""
+    async with here.database.transaction(person.operator_id) as tx:
+        reference = await giving_back.approve(tx, id, staff_id=person.staff_id, now=await clock.now(tx))
+    return RedirectResponse(f"/finance/charges/{reference}", 303)
+
+
+@routes.post("/finance/give-backs/{id}/reject", include_in_schema=False)
+@permit("finance:approve")
+async def reject_give_back(
+    here: Here, person: Clerk, id: UUID, reason: Annotated[str, Form(max_length=300)] = ""
+) -> Response:
+    """It is not given back: nothing has changed."""
+    async with here.database.transaction(person.operator_id) as tx:
+        reference = await giving_back.reject(tx, id, staff_id=person.staff_id, reason=reason, now=await clock.now(tx))
+    return RedirectResponse(f"/finance/charges/{reference}", 303)
 
 
 async def _once(

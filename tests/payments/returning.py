@@ -11,7 +11,7 @@ from trade import Trade
 
 from foundation import audit, outbox
 from foundation.tables import new_id
-from payments import refund
+from payments import give_back, refund
 from payments.gateway import GatewaySilent, RefundAnswer, RefundFate, RefundLine, RefundOrder
 
 LIMIT_VND = 200_000
@@ -117,7 +117,7 @@ class Office:
         self, reference: str, amount_vnd: int | None = None, *, limit_vnd: int = LIMIT_VND
     ) -> list[UUID]:
         async with self.trade.database.transaction(self.trade.operator_id) as tx:
-            return await refund.give_back(
+            return await give_back.give_back(
                 tx,
                 reference,
                 amount_vnd,
@@ -126,6 +126,21 @@ class Office:
                 limit_vnd=limit_vnd,
                 now=self.trade.now,
             )
+
+    async def wanted(self) -> UUID | None:
+        """The latest request to give back that waits for a second person."""
+        async with self.trade.database.transaction(self.trade.operator_id) as tx:
+            waiting = await give_back.waiting(tx, most=100)
+        return waiting[-1]["id"] if waiting else None
+
+    async def agrees(self, id: UUID, *, who: UUID | None = None) -> None:
+        """A second person agrees to give back."""
+        async with self.trade.database.transaction(self.trade.operator_id) as tx:
+            await give_back.approve(tx, id, staff_id=who or self.bao, now=self.trade.now)
+
+    async def refuses(self, id: UUID, *, who: UUID | None = None) -> None:
+        async with self.trade.database.transaction(self.trade.operator_id) as tx:
+            await give_back.reject(tx, id, staff_id=who or self.bao, reason="vé còn dùng", now=self.trade.now)
 
     async def approves(self, id: UUID, *, who: UUID | None = None, reads: bool = True) -> None:
         async with self.trade.database.transaction(self.trade.operator_id) as tx:
@@ -197,6 +212,11 @@ async def a_day_of_refunds(trade: Trade) -> Office:
 
     await office.gives_back((await trade.pays(line(70_000))).reference)
     await office.gives_back((await trade.pays(line(70_000), line(5_000, service="parking"))).reference, 10_000)
+    for agreed in (True, False):  # two that want a second person; the other one still waits for him
+        assert await office.gives_back((await trade.pays(line(280_000))).reference) == []
+        wanted = await office.wanted()
+        if agreed and wanted:
+            await office.agrees(wanted)
     assert [await office.state(id) for id in (settled, returned, late, unclear, refused, unknown)] == [
         "settled",
         "returned",

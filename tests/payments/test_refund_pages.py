@@ -140,6 +140,65 @@ async def test_a_ticket_given_back_is_void_at_the_gate_and_its_holder_reads_how_
     assert (await books.prove(admin)).findings == ()
 
 
+async def test_above_the_limit_the_ticket_stays_good_until_the_manager_agrees(
+    client: httpx.AsyncClient, here: Platform, app: object, admin: asyncpg.Connection
+) -> None:
+    code = await bought_code(client, adult=4)
+    reference = await admin.fetchval("select reference from payments.charge")
+    said = (await client.get(f"/api/v1/public/payments/{reference}")).json()
+    await log_in(client, "ketoan@vanmieu")
+    path = f"/finance/charges/{reference}"
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url="http://test.local") as manager:
+        await log_in(manager, "quanly@vanmieu")
+
+        async def asks() -> str:
+            page = (await client.get(path)).text
+            form = {"amount_vnd": "280000", "reason": "khách ốm", "key": hidden(page, "key")}
+            assert (await press(client, path, f"{path}/give-back", **form)).status_code == 303
+            refused = await press(client, path, f"{path}/give-back", **form | {"key": "another"})
+            assert refused.status_code == 409
+            page = (await client.get(f"{path}?lang=en")).text
+            assert "waits for a second person" in page
+            assert "khách ốm" in page
+            assert f"{path}/give-back" not in page
+            assert re.search(r'<button class="button" disabled>', page), "his own"
+            found = re.search(r"/finance/give-backs/[0-9a-f-]+", page)
+            assert found
+            assert f"{path}#decide" in (await manager.get("/finance/refunds")).text
+            return found[0]
+
+        wanted = await asks()
+        assert (await press(client, path, f"{wanted}/approve")).status_code == 403
+        assert (await client.get(f"/api/v1/public/payments/{reference}")).json() == said, (
+            "its payer reads nothing of it"
+        )
+        assert (await press(manager, path, f"{wanted}/reject", reason=" ")).status_code == 422
+        assert (await press(manager, path, f"{wanted}/reject", reason="vẫn đi được")).status_code == 303
+        assert "vẫn đi được" in (await client.get(path)).text
+        tablet = await enrolled(client, here)
+        assert (await tablet.scan(code, heads=1))["verdict"] == "valid"
+
+        wanted = await asks()
+        assert (await press(manager, path, f"{wanted}/approve")).status_code == 303
+        assert (await press(manager, "/finance/", f"{wanted}/approve")).status_code == 409
+    assert (await tablet.scan(code, heads=1))["verdict"] == "revoked"
+    assert "is being sent back" in (await client.get(f"/T/{code}?lang=en")).text
+    assert (await books.prove(admin)).findings == ()
+
+
+async def test_another_operators_request_to_give_back_is_not_there(
+    client: httpx.AsyncClient, trade: Trade, office: Office
+) -> None:
+    await office.gives_back((await trade.pays(trade.line(280_000))).reference)
+    await log_in(client, "ketoan@dongda")
+    wanted = await office.wanted()
+    assert str(wanted) not in (await client.get("/finance/refunds")).text
+    for act in ("approve", "reject"):
+        answer = await press(client, "/finance/", f"/finance/give-backs/{wanted}/{act}", reason="x")
+        assert answer.status_code == 404
+
+
 async def test_only_who_proves_his_payment_may_name_an_account_on_his_own_page(
     client: httpx.AsyncClient, office: Office, admin: asyncpg.Connection
 ) -> None:

@@ -13,17 +13,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from returning import LIMIT_VND, Gateway, Office, a_day_of_refunds
 from stage import settings_for
-from trade import SOLD_OUT, Trade, a_day_of_everything
+from trade import SOLD_OUT, SoldOut, Trade, a_day_of_everything
 
 import payments
 from foundation.database import Database, Tx
 from foundation.errors import Refusal
 from foundation.staff import PERMISSIONS
-from payments import books, refund
+from payments import books, payment, refund
 from payments.application import assign
+from payments.give_back import GiveBackWaits, PaidWithNotes
 from payments.held import NothingHeld, ReasonMissing
 from payments.payment import GivenBackLine, NothingToGiveBack
-from payments.refund import MoreThanHeld, OwnRefund, PaidWithNotes, RefundDecided
+from payments.refund import MoreThanHeld, NoSuchRefund, OwnRefund, RefundDecided
 from payments.refund_states import ENDED, EVENTS, HELD_AGAIN, LEFT, STATES, STEPS, WAITING, WORKED_ON, NoStep, Step
 
 
@@ -424,6 +425,140 @@ async def test_what_was_not_paid_or_was_paid_with_notes_cannot_be_given_back_so(
     assert await green(admin)
 
 
+# Giving back more than one person may
+
+
+async def untouched(admin: asyncpg.Connection, reference: str) -> bool:
+    """Whether a charge is as if nobody had asked: nothing given back, held or on its way."""
+    row = await admin.fetchrow(
+        "select c.given_back_vnd, (select count(*) from payments.held) + (select count(*) from payments.refund)"
+        " + (select count(*) from payments.given_back) as rows from payments.charge c where c.reference = $1",
+        reference,
+    )
+    return tuple(row) == (0, 0) and await green(admin)
+
+
+async def test_above_the_limit_it_is_only_asked_for_and_happens_when_a_second_person_agrees(
+    office: Office, admin: asyncpg.Connection, trade: Trade
+) -> None:
+    taken_back = []
+
+    async def takes_back(tx: Tx, line: GivenBackLine) -> datetime:
+        taken_back.append(line.reference)
+        return line.now
+
+    payments.when_given_back("test.thing", takes_back)
+    try:
+        owed = await trade.pays(trade.line(280_000))
+        assert await office.gives_back(owed.reference) == []
+        wanted = await office.wanted()
+        assert wanted is not None
+        assert await untouched(admin, owed.reference)
+        assert taken_back == []
+        with pytest.raises(OwnRefund):
+            await office.agrees(wanted, who=office.ann)
+        with pytest.raises(NoSuchRefund):
+            await office.agrees(office.ann)
+        await office.agrees(wanted)
+        assert taken_back == ["thing"]
+    finally:
+        payments.when_given_back("test.thing", accepted_no_more)
+    row = await admin.fetchrow("select id, state, amount_vnd, requested_by, approved_by from payments.refund")
+    assert tuple(row)[1:] == ("approved", 280_000, office.ann, office.bao)
+    assert await green(admin)
+    await office.works()
+    assert await office.state(row["id"]) == "accepted"
+    with pytest.raises(RefundDecided):
+        await office.agrees(wanted)
+    trail = await admin.fetch(
+        "select act, staff_id from foundation.audit_entry where act <> 'session.opened' order by id"
+    )
+    assert [tuple(entry) for entry in trail] == [
+        ("give_back.asked", office.ann),
+        ("refund.approved", office.bao),
+        ("charge.given_back", office.bao),
+    ]
+    assert await green(admin)
+
+
+async def test_a_no_or_taking_it_back_ends_the_request_and_nothing_has_changed(
+    office: Office, admin: asyncpg.Connection, trade: Trade
+) -> None:
+    owed = await trade.pays(trade.line(280_000))
+    for who in (office.bao, office.ann):
+        await office.gives_back(owed.reference)
+        wanted = await office.wanted()
+        assert wanted is not None
+        await office.refuses(wanted, who=who)
+        assert await untouched(admin, owed.reference)
+        for again in (office.agrees, office.refuses):
+            with pytest.raises(RefundDecided):
+                await again(wanted)
+    trail = await admin.fetch(
+        "select staff_id, reason from foundation.audit_entry where act = 'give_back.rejected' order by id"
+    )
+    assert [tuple(entry) for entry in trail] == [(office.bao, "vé còn dùng"), (office.ann, "vé còn dùng")]
+
+
+async def test_while_one_waits_another_for_the_same_payment_is_refused_even_a_small_one(
+    office: Office, admin: asyncpg.Connection, trade: Trade
+) -> None:
+    owed = await trade.pays(trade.line(280_000))
+    await office.gives_back(owed.reference)
+    for amount_vnd in (280_000, 1_000):
+        with pytest.raises(GiveBackWaits):
+            await office.gives_back(owed.reference, amount_vnd)
+    assert await untouched(admin, owed.reference)
+
+
+async def test_what_waits_is_not_counted_and_small_ones_do_not_add_up_to_more_than_the_limit(
+    office: Office, admin: asyncpg.Connection, trade: Trade
+) -> None:
+    owed = [await trade.pays(trade.line(280_000)) for _ in range(3)]
+    assert await office.gives_back(owed[0].reference) == []
+    assert await admin.fetchval("select count(*) from payments.refund_day") == 0
+    assert len(await office.gives_back(owed[1].reference, 150_000)) == 1
+    assert await office.gives_back(owed[1].reference, 60_000) == [], "150,000 and 60,000 are above it"
+    assert await office.gives_back(owed[2].reference, 60_000) == []
+    assert await admin.fetchval("select asked_vnd from payments.refund_day") == 150_000
+    assert await green(admin)
+
+
+async def test_of_a_payment_in_two_transfers_either_all_goes_at_once_or_all_waits(
+    office: Office, admin: asyncpg.Connection, trade: Trade
+) -> None:
+    owed = await trade.owes(trade.line(280_000))
+    await trade.transfers(owed.reference, 180_000)
+    await trade.transfers(owed.reference, 100_000)
+    assert await office.gives_back(owed.reference) == []
+    assert await untouched(admin, owed.reference)
+
+
+async def test_at_the_yes_all_is_looked_at_anew_and_what_is_refused_still_waits(
+    office: Office, admin: asyncpg.Connection, trade: Trade
+) -> None:
+    async def refuses(tx: Tx, line: GivenBackLine) -> datetime:
+        raise SoldOut()
+
+    owed = await trade.pays(trade.line(280_000))
+    await office.gives_back(owed.reference)
+    wanted = await office.wanted()
+    assert wanted is not None
+    payments.when_given_back("test.thing", refuses)
+    try:
+        with pytest.raises(SoldOut):
+            await office.agrees(wanted)
+    finally:
+        payments.when_given_back("test.thing", accepted_no_more)
+    assert await office.wanted() == wanted
+    assert await untouched(admin, owed.reference)
+    async with trade.database.transaction(trade.operator_id) as tx:
+        await payment.take_back(tx, owed, 1_000, now=trade.now)  # meanwhile, some other way
+    with pytest.raises(NothingToGiveBack):
+        await office.agrees(wanted)
+    assert await office.wanted() == wanted
+
+
 # Races
 
 
@@ -446,6 +581,21 @@ async def test_eight_at_once_on_the_same_held_money_send_no_more_than_there_is(
 async def test_eight_at_once_give_a_sale_back_once(office: Office, admin: asyncpg.Connection, trade: Trade) -> None:
     owed = await trade.pays(trade.line(70_000))
     assert await winners([office.gives_back(owed.reference, 70_000) for _ in range(8)]) == 1
+    assert await green(admin)
+
+
+async def test_eight_at_once_ask_once_and_of_eight_decisions_at_once_one_stands(
+    office: Office, admin: asyncpg.Connection, trade: Trade
+) -> None:
+    owed = await trade.pays(trade.line(280_000))
+    assert await winners([office.gives_back(owed.reference) for _ in range(8)]) == 1
+    wanted = await office.wanted()
+    assert wanted is not None
+    acts: list[Awaitable[object]] = [office.agrees(wanted) for _ in range(4)]
+    acts += [office.refuses(wanted) for _ in range(4)]
+    assert await winners(acts) == 1
+    given_back_vnd = await admin.fetchval("select given_back_vnd from payments.charge")
+    assert given_back_vnd == await admin.fetchval("select coalesce(sum(amount_vnd), 0) from payments.refund")
     assert await green(admin)
 
 
@@ -514,6 +664,8 @@ MOVES = st.lists(
                 "ask",
                 "approve",
                 "reject",
+                "agree",
+                "refuse",
                 "work",
                 "silence",
                 "deafness",
@@ -597,6 +749,8 @@ async def _play(office: Office, admin: asyncpg.Connection, moves: list[tuple[str
                     await office.approves(id)
                 case "reject" if id:
                     await office.rejects(id)
+                case "agree" | "refuse" if wanted := await office.wanted():
+                    await (office.agrees(wanted) if what == "agree" else office.refuses(wanted))
                 case "work":
                     await office.works()
                 case "silence":
