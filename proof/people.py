@@ -11,7 +11,8 @@ import random
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -112,7 +113,8 @@ class People:
         self.platform = Platform(house.url, house.bank_url)
         self.findings: list[str] = house.findings
         self.acts: Counter[str] = Counter()
-        self.wishes: deque[str] = deque()
+        self.wishes: deque[deque[str]] = deque()
+        """What somebody is to do next: a row for each who wishes."""
         self.unanswered = 0
         self.bought: list[tuple[str, str, int, Charge]] = []
         """Tickets whose money had not arrived when their buyer looked: (site, the order's address, heads, charge)."""
@@ -146,9 +148,7 @@ class People:
             dice = random.Random(f"{self.seed}/{name}/{person.number}")
             try:
                 while not over():
-                    with self.lock:
-                        wish = self.wishes.popleft() if self.wishes else None
-                    person.do(wish or dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0], dice)
+                    person.do(self._wish() or dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0], dice)
             except BaseException as error:
                 broken.append(error)
 
@@ -159,6 +159,15 @@ class People:
             thread.join()
         if broken:
             raise broken[0]
+
+    def _wish(self) -> str | None:
+        """Of each row in turn."""
+        with self.lock:
+            for _ in range(len(self.wishes)):
+                self.wishes.rotate()
+                with suppress(IndexError):  # whoever wished may have got it meanwhile
+                    return self.wishes[0].popleft()
+        return None
 
     def move_clock(self, ahead: timedelta) -> None:
         self.managers["vanmieu"].move_clock(self.platform.now() + ahead)
@@ -358,13 +367,8 @@ class Person:
         self.people.found_by_nobody.append((operator, self.strays(operator, amount_vnd, text)))
 
     def is_paid(self, charge: Charge, within_s: float) -> bool:
-        end = time.monotonic() + within_s
-        while True:
-            if self.get(f"/api/v1/public/payments/{charge.reference}").json()["state"] == "paid":
-                return True
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.1)
+        shown = f"/api/v1/public/payments/{charge.reference}"
+        return any(self.get(shown).json()["state"] == "paid" for _ in _looks(within_s))
 
     def goes_in(self, site: str, charge: Charge, heads: int, dice: random.Random) -> None:
         if self.is_paid(charge, 1.5):
@@ -733,8 +737,7 @@ class Person:
 
     def receipt(self, operator: str, bank_ref: str) -> UUID | None:
         """The receipt of a transfer once it waits for a person; None if it does not arrive soon."""
-        end = time.monotonic() + 3
-        while time.monotonic() < end:
+        for _ in _looks(3):
             found = self.house.look(
                 "select h.receipt_id from payments.held h join payments.receipt r"
                 " on r.operator_id = h.operator_id and r.id = h.receipt_id"
@@ -745,7 +748,6 @@ class Person:
             if found:
                 receipt_id: UUID = found[0]["receipt_id"]
                 return receipt_id
-            time.sleep(0.15)
         return None
 
     def card(self, dice: random.Random) -> None:
@@ -961,6 +963,16 @@ class Person:
 def cookie_of(office: Office) -> str:
     """Its session, for requests that others send."""
     return "; ".join(f"{one.name}={one.value}" for one in office.http.cookies.jar)
+
+
+def _looks(within_s: float) -> Iterator[None]:
+    """So long somebody looks again and again: soon at first, then less and less often."""
+    end, pause_s = time.monotonic() + within_s, 0.02
+    yield
+    while time.monotonic() < end:
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 0.2)
+        yield
 
 
 def _slipped(reference: str, dice: random.Random) -> str:

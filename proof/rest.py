@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from payments import books
-from proof.house import ACCOUNTS, ELSEWHERE
+from proof.house import ACCOUNTS, ELSEWHERE, ROLES
 from proof.people import LOTS, People
 from rehearsal.ledger import Closing, moved_otherwise
 
@@ -89,7 +89,8 @@ class Rest:
 
     def comes(self, *, listed_late: bool = False) -> None:
         """Everything comes to rest, and everything is compared."""
-        self.house.disarm()
+        for role in ROLES:
+            self.house.disarm(role)
         self.house.faults()
         self.house.wait_until_up()
         if listed_late:
