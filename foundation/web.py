@@ -341,13 +341,15 @@ class Guard:
             request = Request(scope)
             await (await _refused(request, refusal))(scope, receive, self._sender(scope, send))
             return
-        taken = 0
+        taken, whole = 0, False
 
         async def bounded() -> Message:
-            nonlocal taken
+            nonlocal taken, whole
             message = await receive()
+            if message["type"] == "http.disconnect" and not whole:
+                raise BadPayload(reason="it breaks off")  # whoever sent it is gone; nothing of ours is broken
             if message["type"] == "http.request":
-                taken += len(message.get("body", b""))
+                taken, whole = taken + len(message.get("body", b"")), not message.get("more_body")
                 if taken > BODY_MAX_BYTES:
                     raise TooLarge()
                 if is_form and (b"%00" in message["body"] or b"\x00" in message["body"]):

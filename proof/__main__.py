@@ -8,20 +8,24 @@ import secrets
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 
 from proof import report
-from proof.house import House
+from proof.house import ROLES, House
 from proof.kills import PROVED_EVERY, Reaper
 from proof.people import WEIGHTS, People
+from proof.places import PLACES
 from proof.races import WAYS, Races
 from proof.rest import LAPSES, Rest
 from proof.weather import Weather
 
 BATCHES = 10
 KILLS_A_BATCH = 50
+LANES = (("web",), ("worker", "bank"))
+"""Whose processes are ended one after the other; each lane for itself, at the same time."""
 FEW, MANY = 6, 10
 """So many live at once: more get more done, and take longer to get ready."""
 PARTS = ("model", "kills", "races")
@@ -56,7 +60,7 @@ class Run:
         with House().opened() as house:
             house.findings = self.findings
             people = People(house, f"{self.seed}/model", MANY if self.acts > 1_000 else FEW)
-            people.wishes.extend(WEIGHTS)  # each deed once, whatever chance would have it
+            people.wishes.append(deque(WEIGHTS))  # each deed once, whatever chance would have it
             rest, weather = Rest(people), Weather(house, self.seed)
             batches = 0
             while people.done < self.acts and not self.over():
@@ -86,66 +90,67 @@ class Run:
         began = time.monotonic()
         with House().opened() as house:
             house.findings = self.findings
-            people = People(house, f"{self.seed}/kills")
-            rest, reaper = Rest(people), Reaper(people, self.seed)
+            people = People(house, f"{self.seed}/kills", MANY if self.kills > 100 else FEW)
+            rest, reapers = Rest(people), [Reaper(people, self.seed, roles) for roles in LANES]
             people.live(acts=min(100, 4 * self.kills), name="before")
-            reaper.lapses()
+            reapers[-1].lapses()
             rest.comes()
             batches = 0
-            while reaper.kills < self.kills and not self.over():
-                goal = min(self.kills, reaper.kills + KILLS_A_BATCH)
-                self._reap(people, rest, reaper, goal, f"batch {batches}")
+            while (kills := house.killed.total()) < self.kills and not self.over():
+                goal = min(self.kills, kills + KILLS_A_BATCH)
+                self._reap(people, rest, reapers, goal, f"batch {batches}")
                 rest.comes()
                 batches += 1
                 if batches % 4 == 0:
                     people.move_clock(LAPSES)
-                rate = _rate(reaper.kills, began, 60)
+                rate = _rate(house.killed.total(), began, 60)
                 roles = Counter(role for role, _ in house.killed.elements())
-                whom = ", ".join(f"{role} {roles[role]}" for role in ("web", "worker", "bank"))
-                said = f"kills: {reaper.kills:,} of {self.kills:,} ({whom}), {rate}; {people.done:,} acts"
+                whom = ", ".join(f"{role} {roles[role]}" for role in ROLES)
+                said = f"kills: {house.killed.total():,} of {self.kills:,} ({whom}), {rate}; {people.done:,} acts"
                 say(said, self.findings)
             self.findings += house.complaints()
             self.killed = house.killed
             self.figures["kills"] = {
-                "kills": reaper.kills,
+                "kills": house.killed.total(),
                 "acts acknowledged meanwhile": people.done,
                 "requests without an answer, asked again": people.unanswered,
                 "proofs of the books": rest.proofs,
                 "times at rest, everything compared": batches + 1,
-                "places nobody came to in time": ", ".join(sorted(reaper.missed)) or "none",
+                "places nobody came to in time": ", ".join(sorted(sum((one.missed for one in reapers), Counter())))
+                or "none",
                 "seconds": round(time.monotonic() - began),
             }
 
-    def _reap(self, people: People, rest: Rest, reaper: Reaper, goal: int, name: str) -> None:
-        done, broken = threading.Event(), []
+    def _reap(self, people: People, rest: Rest, reapers: list[Reaper], goal: int, name: str) -> None:
+        """Each lane gets its share of the kills, by its number of places."""
+        broken: list[BaseException] = []
 
-        def reap() -> None:
+        def reap(reaper: Reaper) -> None:
+            share = ceil(goal * len(reaper.places) / len(PLACES))
             try:
-                while reaper.kills < goal and not self.over():
+                while reaper.kills < share and not broken and not self.over():
                     if reaper.shoot() and reaper.kills % PROVED_EVERY == 0:
                         rest.prove()
             except BaseException as error:
                 broken.append(error)
-            finally:
-                done.set()
 
-        thread = threading.Thread(target=reap, daemon=True)
-        thread.start()
-        people.live(until=done.is_set, name=name)
-        thread.join()
+        threads = [threading.Thread(target=reap, args=(reaper,), daemon=True) for reaper in reapers]
+        for thread in threads:
+            thread.start()
+        people.live(until=lambda: not any(thread.is_alive() for thread in threads), name=name)
         if broken:
             raise broken[0]
 
     def race(self) -> None:
         """Eight at once, again and again."""
         began = time.monotonic()
-        with House(poll_seconds=0.05).opened() as house:
+        with House(poll_seconds=0.1).opened() as house:
             house.findings = self.findings
             people = People(house, f"{self.seed}/races", WAYS)
             rest, races = Rest(people), Races(people, self.seed)
             house.faults(lose_notices=True)
             for name in races.all:
-                for _ in range(self.rounds):
+                for _ in range(races.wanted(name, self.rounds)):
                     if self.over():
                         break
                     races.run(name)
@@ -174,7 +179,9 @@ def main() -> int:
     parser.add_argument("--seed", default=os.environ.get("SEED") or str(secrets.randbelow(10**6)))
     parser.add_argument("--acts", type=int, default=20_000, help="of the model's part")
     parser.add_argument("--kills", type=int, default=1_000)
-    parser.add_argument("--rounds", type=int, default=1_000, help="of each race")
+    parser.add_argument(
+        "--rounds", type=int, default=1_000, help="of each of the great races; a fifth of it of the others"
+    )
     parser.add_argument("--minutes", type=float, default=58, help="it ends then, wherever it is")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--report", type=Path, help="folder for the report (default: none is written)")

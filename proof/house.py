@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -42,6 +42,7 @@ API_KEY = "proof"
 SECRET = "whsec_" + "YSBwcm9v" * 6
 CARD_SECRET = "the secret of every merchant of the proof"
 REFUND_LIMIT_VND = 500_000
+ROLES = ("web", "worker", "bank")
 ELSEWHERE = ("970422", "999000111")
 """An account of nobody we know, at the same bank."""
 TRACE = "Traceback (most recent call last)"
@@ -69,7 +70,8 @@ class House:
 
     webs: int = 2
     poll_seconds: float = 1.0
-    deaths: queue.Queue[Death] = field(default_factory=queue.Queue)
+    deaths: defaultdict[str, queue.Queue[Death]] = field(default_factory=lambda: defaultdict(queue.Queue))
+    """Who ended at an armed place, by role."""
     findings: list[str] = field(default_factory=list)
     killed: Counter[tuple[str, str]] = field(default_factory=Counter)
 
@@ -85,6 +87,7 @@ class House:
             stack.enter_context(server)
             valkey = stack.enter_context(EmbeddedValkey(self.place / "valkey"))
             self.cache = redis.Redis.from_url(valkey.url)
+            self.http = stack.enter_context(httpx.Client(timeout=10, trust_env=False))
             self._build(server.url, valkey.url)
             stack.callback(self._close)
             self._start_nursery()
@@ -186,26 +189,24 @@ class House:
         asked = pid in self._leaving
         self._leaving.discard(pid)
         if place:
-            self.disarm()
+            self.disarm(role)
             self.killed[role, place] += 1
         elif not asked:
             self.findings.append(f"{role} ended by itself ({status}): {self._tail(role)}")
         self._start(role)
         if place:
-            self.deaths.put(Death(role, place, status))
+            self.deaths[role].put(Death(role, place, status))
 
     def arm(self, role: str, place: str, number: int) -> None:
         """The process of that role ends itself at the n-th passing of that place from now on."""
-        fresh = self.place / "failpoints.new"
+        fresh = self.place / f"failpoints.{role}.new"
         fresh.write_text(f"{place} {number} {next(self._serial)}")
-        self.disarm()
+        self.disarm(role)
         self._armed[role] = place
         fresh.replace(self.place / f"failpoints.{role}")
 
-    def disarm(self) -> None:
-        for file in self.place.glob("failpoints.*"):
-            if file.suffix != ".new":
-                file.unlink(missing_ok=True)
+    def disarm(self, role: str) -> None:
+        (self.place / f"failpoints.{role}").unlink(missing_ok=True)
 
     def pids(self, role: str) -> list[int]:
         return [pid for pid, name in list(self._pids.items()) if name == role]
@@ -227,7 +228,7 @@ class House:
         for url in (self.url, self.bank_url):
             while True:
                 try:
-                    if httpx.get(f"{url}/healthz", timeout=2, trust_env=False).is_success:
+                    if self.http.get(f"{url}/healthz", timeout=2).is_success:
                         break
                 except httpx.TransportError:
                     pass
@@ -255,12 +256,13 @@ class House:
     def complaints(self) -> list[str]:
         """Tracebacks in the logs: what broke without anybody being told."""
         found = []
-        for role in ("web", "worker", "bank"):
+        for role in ROLES:
             log = self.logs / f"{role}.log"
             lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-            found += [
-                f"{role}: {lines[number - 1 : number + 40]}" for number, line in enumerate(lines) if TRACE in line
-            ]
+            for at in (number for number, line in enumerate(lines) if TRACE in line):
+                # What was raised stands behind its frames, which are indented.
+                end = next((n for n in range(at + 1, len(lines)) if lines[n][:1].strip()), len(lines) - 1)
+                found.append(f"{role}: {lines[max(at - 1, 0)]} / {' / '.join(lines[max(at, end - 6) : end + 1])}")
         return found
 
     def leases_end(self) -> None:
@@ -290,9 +292,7 @@ class House:
         while True:
             try:
                 headers = {"authorization": f"Bearer {API_KEY}"}
-                answer = httpx.request(
-                    method, self.bank_url + path, json=body, headers=headers, timeout=10, trust_env=False
-                )
+                answer = self.http.request(method, self.bank_url + path, json=body, headers=headers)
                 if answer.is_success:
                     return answer.json()
                 said = answer.text[:300]

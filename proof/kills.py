@@ -5,8 +5,9 @@ from __future__ import annotations
 import queue
 import random
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from proof.house import House
 from proof.people import People
@@ -33,23 +34,29 @@ PROVED_EVERY = 5
 
 
 class Reaper:
-    """Ends processes at places. `missed`: places that nobody passed in time."""
+    """Ends processes of some roles at places. `missed`: places that nobody passed in time.
 
-    def __init__(self, people: People, seed: str) -> None:
-        self.people, self.house = people, people.house
-        self.dice = random.Random(f"{seed}/kills")
+    Several may be at it at once, each for its own roles; the bank's brings the weather.
+    """
+
+    def __init__(self, people: People, seed: str, roles: Sequence[str]) -> None:
+        self.people, self.house, self.roles = people, people.house, roles
+        self.dice = random.Random(f"{seed}/kills/{'/'.join(roles)}")
         self.missed: Counter[str] = Counter()
-        self._first = [place for place in PLACES if place.name not in LAPSING or place.role != "worker"]
+        self.places = [place for place in PLACES if place.role in roles]
+        self._wishes: deque[str] = deque()
+        people.wishes.append(self._wishes)
+        self._first = [place for place in self.places if place.name not in LAPSING or place.role != "worker"]
         self.dice.shuffle(self._first)
         # However few kills there are, each kind of process is among the first.
-        for role in ("bank", "worker", "web"):
+        for role in roles:
             one = next(place for place in self._first if place.role == role)
             self._first.remove(one)
             self._first.insert(0, one)
 
     @property
     def kills(self) -> int:
-        return sum(self.house.killed.values())
+        return sum(number for (role, _), number in list(self.house.killed.items()) if role in self.roles)
 
     def next_place(self) -> Place:
         """Every place before any comes again; of those that are passed by hurrying there, any."""
@@ -62,26 +69,26 @@ class Reaper:
             if closable or place.deeds != CLOSING:
                 return place
         while True:
-            place = self.dice.choice([one for one in PLACES if one.deeds and self.missed[_name(one)] < 5])
+            place = self.dice.choice([one for one in self.places if one.deeds and self.missed[_name(one)] < 5])
             if closable or place.deeds != CLOSING:
                 return place
 
     def shoot(self) -> bool:
         """Ends one process at one place; False if nobody came there in time."""
         place = self.next_place()
-        if place.lost:
-            self.house.faults(lose_notices=True)
-        elif self.dice.random() < 0.3:
-            self.house.faults(**WEATHERS[self.dice.choice(MILD)])
+        weather: dict[str, Any] = {"lose_notices": True} if place.lost else {}
+        if "bank" in self.roles and self.dice.random() < 0.5:
+            weather = weather or WEATHERS[self.dice.choice(MILD)]
+        if weather:
+            self.house.faults(**weather)
         number = self.dice.choice((1, 1, 1, 2, 3))
-        with self.people.lock:
-            self.people.wishes.extend(self.dice.choices(place.deeds, k=WISHES + number))
+        self._wishes.extend(self.dice.choices(place.deeds, k=WISHES + number))
         number = number if place.deeds[0] in ("ticket", "stay") else 1
         within_s = SWEPT_WITHIN_S if place.name.startswith("sweep.") and place in self._first else WITHIN_S
         hit = strike(self.house, place.role, place.name, number, within_s=within_s)
-        with self.people.lock:
-            self.people.wishes.clear()
-        self.house.faults()
+        self._wishes.clear()
+        if weather:
+            self.house.faults()
         if not hit:
             self.missed[_name(place)] += 1
         return hit
@@ -113,15 +120,16 @@ def strike(
     then: Callable[[], None] = lambda: None,
 ) -> bool:
     """Arms a place, does `then`, and waits for the death there."""
-    while not house.deaths.empty():
-        house.deaths.get()
+    deaths = house.deaths[role]
+    while not deaths.empty():
+        deaths.get()
     before = house.killed[role, place]
     house.arm(role, place, number)
     try:
         then()
-        house.deaths.get(timeout=within_s)
+        deaths.get(timeout=within_s)
     except queue.Empty:
-        house.disarm()
+        house.disarm(role)
         time.sleep(0.05)  # it may have been on its way
     if role == "worker" and house.killed[role, place] > before:
         house.leases_end()

@@ -91,19 +91,31 @@ class Charge:
 
 @dataclass
 class Proxy:
-    """What an attendant promised to transfer, or finance to bring to the bank, and the transfers that named it."""
+    """What an attendant promised to transfer, or finance to bring to the bank, and the transfers that named it.
+
+    `released_vnd`: what is not asked for any more, because the guest got notes back; `doubtful_vnd` more if they went
+    back before what was on its way had arrived.
+    """
 
     operator: str
     amount_vnd: int
     came: list[int] = field(default_factory=list)
+    released_vnd: int = 0
+    doubtful_vnd: int = 0
 
     @property
     def missing_vnd(self) -> int:
-        return max(0, self.amount_vnd - sum(self.came))
+        return max(0, self.amount_vnd - self.released_vnd - sum(self.came))
 
     @property
     def held_vnd(self) -> int:
-        return max(0, sum(self.came) - self.amount_vnd)
+        return max(0, sum(self.came) - self.amount_vnd + self.released_vnd)
+
+    def given_back(self, amount_vnd: int) -> None:
+        """The guest got so much back in notes."""
+        surely_vnd = min(amount_vnd, self.missing_vnd)
+        self.released_vnd += surely_vnd
+        self.doubtful_vnd += amount_vnd - surely_vnd
 
 
 @dataclass
@@ -180,6 +192,17 @@ class Model:
         for key in asked.keys() | self.sent.keys():
             if asked[key] != self.sent[key]:
                 yield f"{vnd(self.sent[key])} were sent back for {key}, but refunds of {vnd(asked[key])} are known"
+
+    def releases(self, rows: Sequence[tuple[str, int]]) -> Iterator[str]:
+        """Takes in what of each attendant's transfer is not asked for any more: (reference, VND). Says what cannot be."""
+        for reference, released_vnd in rows:
+            proxy = self.proxies[reference]
+            if not 0 <= released_vnd - proxy.released_vnd <= proxy.doubtful_vnd:
+                yield (
+                    f"{vnd(released_vnd)} of {reference} are not asked for any more, but should be"
+                    f" {vnd(proxy.released_vnd)}, and at most {vnd(proxy.doubtful_vnd)} more"
+                )
+            proxy.released_vnd, proxy.doubtful_vnd = released_vnd, 0
 
 
 CAME_BACK = ("returned", "refused", "rejected")

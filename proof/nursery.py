@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import uvicorn
+import uvicorn.loops.auto
+import valkey.asyncio  # noqa: F401 - what a process would import at its start is there before it is forked
 
 import main
 import mock_bank.app
@@ -31,7 +33,7 @@ from foundation.settings import Settings
 PR_SET_PDEATHSIG = 1
 
 
-def serve(app: Any, listening: socket.socket) -> None:
+def server(app: Any, listening: socket.socket) -> Callable[[], None]:
     """One server process on a socket that is open already."""
     config = uvicorn.Config(
         app,
@@ -41,7 +43,8 @@ def serve(app: Any, listening: socket.socket) -> None:
         log_level="warning",
         timeout_graceful_shutdown=2,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    config.load()
+    return lambda: uvicorn.Server(config).run(sockets=[listening])
 
 
 def roles(web_socket: socket.socket, bank_socket: socket.socket) -> dict[str, Callable[[], None]]:
@@ -55,8 +58,8 @@ def roles(web_socket: socket.socket, bank_socket: socket.socket) -> dict[str, Ca
     }
     web, bank = main.assemble(of["web"]), mock_bank.app.create_app(mock_bank.settings.Settings())
     return {
-        "web": lambda: serve(web, web_socket),
-        "bank": lambda: serve(bank, bank_socket),
+        "web": server(web, web_socket),
+        "bank": server(bank, bank_socket),
         "worker": lambda: asyncio.run(main._work(of["worker"])),
     }
 

@@ -11,7 +11,8 @@ import random
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -64,15 +65,20 @@ class Shift:
     place: int
     number: int
     cash_vnd: int = 0
-    out_vnd: int = 0
-    """Notes that went to the safe or back to guests."""
     dropped_vnd: int = 0
+    refunded_vnd: int = 0
     proxies: list[str] = field(default_factory=list)
     proxy_vnd: int = 0
+    kept_vnd: int = 0
+    """Notes of guests that the attendant keeps, because he transfers them himself."""
+
+    @property
+    def booked_vnd(self) -> int:
+        return self.float_vnd + self.cash_vnd + self.proxy_vnd - self.dropped_vnd - self.refunded_vnd
 
     @property
     def notes_vnd(self) -> int:
-        return self.float_vnd + self.cash_vnd - self.out_vnd
+        return self.booked_vnd - self.kept_vnd
 
 
 @dataclass
@@ -107,7 +113,8 @@ class People:
         self.platform = Platform(house.url, house.bank_url)
         self.findings: list[str] = house.findings
         self.acts: Counter[str] = Counter()
-        self.wishes: deque[str] = deque()
+        self.wishes: deque[deque[str]] = deque()
+        """What somebody is to do next: a row for each who wishes."""
         self.unanswered = 0
         self.bought: list[tuple[str, str, int, Charge]] = []
         """Tickets whose money had not arrived when their buyer looked: (site, the order's address, heads, charge)."""
@@ -141,9 +148,7 @@ class People:
             dice = random.Random(f"{self.seed}/{name}/{person.number}")
             try:
                 while not over():
-                    with self.lock:
-                        wish = self.wishes.popleft() if self.wishes else None
-                    person.do(wish or dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0], dice)
+                    person.do(self._wish() or dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0], dice)
             except BaseException as error:
                 broken.append(error)
 
@@ -154,6 +159,15 @@ class People:
             thread.join()
         if broken:
             raise broken[0]
+
+    def _wish(self) -> str | None:
+        """Of each row in turn."""
+        with self.lock:
+            for _ in range(len(self.wishes)):
+                self.wishes.rotate()
+                with suppress(IndexError):  # whoever wished may have got it meanwhile
+                    return self.wishes[0].popleft()
+        return None
 
     def move_clock(self, ahead: timedelta) -> None:
         self.managers["vanmieu"].move_clock(self.platform.now() + ahead)
@@ -353,13 +367,8 @@ class Person:
         self.people.found_by_nobody.append((operator, self.strays(operator, amount_vnd, text)))
 
     def is_paid(self, charge: Charge, within_s: float) -> bool:
-        end = time.monotonic() + within_s
-        while True:
-            if self.get(f"/api/v1/public/payments/{charge.reference}").json()["state"] == "paid":
-                return True
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.1)
+        shown = f"/api/v1/public/payments/{charge.reference}"
+        return any(self.get(shown).json()["state"] == "paid" for _ in _looks(within_s))
 
     def goes_in(self, site: str, charge: Charge, heads: int, dice: random.Random) -> None:
         if self.is_paid(charge, 1.5):
@@ -472,27 +481,27 @@ class Person:
             driver.charge.supplied_otherwise = True
         self.took(tablet, shift, driver.lot, "parking", sold)
 
-    def took(
-        self,
-        tablet: Tablet,
-        shift: Shift,
-        place: str,
-        service: str,
-        sold: dict[str, Any],
-        *,
-        given_back_vnd: int = 0,
-    ) -> None:
-        amount_vnd: int = sold["amount_vnd"]
+    def took(self, tablet: Tablet, shift: Shift, place: str, service: str, sold: dict[str, Any]) -> None:
+        self.put_away(tablet, shift, sold)
+        self.sold(tablet, place, service, sold)
+
+    def sold(self, tablet: Tablet, place: str, service: str, sold: dict[str, Any], *, given_back_vnd: int = 0) -> None:
         way: Way = "PROXY" if sold["proxy"] else "CASH"
-        self.model.sold(way, tablet.operator, place, service, amount_vnd, given_back_vnd)
-        shift.out_vnd += given_back_vnd
-        if sold["pay"]:
-            shift.proxy_vnd += amount_vnd
-            shift.proxies.append(sold["pay"]["reference"])
-            with self.people.lock:
-                self.model.proxies[sold["pay"]["reference"]] = Proxy(tablet.operator, amount_vnd)
-        else:
+        self.model.sold(way, tablet.operator, place, service, sold["amount_vnd"], given_back_vnd)
+
+    def put_away(self, tablet: Tablet, shift: Shift, sold: dict[str, Any]) -> Proxy | None:
+        """The notes of a sale: in the drawer, or with the attendant, who promises to transfer them."""
+        amount_vnd: int = sold["amount_vnd"]
+        if not sold["pay"]:
             shift.cash_vnd += amount_vnd
+            return None
+        shift.proxy_vnd += amount_vnd
+        shift.kept_vnd += amount_vnd
+        shift.proxies.append(sold["pay"]["reference"])
+        proxy = Proxy(tablet.operator, amount_vnd)
+        with self.people.lock:
+            self.model.proxies[sold["pay"]["reference"]] = proxy
+        return proxy
 
     def promised(self, reference: str, dice: random.Random) -> None:
         """The attendant transfers what he took: at once or never, in parts, too much."""
@@ -558,13 +567,14 @@ class Person:
         sold = self.device(tablet, "/cash/ticket", said)
         if isinstance(sold, str):
             return
-        # Notes given back of what an attendant transfers himself end his demand, which the model does not know yet.
-        goes_back = dice.random() < 0.3 and not sold["pay"]
-        given_back_vnd = self.hands_back(tablet, shift, sold, dice) if goes_back else 0
-        self.took(tablet, shift, site, "ticketing", sold, given_back_vnd=given_back_vnd)
+        proxy, transfers_first = self.put_away(tablet, shift, sold), dice.random() < 0.5
+        if proxy and transfers_first:
+            self.promised(sold["pay"]["reference"], dice)
+        given_back_vnd = self.hands_back(tablet, shift, sold, proxy, dice) if dice.random() < 0.3 else 0
+        self.sold(tablet, site, "ticketing", sold, given_back_vnd=given_back_vnd)
         if dice.random() < 0.3 and self.device(tablet, "/cash/ticket", said) != sold:
             self.people.found("the same sale was answered differently")
-        if sold["pay"]:
+        if proxy and not transfers_first:
             self.promised(sold["pay"]["reference"], dice)
         if given_back_vnd == sold["amount_vnd"]:
             outcome = self.act(tablet, "/scan", place=place, code=sold["code_url"][-48:], heads=1)
@@ -573,7 +583,9 @@ class Person:
         elif dice.random() < 0.5:
             self.gate(site, sold["code_url"][-48:], sum(heads.values()), dice)
 
-    def hands_back(self, tablet: Tablet, shift: Shift, sold: dict[str, Any], dice: random.Random) -> int:
+    def hands_back(
+        self, tablet: Tablet, shift: Shift, sold: dict[str, Any], proxy: Proxy | None, dice: random.Random
+    ) -> int:
         """Notes go back against a receipt, in part or as a whole; how many. A supervisor agrees, if there is another."""
         amount_vnd = dice.choice((sold["amount_vnd"], sold["amount_vnd"], 5_000))
         slip = self.act(
@@ -587,7 +599,14 @@ class Person:
             witness=self.witness(tablet) if tablet.login == "01" else None,
             refused=("not_enough_there", "supervisor_needed"),
         )
-        return 0 if isinstance(slip, str) else amount_vnd
+        if isinstance(slip, str):
+            return 0
+        shift.refunded_vnd += amount_vnd
+        if proxy:
+            # He gives back what he kept; who has transferred it takes it out of the drawer.
+            shift.kept_vnd -= 0 if proxy.came else amount_vnd
+            proxy.given_back(amount_vnd)
+        return amount_vnd
 
     def opened(self, tablet: Tablet, place: int) -> Shift:
         """The open shift of a tablet; opens one if there is none."""
@@ -610,7 +629,6 @@ class Person:
         end, number = dice.choice(("receive", "receive", "receive", "void", "wait")), bundle["number"]
         if end == "receive":
             self.act(tablet, "/shift/drop/receive", number=number, witness=self.witness(tablet))
-            shift.out_vnd += amount_vnd
             shift.dropped_vnd += amount_vnd
         elif end == "void":
             self.act(tablet, "/shift/drop/void", number=number)
@@ -628,22 +646,20 @@ class Person:
         reason = "change" if counted["difference_vnd"] else None
         closed = self.act(tablet, "/shift/close", witness=self.witness(tablet), reason=reason)
         tablet.shift = None
-        arrived_vnd, expected_vnd = closed["proxy_arrived_vnd"], shift.notes_vnd + shift.proxy_vnd
+        arrived_vnd = closed["proxy_arrived_vnd"]
         wanted = {
             "cash_vnd": shift.cash_vnd,
             "proxy_vnd": shift.proxy_vnd,
             "dropped_vnd": shift.dropped_vnd,
-            "refunded_vnd": shift.out_vnd - shift.dropped_vnd,
-            "expected_vnd": expected_vnd - arrived_vnd,
+            "refunded_vnd": shift.refunded_vnd,
+            "expected_vnd": shift.booked_vnd - arrived_vnd,
             "counted_vnd": counted_vnd,
             "receipt_gaps": [],
         }
         if {name: closed[name] for name in wanted} != wanted or counted["expected_vnd"] != closed["expected_vnd"]:
             self.people.found(f"a shift closed with {closed}, but should have had {wanted}")
-        sent_vnd = sum(
-            self.model.proxies[reference].amount_vnd - self.model.proxies[reference].missing_vnd
-            for reference in shift.proxies
-        )
+        promised = [self.model.proxies[reference] for reference in shift.proxies]
+        sent_vnd = sum(one.amount_vnd - one.released_vnd - one.missing_vnd for one in promised)
         if arrived_vnd > sent_vnd:
             self.people.found(f"{arrived_vnd} of an attendant's transfers arrived, but only {sent_vnd} were made")
         self.model.drawers.append(Drawer(tablet.operator, shift.id, closed["expected_vnd"], counted_vnd))
@@ -721,8 +737,7 @@ class Person:
 
     def receipt(self, operator: str, bank_ref: str) -> UUID | None:
         """The receipt of a transfer once it waits for a person; None if it does not arrive soon."""
-        end = time.monotonic() + 3
-        while time.monotonic() < end:
+        for _ in _looks(3):
             found = self.house.look(
                 "select h.receipt_id from payments.held h join payments.receipt r"
                 " on r.operator_id = h.operator_id and r.id = h.receipt_id"
@@ -733,7 +748,6 @@ class Person:
             if found:
                 receipt_id: UUID = found[0]["receipt_id"]
                 return receipt_id
-            time.sleep(0.15)
         return None
 
     def card(self, dice: random.Random) -> None:
@@ -971,6 +985,16 @@ class Person:
 def cookie_of(office: Office) -> str:
     """Its session, for requests that others send."""
     return "; ".join(f"{one.name}={one.value}" for one in office.http.cookies.jar)
+
+
+def _looks(within_s: float) -> Iterator[None]:
+    """So long somebody looks again and again: soon at first, then less and less often."""
+    end, pause_s = time.monotonic() + within_s, 0.02
+    yield
+    while time.monotonic() < end:
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 0.2)
+        yield
 
 
 def _slipped(reference: str, dice: random.Random) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from proof.house import HOME
 from proof.places import PLACES
-from proof.races import WAYS
+from proof.races import WAYS, Races
 
 if TYPE_CHECKING:
     from proof.__main__ import Run
@@ -28,7 +28,7 @@ def missing(run: Run) -> list[str]:
     if run.kills >= len(PLACES):
         never = [f"{place.role} {place.name}" for place in PLACES if not run.killed[place.role, place.name]]
         found += [f"Nobody was ended at {place}." for place in never]
-    found += [f"Only {n:,} rounds of {name}." for name, n in run.races.items() if n < run.rounds]
+    found += [f"Only {n:,} rounds of {name}." for name, n in run.races.items() if n < Races.wanted(name, run.rounds)]
     return found
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from payments import books
-from proof.house import ACCOUNTS, ELSEWHERE
+from proof.house import ACCOUNTS, ELSEWHERE, ROLES
 from proof.people import LOTS, People
 from rehearsal.ledger import Closing, moved_otherwise
 
@@ -27,6 +27,7 @@ REFUNDS = """
       join foundation.operator o on o.id = f.operator_id
       join payments.held h on h.operator_id = f.operator_id and h.receipt_id = f.receipt_id
       left join payments.charge c on c.operator_id = h.operator_id and c.id = h.charge_id"""
+RELEASED = "select reference, released_vnd from payments.proxy_transfer"
 LEFT = """
     select bin || '/' || account as account,
            sum(case direction when 'debit' then amount_vnd else -amount_vnd end)::bigint as vnd
@@ -88,7 +89,8 @@ class Rest:
 
     def comes(self, *, listed_late: bool = False) -> None:
         """Everything comes to rest, and everything is compared."""
-        self.house.disarm()
+        for role in ROLES:
+            self.house.disarm(role)
         self.house.faults()
         self.house.wait_until_up()
         if listed_late:
@@ -152,6 +154,7 @@ class Rest:
         before = {charge.reference: (charge.sent_vnd, charge.settled_vnd) for charge in model.charges.values()}
         rows = self.house.look(REFUNDS)
         yield from model.refunds([(row["operator"], row["charge"], row["state"], row["amount_vnd"]) for row in rows])
+        yield from model.releases([(row["reference"], row["released_vnd"]) for row in self.house.look(RELEASED)])
         for charge in [
             *model.unsettled(),
             *(one for one in model.charges.values() if before[one.reference] != (one.sent_vnd, one.settled_vnd)),

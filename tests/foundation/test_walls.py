@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterator
+from typing import Any
 
 import asyncpg
 import httpx
 import pytest
 from acts import bought_code, log_in, notify, order_to_pay
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
+from starlette.types import Message
 
 import demo
 from foundation.database import NOBODY, DatabaseUnreachable
@@ -154,6 +157,30 @@ async def test_a_number_that_no_column_holds_is_refused_and_is_one_line_in_the_l
     (logged,) = [record for record in caplog.records if record.name == "motcham.web"]
     assert (logged.levelname, logged.exc_info) == ("WARNING", None)
     assert "99999" not in logged.message
+
+
+@pytest.mark.parametrize("path", ["/api/v1/hooks/bank", "/api/v1/device/scan", "/finance/login", "/S/VANMIEU"])
+async def test_a_request_that_breaks_off_in_its_body_breaks_nothing(
+    app: FastAPI, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    kind = b"application/json" if path.startswith("/api/") else b"application/x-www-form-urlencoded"
+    headers = [(b"host", b"test.local"), (b"content-length", b"9"), (b"content-type", kind)]
+    scope: dict[str, Any] = {"type": "http", "http_version": "1.1", "method": "POST", "scheme": "http", "path": path}
+    scope |= {"raw_path": path.encode(), "query_string": b"", "headers": headers, "client": ("127.0.0.1", 1)}
+    came: Iterator[Message] = iter(
+        [{"type": "http.request", "body": b"a=", "more_body": True}, {"type": "http.disconnect"}]
+    )
+    said: list[Message] = []
+
+    async def receive() -> Message:
+        return next(came)
+
+    async def send(message: Message) -> None:
+        said.append(message)
+
+    await app(scope, receive, send)
+    assert said[0]["status"] in (401, 422)
+    assert not [record for record in caplog.records if record.name == "motcham.web"]
 
 
 async def test_the_city_role_reads_rollups_and_nothing_else(admin_url: str, settings: Settings) -> None:
