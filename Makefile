@@ -7,6 +7,9 @@ PACKAGES = $(patsubst %/__init__.py,%,$(wildcard */__init__.py)) $(wildcard main
 
 # PORT, BANK_PORT, TLS, DATABASE_URL and REDIS_URL reach the programs as they are given: `make run TLS=1 PORT=9000`.
 
+# A platform is half a dozen processes that import the same: compiled once, not by each of them at every start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup run test check check-compose story day bench proof migrate clean
 .DEFAULT_GOAL := help
 

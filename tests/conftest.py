@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
+import functools
 import os
+import shutil
+import ssl
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,6 +18,8 @@ import hypothesis
 import pytest
 from fastapi import FastAPI
 from stage import ROOT_KEY, Clock, at_database, settings_for
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 import demo
 import main
@@ -25,13 +30,49 @@ from foundation.web import Platform
 
 hypothesis.settings.register_profile("house", deadline=None)  # two shared cores: a slow example is no defect
 hypothesis.settings.load_profile("house")
-_numbers = itertools.count(1)
+
+
+def _keep_in_memory() -> None:
+    """What is temporary lies in memory where there is room: each test's database is some 600 new files."""
+    memory = "/dev/shm"
+    with contextlib.suppress(OSError):
+        if "TMPDIR" not in os.environ and shutil.disk_usage(memory).free > 2 << 30:
+            os.environ["TMPDIR"] = tempfile.tempdir = memory
+
+
+_keep_in_memory()
+# Made once: routes are the same for every test, what an app holds is opened for each; and to read the certificates of all
+# authorities, which nobody changes, takes as long as many a test.
+_assembled = functools.cache(main.assemble)
+ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
+
+
+class OnePlatformOnce(LoadScopeScheduling):  # type: ignore[misc]
+    """Tests that share a started platform go to one process, each of the others to whoever is free.
+
+    By path: with pytest 9.2 xdist no longer learns of the mark `xdist_group` (pytest-xdist 1386).
+    """
+
+    together = {"tests/journeys/": "journeys", "tests/proof/": "journeys", "tests/rehearsal/test_day.py": "day"}
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((name for path, name in self.together.items() if nodeid.startswith(path)), nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OnePlatformOnce:
+    return OnePlatformOnce(config, log)
+
+
+SERVER = {
+    "max_connections": "200",
+    "scram_iterations": "1",  # thousands of logins; what they prove does not depend on how slow guessing is made
+}
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """One PostgreSQL per test process."""
-    made = EmbeddedPostgres(tmp_path_factory.mktemp("pg"), durable=False, settings={"max_connections": "200"})
+    made = EmbeddedPostgres(tmp_path_factory.mktemp("pg"), durable=False, settings=SERVER)
     with made as running:
         yield running
     made.remove()
@@ -56,9 +97,10 @@ def template(server: EmbeddedPostgres) -> str:
 @pytest.fixture
 async def admin_url(server: EmbeddedPostgres, template: str) -> AsyncIterator[str]:
     """A fresh copy of the demo city, reached as administrator."""
-    name = f"t{os.getpid()}_{next(_numbers)}"
+    name = "motcham_test"  # always the same: equal settings need no new app
     admin = await asyncpg.connect(server.url)
-    await admin.execute(f"create database {name} template {template}")
+    # Files in memory are copied sooner than every page goes through the log.
+    await admin.execute(f"create database {name} template {template} strategy file_copy")
     try:
         yield at_database(server.url, name)
     finally:
@@ -82,7 +124,7 @@ def settings(admin_url: str) -> Settings:
 @pytest.fixture
 async def app(settings: Settings) -> AsyncIterator[FastAPI]:
     """The real app with everything it holds, in this process."""
-    made = main.assemble(settings)
+    made = _assembled(settings)
     async with made.router.lifespan_context(made):
         yield made
 

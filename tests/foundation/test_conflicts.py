@@ -68,8 +68,15 @@ async def test_a_hot_act_is_not_tried_for_ever(here: Platform, pair: None, monke
 
 
 async def test_a_request_that_met_another_is_told_to_try_again_and_changed_nothing(
-    app: FastAPI, client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection, pair: None
+    app: FastAPI,
+    client: httpx.AsyncClient,
+    here: Platform,
+    admin: asyncpg.Connection,
+    pair: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(app.router, "routes", [*app.router.routes])  # the next test's app has no such routes
+
     async def crossing(first: int, second: int) -> dict[str, bool]:
         async with here.database.transaction(demo.VANMIEU) as tx:
             await take(tx, first, second)

@@ -70,9 +70,8 @@ class RunningPlatform:
             "PUBLIC_URL": self.url,
             "BANK_PUBLIC_URL": self.bank_url,
             "PYTHONUNBUFFERED": "1",
-            # A dozen processes are started here; only the first one compiles.
+            # Dozens of processes are started here; only the first one compiles.
             "PYTHONDONTWRITEBYTECODE": "",
-            "PYTHONPYCACHEPREFIX": str(self.data_dir.parent / "compiled"),
         }
 
     def command(self, *arguments: str, timeout_s: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -14,7 +14,7 @@ from rehearsal import client
 from tests.journeys.conftest import RunningPlatform
 from tests.journeys.screens import DESK, TABLET, Watched, looked_at, pages_of, shot
 
-pytestmark = [pytest.mark.xdist_group("journeys"), pytest.mark.browser]
+pytestmark = pytest.mark.browser
 REFUSAL = "Failed to load resource"  # the browser notes each answer that is a refusal
 NEW_SCAN_MS = 3_100
 

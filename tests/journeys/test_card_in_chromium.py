@@ -12,7 +12,7 @@ from rehearsal import client
 from tests.journeys.conftest import RunningPlatform
 from tests.journeys.screens import PHONE, Watched, looked_at, pages_of, shot
 
-pytestmark = [pytest.mark.xdist_group("journeys"), pytest.mark.browser]
+pytestmark = pytest.mark.browser
 TICKET = re.compile(r"/T/[A-Z2-7]{48}$")
 HOSTED = re.compile(r"/paymentv2/vpcpay\.html")
 

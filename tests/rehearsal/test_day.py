@@ -17,7 +17,7 @@ import pytest
 from rehearsal import day, plan
 from tests.journeys.conftest import HOUSE, RunningPlatform, falsified, free_port
 
-pytestmark = [pytest.mark.xdist_group("day"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 TINY = ("--scale", "0.01", "--mistakes", "0.6")
 
 
