@@ -17,12 +17,15 @@ import httpx
 import hypothesis
 import pytest
 from fastapi import FastAPI
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
 from stage import ROOT_KEY, Clock, at_database, settings_for
 from xdist.remote import Producer  # type: ignore[import-untyped]
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 import demo
 import main
+from foundation import staff
 from foundation.embedded import EmbeddedPostgres
 from foundation.migrate import migrate
 from foundation.settings import Settings
@@ -45,6 +48,8 @@ _keep_in_memory()
 # authorities, which nobody changes, takes as long as many a test.
 _assembled = functools.cache(main.assemble)
 ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
+# Thousands of logins of the demo city's people: 40 ms each as in production, and nothing that a test could see of it.
+staff._hasher = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
 
 
 class OnePlatformOnce(LoadScopeScheduling):  # type: ignore[misc]
