@@ -96,10 +96,14 @@ class Envelope:
             await self.app(scope, receive, send)
             return
         left = LARGEST_PICTURE_BODY_BYTES if scope["path"] == PICTURE_PATH else LARGEST_BODY_BYTES
+        whole = False
 
         async def receive_bounded() -> Message:
-            nonlocal left
+            nonlocal left, whole
             message = await receive()
+            if message["type"] == "http.disconnect" and not whole:
+                raise HTTPException(400)  # it breaks off; whoever sent it is gone
+            whole = not message.get("more_body")
             left -= len(message.get("body", b""))
             if left < 0:
                 raise HTTPException(TooLarge.status)

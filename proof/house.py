@@ -267,14 +267,19 @@ class House:
 
     def leases_end(self) -> None:
         """What a worker that was ended had claimed may be claimed again; else everybody would wait half a minute."""
-        self.look("update foundation.due set lease_until = clock_timestamp() where lease_until is not null")
+        self._hurry("foundation.due", "lease_until = clock_timestamp()", "lease_until is not null")
 
     def pauses_end(self) -> None:
         """What would be tried again in a while is tried now: work, questions about cards, refunds on their way."""
         self.leases_end()
-        self.look("update foundation.due set due_at = clock_timestamp() where parked_at is null")
-        self.look("update payments.attempt set ask_at = foundation.now() where ask_at > foundation.now()")
-        self.look("update payments.refund set look_at = foundation.now() where look_at > foundation.now()")
+        self._hurry("foundation.due", "due_at = clock_timestamp()", "parked_at is null")
+        self._hurry("payments.attempt", "ask_at = foundation.now()", "ask_at > foundation.now()")
+        self._hurry("payments.refund", "look_at = foundation.now()", "look_at > foundation.now()")
+
+    def _hurry(self, table: str, change: str, which: str) -> None:
+        """Rows that somebody is at are left alone: waiting for several of them could be a deadlock."""
+        free = f"select ctid from {table} where {which} for update skip locked"
+        self.look(f"update {table} set {change} where ctid = any(array({free}))")
 
     # --- the bank ----------------------------------------------------------------------------------------------------
 

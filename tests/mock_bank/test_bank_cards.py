@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from payments.gateway import AttemptOrder, GatewaySilent, News, RefundOrder, Told
 from payments.gateway.vnpay import Vnpay
@@ -436,3 +437,22 @@ async def test_a_merchant_is_opened_with_the_banks_key_only_and_its_secret_is_no
     assert (await api.put("/api/v1/merchants/ABCD1234", json=wanted | {"secret": ""})).status_code == 422
     said = await api.put("/api/v1/merchants/ABCD1234", json=wanted)
     assert said.status_code == 200 and "12345678" not in said.text
+
+
+async def test_a_question_that_breaks_off_in_its_body_breaks_nothing(app: FastAPI) -> None:
+    path = "/merchant_webapi/api/transaction"
+    scope: dict[str, Any] = {"type": "http", "http_version": "1.1", "method": "POST", "scheme": "http", "path": path}
+    scope |= {"raw_path": path.encode(), "query_string": b"", "headers": [(b"content-length", b"9")]}
+    came: Iterator[Message] = iter(
+        [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    )
+    said: list[Message] = []
+
+    async def receive() -> Message:
+        return next(came)
+
+    async def send(message: Message) -> None:
+        said.append(message)
+
+    await app(scope, receive, send)
+    assert said[0]["status"] == 400
