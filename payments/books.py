@@ -28,6 +28,7 @@ from payments import (  # noqa: F401 - their tables are examined
     attempt,
     cash,
     cash_refund,
+    debit,
     deposit,
     drop,
     give_back,
@@ -321,7 +322,7 @@ with moved as materialized (
     where k.account like 'cash_drawer:%'
 ), receivable as (
     select k.operator_id, k.debits - k.credits as booked_vnd,
-           coalesce(r.received_vnd, 0) - coalesce(b.sent_vnd, 0) as received_vnd, r.since
+           coalesce(r.received_vnd, 0) - coalesce(b.sent_vnd, 0) - coalesce(g.gone_vnd, 0) as received_vnd, r.since
     from known k
     left join (select operator_id, sum(amount_vnd)::bigint as sent_vnd from payments.refund
                where operator_id = any($1) and state in ('accepted', 'settled') group by operator_id) b
@@ -329,7 +330,17 @@ with moved as materialized (
     left join (select operator_id, sum(amount_vnd)::bigint as received_vnd, min(recorded_at) as since
                from payments.receipt where operator_id = any($1) group by operator_id) r
       on r.operator_id = k.operator_id
+    left join (select operator_id, sum(amount_vnd)::bigint as gone_vnd from payments.debit
+               where operator_id = any($1) group by operator_id) g
+      on g.operator_id = k.operator_id
     where k.account = 'gw_receivable'
+), in_suspense as (
+    select k.operator_id, k.debits - k.credits - coalesce(g.left_vnd, 0) as surplus_vnd, g.since
+    from known k
+    left join (select operator_id, sum(amount_vnd - settled_vnd)::bigint as left_vnd, min(recorded_at) as since
+               from payments.debit where operator_id = any($1) group by operator_id) g
+      on g.operator_id = k.operator_id
+    where k.account = 'suspense'
 ), unfinished as (
     select operator_id, id as flow, received_vnd as amount_vnd, created_at as since
     from payments.charge where operator_id = any($1) and state = 'partial'
@@ -410,7 +421,8 @@ select 'M2', 'red', 'account_unfit', k.operator_id, k.account, null, k.debits - 
 from known k
 left join (values ('gw_receivable', 'C'), ('unapplied_receipts', 'L'), ('intent_clearing', 'C'),
                   ('operator_payable', 'L'), ('overpaid_held', 'L'), ('cash_in_transit', 'A'),
-                  ('cash_over_short', 'E'), ('refund_clearing', 'C')) platform (code, kind) on platform.code = k.account
+                  ('cash_over_short', 'E'), ('refund_clearing', 'C'), ('suspense', 'A'),
+                  ('bank_charges', 'E'), ('losses', 'E')) platform (code, kind) on platform.code = k.account
 where k.known and (k.kind, k.authorising) is distinct from
     (case when k.account like 'cash_drawer:%' then 'A' else platform.kind end, k.account like 'cash_drawer:%')
 union all
@@ -441,6 +453,9 @@ from drawer where id is null or closed_at is not null and left_vnd <> 0
 union all
 select 'M9', 'red', 'receivable_differs', operator_id, 'gw_receivable', null, booked_vnd - received_vnd, since
 from receivable where booked_vnd <> received_vnd
+union all
+select 'M9', 'red', 'suspense_unexplained', operator_id, 'suspense', null, surplus_vnd, since
+from in_suspense where surplus_vnd <> 0
 union all
 select 'M9', 'red', 'clearing_not_zero', coalesce(c.operator_id, u.operator_id), 'intent_clearing',
        coalesce(c.flow, u.flow)::text, coalesce(c.clearing_vnd, 0) - coalesce(u.amount_vnd, 0),
@@ -486,9 +501,12 @@ select 'M9', 'open', 'refund_open', operator_id, 'refund_clearing', flow::text, 
 union all
 select 'M9', 'open', 'unapplied_open', operator_id, 'unapplied_receipts', flow, amount_vnd, since from waiting
 union all
+select 'M9', 'open', 'suspense_open', operator_id, 'suspense', bank_ref, amount_vnd - settled_vnd, recorded_at
+from payments.debit where operator_id = any($1) and settled_vnd < amount_vnd
+union all
 select 'M9', 'open', 'line_undecided', operator_id, kind, id, null, parked_at from foundation.due
 where operator_id = any($1) and parked_at is not null
-  and kind in ('payments.debit_unexpected', 'payments.receipt_differs', 'payments.unreadable', 'payments.attempt_differs')
+  and kind in ('payments.receipt_differs', 'payments.unreadable', 'payments.attempt_differs')
 """
 
 # What arrived, what became of it and what the payments say they received: M4, and of M6 when a payment was made.
@@ -615,7 +633,7 @@ with outcome as not materialized (
                where operator_id = any($1) and outcome in ('proxy', 'deposit') and applied_vnd > 0
                union all
                select operator_id, receipt_id, number, kind, amount_vnd, at
-               from payments.held_use where operator_id = any($1) and kind <> 'applied') o
+               from payments.held_use where operator_id = any($1) and kind in ('proxy', 'deposit')) o
       on o.operator_id = a.operator_id and o.receipt_id = a.receipt_id and o.use = a.use and o.kind = a.kind
 ), in_bags as (
     select d.operator_id, d.reference, d.made_at, d.number, d.arrived_vnd - coalesce(a.amount_vnd, 0) as arrived_vnd,
@@ -649,6 +667,18 @@ with outcome as not materialized (
                      select operator_id, charge_id, amount_vnd from payments.cash_refund where operator_id = any($1)) given
                group by 1, 2) g
       on g.operator_id = c.operator_id and g.charge_id = c.id
+), gone as (
+    select d.operator_id, d.id, d.recorded_at, d.settled_vnd - coalesce(sum(s.amount_vnd), 0)::bigint as surplus_vnd
+    from payments.debit d
+    left join payments.debit_settled s on s.operator_id = d.operator_id and s.debit_id = d.id
+    where d.operator_id = any($1) group by d.operator_id, d.id
+), met_with as (
+    -- What held money was used for debits, met with what was said of the debits.
+    select coalesce(u.operator_id, s.operator_id) as operator_id, coalesce(u.receipt_id, s.receipt_id) as receipt_id,
+           coalesce(u.at, s.at) as since, coalesce(u.amount_vnd, 0) - coalesce(s.amount_vnd, 0) as surplus_vnd
+    from (select * from payments.held_use where operator_id = any($1) and kind = 'debit') u
+    full join (select * from payments.debit_settled where operator_id = any($1) and way = 'receipt') s
+      on s.operator_id = u.operator_id and s.receipt_id = u.receipt_id and s.use = u.number
 ), transferred as (
     select p.operator_id, p.reference, p.asked_at, p.received_vnd - coalesce(a.arrived_vnd, 0) as surplus_vnd
     from payments.proxy_transfer p
@@ -694,6 +724,11 @@ from taken_back where surplus_vnd <> 0
 union all
 select 'M4', 'red', 'held_use_differs', operator_id, null, receipt_id::text, surplus_vnd, opened_at
 from used where surplus_vnd <> 0
+union all
+select 'M4', 'red', 'debit_differs', operator_id, null, id::text, surplus_vnd, recorded_at from gone where surplus_vnd <> 0
+union all
+select 'M4', 'red', 'debit_differs', operator_id, null, receipt_id::text, surplus_vnd, since
+from met_with where surplus_vnd <> 0
 union all
 select 'M4', 'red', 'proxy_differs', operator_id, null, reference, surplus_vnd, asked_at
 from transferred where surplus_vnd <> 0
@@ -817,6 +852,17 @@ with common as not materialized (
     select operator_id, 'deposit', reference, 'short', 'deposit.short', 'cash_over_short', 'cash_in_transit', short_vnd,
            null, short_agreed_at
     from payments.deposit where operator_id = any($1) and short_agreed_at is not null
+    union all
+    select operator_id, 'debit', id::text, 'seen', 'debit.seen', 'suspense', 'gw_receivable', amount_vnd, id, left_at
+    from payments.debit where operator_id = any($1)
+    union all
+    select operator_id, case way when 'receipt' then 'held' else 'debit' end,
+           case way when 'receipt' then receipt_id || '/' || use else debit_id || '/' || number end,
+           case way when 'receipt' then 'met' else 'settled' end,
+           case way when 'receipt' then 'debit.met' when 'charge' then 'debit.charge' else 'debit.lost' end,
+           case way when 'receipt' then 'unapplied_receipts' when 'charge' then 'bank_charges' else 'losses' end,
+           'suspense', amount_vnd, case way when 'receipt' then receipt_id else debit_id end, at
+    from payments.debit_settled where operator_id = any($1)
     union all
     select operator_id, 'shift', id::text, 'opened', 'shift.opened', 'cash_drawer:' || id, 'cash_in_transit', float_vnd,
            null, opened_at

@@ -7,6 +7,7 @@ grant update (amount_vnd, used_vnd, opened_at, closed_at, owner_id, reason, char
 grant update (state, approved_by, approved_at, asked_at, accepted_at, ended_at, debit_ref, return_ref, why, looks, look_at)
     on payments.refund to motcham_app;
 grant update (state, decided_by, decided_at, why) on payments.give_back_request to motcham_app;
+grant update (settled_vnd, asked_way, asked_ref, asked_reason, asked_by, asked_at) on payments.debit to motcham_app;
 grant update (asked_vnd) on payments.refund_day to motcham_app;
 grant update (receipts, closed_at, counted_vnd, expected_vnd) on payments.shift to motcham_app;
 grant update (used_vnd, closed_at, owner_id, reason, charge_id) on payments.held to motcham_app;

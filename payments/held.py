@@ -69,7 +69,7 @@ class Held(SQLModel, table=True):
 
 
 class HeldUse(SQLModel, table=True):
-    """One use of held money by a person: for a charge, an attendant's transfer or a deposit, with his reason."""
+    """One use of held money by a person: for a charge, an attendant's transfer, a deposit or a debit, with his reason."""
 
     __tablename__ = "held_use"
     __table_args__ = (
@@ -83,7 +83,7 @@ class HeldUse(SQLModel, table=True):
             keys("staff_id"), ["foundation.staff.operator_id", "foundation.staff.id"], name="held_use_staff_fkey"
         ),
         CheckConstraint("amount_vnd > 0 and number > 0", name="amount"),
-        CheckConstraint("kind in ('applied', 'proxy', 'deposit')", name="kind"),
+        CheckConstraint("kind in ('applied', 'proxy', 'deposit', 'debit')", name="kind"),
         CheckConstraint("(kind = 'applied') = (charge_id is not null)", name="charge"),
         {"schema": "payments", "comment": "insert-only: what was decided"},
     )
@@ -234,7 +234,7 @@ async def use(
     held: HeldView,
     amount_vnd: int,
     *,
-    kind: Literal["applied", "proxy", "deposit"] = "applied",
+    kind: Literal["applied", "proxy", "deposit", "debit"] = "applied",
     charge_id: UUID | None = None,
     staff_id: UUID,
     reason: str,

@@ -22,9 +22,9 @@ from foundation.database import Database
 from foundation.errors import Refusal
 from foundation.seal import Sealer
 from foundation.web import Here, Platform, permit
-from payments import attempt, gateways, refund
+from payments import attempt, debit, gateways, refund
 from payments.application import apply_receipt
-from payments.gateway import Done, Hosting, News, Telling, Told, bank
+from payments.gateway import Done, Gone, Hosting, News, Telling, Told, bank
 from payments.receipt import AccountUnknown, keep, receive
 
 log = logging.getLogger("motcham.notice")
@@ -215,7 +215,7 @@ async def _take_in(
     """Books what is new in a page of the bank's list and applies it; returns how many.
 
     An item that cannot be read never stops its list: it is kept sealed in the inbox and parked as due work, so that
-    finance sees it, once. So is money that left the account by no refund of ours.
+    finance sees it, once. Money that left by no refund of ours is booked as such.
     """
     new = 0
     booked = await _booked(database, operator_id, items)
@@ -228,11 +228,7 @@ async def _take_in(
             if line is not None and await refund.told(database, operator_id, line):
                 continue
             if credit is None:
-                why = f"{transaction.kind or 'debit'} of {transaction.amount_vnd} VND"
-                why += f", relates to {transaction.relates_to}" if transaction.relates_to else ""
-                event_id = f"debit:{transaction.bin}/{transaction.account}/{transaction.bank_ref}"
-                set_aside = (event_id, "debit_unexpected", transaction.bank_ref, why)
-                await _set_aside(database, sealer, operator_id, item, *set_aside, now=now)
+                await _gone(database, sealer, operator_id, item, transaction.gone(), now=now)
                 continue
             receipt_id, fresh = await receive(database, sealer, operator_id, credit, now=now, source="poll")
         except (Refusal, ValueError) as error:
@@ -258,11 +254,25 @@ async def _booked(database: Database, operator_id: UUID, items: Sequence[object]
             " select r.bank_account, told.ref, f.amount_vnd, told.direction from payments.refund f"
             " join payments.receipt r on r.operator_id = f.operator_id and r.id = f.receipt_id"
             " cross join lateral (values (f.debit_ref, 'debit'), (f.return_ref, 'credit')) told (ref, direction)"
-            " where f.operator_id = $1 and told.ref = any($2)",
+            " where f.operator_id = $1 and told.ref = any($2)"
+            " union all"
+            " select bank_account, bank_ref, amount_vnd, 'debit' from payments.debit"
+            " where operator_id = $1 and bank_ref = any($2)",
             operator_id,
             told,
         )
     return {(row["bank_account"], row["bank_ref"], row["amount_vnd"], row["direction"]) for row in rows}
+
+
+async def _gone(
+    database: Database, sealer: Sealer, operator_id: UUID, item: object, gone: Gone, *, now: datetime
+) -> None:
+    """Money that left and that none of us sent: booked once, and the bank's words kept whole and sealed."""
+    month = await sealer.ready(now)
+    async with database.transaction(operator_id) as tx:
+        event_id = f"debit:{gone.account}/{gone.bank_ref}"
+        await keep(tx, sealer, event_id, "debit_unexpected", json.dumps(item, sort_keys=True), month=month)
+        await debit.book(tx, gone)
 
 
 async def _set_aside(

@@ -20,6 +20,9 @@ ACCOUNTS: Mapping[str, str] = {
     "overpaid_held": "L",  # the payer's: it goes back
     "refund_clearing": "C",  # on its way back to a payer
     "cash_in_transit": "A",  # notes in the safe or in a bag, on their way to the bank
+    "suspense": "A",  # left the account by nobody of us, and nobody knows yet what it was
+    "bank_charges": "E",  # what the bank took for itself
+    "losses": "E",  # taken from the account, and nothing of it comes back
     "cash_over_short": "E",  # what a count found missing (debit) or too much (credit)
 }
 """The accounts that every operator has from its first day, with their kind. Each shift adds a drawer of its own."""
@@ -49,6 +52,10 @@ Template = Literal[
     "shift.short",
     "shift.over",
     "shift.found",
+    "debit.seen",
+    "debit.charge",
+    "debit.met",
+    "debit.lost",
 ]
 
 
@@ -87,6 +94,12 @@ POSTINGS = (
     Posting("shift.closed", 1, "cash_in_transit", "{drawer}", "the drawer's notes, counted into the safe"),
     Posting("shift.short", 1, "cash_over_short", "{drawer}", "less in the drawer than was expected"),
     Posting("shift.found", 1, "cash_in_transit", "cash_over_short", "notes of a closed shift, seen only later"),
+    Posting("debit.seen", 1, "suspense", "gw_receivable", "the bank tells of money that left and that none of us sent"),
+    Posting("debit.charge", 1, "bank_charges", "suspense", "it was the bank's own charge"),
+    Posting(
+        "debit.met", 1, "unapplied_receipts", "suspense", "a recall of what is held, or what came back as a receipt"
+    ),
+    Posting("debit.lost", 1, "losses", "suspense", "nothing of it comes back"),
     Posting("shift.over", 1, "{drawer}", "cash_over_short", "more in the drawer than was expected"),
 )
 

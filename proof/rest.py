@@ -63,6 +63,7 @@ MOVED_OTHERWISE = """
        when 'returned' then array['refund ' || f.amount_vnd || ', refund_return ' || f.amount_vnd]
        when 'refused' then array['', 'refused ' || f.amount_vnd]
        else array[''] end)"""
+NOT_OURS = "select bank_account, bank_ref, amount_vnd, kind from payments.debit"
 MORE_THAN_CAME = """
     select r.bank_ref, r.amount_vnd, sum(f.amount_vnd)::bigint as back_vnd from payments.refund f
       join payments.receipt r on r.operator_id = f.operator_id and r.id = f.receipt_id
@@ -203,5 +204,7 @@ class Rest:
                 yield f"Our books say that {row['ours_vnd']} of {row['operator']} are at the gateways, but {there} are"
         for row in self.house.look(MOVED_OTHERWISE):
             yield f"Refund {row['id']} of {row['amount_vnd']} is {row['state']}, but the bank moved: {row['moved']}"
+        for row in self.house.look(NOT_OURS):
+            yield f"Money left that the books take for none of ours: {dict(row)}"
         for row in self.house.look(MORE_THAN_CAME):
             yield f"More than came went back: {dict(row)}"

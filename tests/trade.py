@@ -25,6 +25,7 @@ from payments import (
     PaidLine,
     attempt,
     cash_refund,
+    debit,
     deposit,
     drop,
     handover,
@@ -32,7 +33,7 @@ from payments import (
     shift,
 )
 from payments.application import apply_receipt
-from payments.gateway import AttemptEnd, AttemptEvent, News
+from payments.gateway import AttemptEnd, AttemptEvent, Gone, News
 from payments.gateway.vnpay import Vnpay
 from payments.receipt import Credit, receive
 from payments.witness import Person
@@ -116,6 +117,34 @@ class Trade:
             return None
         async with self.database.transaction(self.operator_id) as tx:
             return await apply_receipt(tx, receipt_id, now=self.now)
+
+    async def debited(
+        self, amount_vnd: int, *, bank_ref: str | None = None, kind: str = "", relates_to: str = ""
+    ) -> UUID:
+        """The bank's list tells of money that left and that none of us sent."""
+        gone = Gone(
+            "/".join(self.account), bank_ref or f"FT{secrets.token_hex(6)}", amount_vnd, self.now, kind, relates_to
+        )
+        async with self.database.transaction(self.operator_id) as tx:
+            await debit.book(tx, gone)
+            return await tx.value("select id from payments.debit where bank_ref = $1", gone.bank_ref)
+
+    async def explains(
+        self, id: UUID, way: debit.Way, *, bank_ref: str = "", who: UUID | None = None, limit_vnd: int = 200_000
+    ) -> None:
+        """Somebody in the office says what such a debit was."""
+        staff_id = who or (await self.colleague()).staff_id
+        async with self.database.transaction(self.operator_id) as tx:
+            await debit.settle(
+                tx,
+                id,
+                way,
+                bank_ref=bank_ref,
+                staff_id=staff_id,
+                reason="hỏi ngân hàng",
+                limit_vnd=limit_vnd,
+                now=self.now,
+            )
 
     async def by_card(self, owed: ChargeView, event: AttemptEvent = "paid") -> str | None:
         """Tried on the gateway's page; what came of it, or of its money if it was paid."""
@@ -292,6 +321,13 @@ async def a_day_of_everything(trade: Trade) -> None:
     assert await trade.transfers("cam on", 20_000) == "unknown_reference"
     await trade.transfers(first.reference, 10_000, apply=False)
     await trade.gives_free()
+
+    await trade.debited(9_000)  # and nobody knows yet why
+    await trade.explains(await trade.debited(11_000, kind="fee"), "charge")
+    await trade.transfers("tien gi", 20_000, bank_ref="FT-RECALLED")
+    recalled = await trade.debited(30_000, kind="reversal", relates_to="FT-RECALLED")
+    await trade.explains(recalled, "receipt", bank_ref="FT-RECALLED")
+    await trade.explains(recalled, "loss")
 
     morning = await trade.attendant()
     await trade.opens(morning, 200_000)

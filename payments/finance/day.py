@@ -9,7 +9,7 @@ from typing import Any
 
 from foundation import clock, outbox
 from foundation.database import Tx
-from payments import held
+from payments import debit, held
 from payments.explain import Explanation, explain
 from payments.finance.proof import Kept, kept
 
@@ -70,6 +70,7 @@ class Day:
     held: Listing
     unapplied: Listing
     proxies: Listing
+    debits: Listing
     parked: tuple[Any, ...]
     shifts: tuple[Any, ...]
     books: Kept
@@ -134,6 +135,7 @@ async def day_of(tx: Tx, day: date, *, now: datetime) -> Day:
         held=await _held(tx),
         unapplied=await _unapplied(tx),
         proxies=await _proxies(tx),
+        debits=await _debits(tx),
         parked=tuple(await _parked(tx)),
         shifts=tuple(await _shifts(tx, *bounds)),
         books=await kept(tx),
@@ -223,6 +225,15 @@ async def _proxies(tx: Tx) -> Listing:
     )
     what = await _what(tx, [row["charge_id"] for row in rows])
     return _listing(rows, what, "charge_id", ("receipt_number", "shift", "name"))
+
+
+async def _debits(tx: Tx) -> Listing:
+    """Money that left and that none of us sent, as long as nobody has said what it was."""
+    rows = [
+        {**row, "reference": row["bank_ref"], "amount_vnd": row["left_vnd"], "since": row["left_at"]}
+        for row in await debit.waiting(tx, most=LISTED_MAX)
+    ]
+    return _listing(rows, {}, None, ("id", "kind", "relates_to"))
 
 
 async def _parked(tx: Tx) -> list[Any]:

@@ -17,15 +17,13 @@ from foundation import audit, clock, outbox
 from foundation.errors import Refusal
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, permit
-from payments import application, held
+from payments import application, debit, held
 from payments.finance import refunds as refunds_page
 from payments.finance.page import page
 
 routes = APIRouter(tags=["finance"])
 LISTED_MAX = 200
-BY_HAND = frozenset(
-    {"payments.receipt_differs", "payments.unreadable", "payments.debit_unexpected", "payments.attempt_differs"}
-)
+BY_HAND = frozenset({"payments.receipt_differs", "payments.unreadable", "payments.attempt_differs"})
 """What no worker can do: a person finds out and says how it was settled. All other work is money's own way, and is only
 ever tried again."""
 
@@ -52,6 +50,7 @@ async def queue_page(
             " where operator_id = $1 and closed_at is null group by reason order by reason",
             tx.operator_id,
         )
+        debits = await debit.waiting(tx, most=LISTED_MAX)
         name = await operator_name(tx, language)
     return page(
         request,
@@ -62,6 +61,7 @@ async def queue_page(
         operator_name=name,
         items=items,
         reasons=reasons,
+        debits=debits,
         mine=mine,
         reason=reason,
     )

@@ -11,14 +11,17 @@ from fastapi.responses import RedirectResponse
 from foundation import audit, clock, texts
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, events, permit
-from payments.finance import days, login, proof, queue, refunds, shifts, trail
+from payments.finance import days, debits, login, proof, queue, refunds, shifts, trail
 from payments.finance.day import Day, Listing, day_of, lines_of, transfers_of
 from payments.finance.page import page
 from payments.finance.spreadsheet import csv_answer, csv_file
 from payments.finance.words import age, word
 
 routes = APIRouter(tags=["finance"])
-routers = [routes, login.routes, queue.routes, refunds.routes, days.routes, trail.routes, shifts.routes]
+routers = [
+    *(routes, login.routes, queue.routes, debits.routes, refunds.routes),
+    *(days.routes, trail.routes, shifts.routes),
+]
 """Of all of finance's pages."""
 
 ONE_INSTANT = "repeatable read"
@@ -159,6 +162,7 @@ def _as_json(shown: Day) -> dict[str, Any]:
         "held": _listing_json(shown.held),
         "unapplied": _listing_json(shown.unapplied),
         "proxies": _listing_json(shown.proxies),
+        "debits": _listing_json(shown.debits),
         "parked": [dict(row) for row in shown.parked],
         "shifts": [dict(row) for row in shown.shifts],
         "proved_at": last.at if last else None,

@@ -66,6 +66,18 @@ class AttemptEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """A line of a gateway's list that tells of money that left. `kind`, `relates_to`: its words for what it was."""
+
+    account: str
+    bank_ref: str
+    amount_vnd: int
+    left_at: datetime
+    kind: str
+    relates_to: str
+
+
+@dataclass(frozen=True, slots=True)
 class RefundLine:
     """A line of a gateway's list that is no payment: money that a refund of ours took, or (`returns`) brought back.
 

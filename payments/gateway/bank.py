@@ -23,6 +23,7 @@ from foundation.strict_json import explain, parse
 from payments.gateway import (
     Done,
     GatewaySilent,
+    Gone,
     News,
     NoticeForged,
     RefundAnswer,
@@ -80,6 +81,11 @@ class Transaction(BaseModel):
     @property
     def line(self) -> Line:
         return f"{self.bin}/{self.account}", self.bank_ref, self.amount_vnd, self.direction
+
+    def gone(self) -> Gone:
+        """A debit, in the words that are kept of it."""
+        account = f"{self.bin}/{self.account}"
+        return Gone(account, self.bank_ref, self.amount_vnd, self.booked_at, self.kind or "", self.relates_to or "")
 
     def credit(self) -> Credit | None:
         """The credit, or None for money that left the account."""

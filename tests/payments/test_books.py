@@ -52,6 +52,7 @@ async def test_a_day_with_every_kind_of_event_balances(admin: asyncpg.Connection
         "unapplied_open",
         "safe_open",
         "safe_below_zero",
+        "suspense_open",
         "deposit_open",
     }
 
@@ -252,6 +253,9 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ),
         ("given_back_differs", "update payments.charge set given_back_vnd = 0"),
         ("given_back_differs", "delete from payments.cash_refund"),
+        ("debit_differs", "update payments.debit set settled_vnd = settled_vnd - 1 where settled_vnd = amount_vnd"),
+        ("debit_differs", "delete from payments.debit_settled where way = 'loss'"),
+        ("debit_differs", "delete from payments.held_use where kind = 'debit'"),
         ("shortage_differs", "update payments.shift set explained_vnd = 0"),
         ("shortage_differs", "update payments.notes_found set explained_vnd = 1"),
         (
@@ -360,6 +364,9 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ),
         ("journal_without_event", "update payments.cash_drop set received_at = null, received_by = null"),
         ("journal_without_event", "delete from payments.notes_found"),
+        ("journal_without_event", "delete from payments.debit where settled_vnd = 0"),
+        ("journal_differs", "update payments.debit_settled set way = 'loss' where way = 'charge'"),
+        ("journal_moved", "update payments.debit set left_at = left_at - interval '1 day'"),
         ("journal_without_event", "delete from payments.cash_refund"),
         ("journal_without_event", "delete from payments.deposit_arrival"),
         ("event_without_journal", "update payments.journal set source_type = 'charge' where purpose = 'seen'"),
@@ -451,6 +458,9 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ("receipt_forgotten", "delete from foundation.due where kind = 'payments.apply'"),
         ("receivable_differs", "update payments.receipt set amount_vnd = amount_vnd + 1"),
         ("receivable_differs", "update payments.receipt set amount_vnd = amount_vnd - 1"),
+        ("receivable_differs", "delete from payments.debit where settled_vnd = 0"),
+        ("suspense_unexplained", "update payments.debit set settled_vnd = 1 where settled_vnd = 0"),
+        ("suspense_unexplained", "delete from payments.transfer where credit = 'suspense'"),
         ("drawer_not_empty", "delete from payments.transfer where debit = 'cash_over_short'"),
         (
             "drawer_not_empty",
@@ -524,6 +534,7 @@ def test_every_rule_has_a_planted_defect() -> None:
         "unapplied_open",
         "safe_open",
         "safe_below_zero",
+        "suspense_open",
         "deposit_late",
         "deposit_open",
         "line_undecided",

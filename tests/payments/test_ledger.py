@@ -148,6 +148,17 @@ async def a_bag_that_stays_short(trade: Trade) -> None:
     await trade.settles_short(reference)
 
 
+async def a_charge_of_the_bank(trade: Trade) -> None:
+    await trade.explains(await trade.debited(11_000), "charge")
+
+
+async def a_recall_of_what_is_held_in_part(trade: Trade) -> None:
+    await trade.transfers("tien gi", 20_000, bank_ref="FT-OLD")
+    recalled = await trade.debited(30_000, relates_to="FT-OLD")
+    await trade.explains(recalled, "receipt", bank_ref="FT-OLD")
+    await trade.explains(recalled, "loss")
+
+
 Example = tuple[Callable[[Trade], Awaitable[None]], str, str, int]
 EXAMPLES: dict[str, Example] = {
     "receipt.seen": (a_receipt, "gw_receivable", "unapplied_receipts", 20_000),
@@ -170,6 +181,10 @@ EXAMPLES: dict[str, Example] = {
     "cash.dropped": (a_drop, "cash_in_transit", "{drawer}", 50_000),
     "cash.given_back": (a_refund_in_notes, "refund_clearing", "{drawer}", 20_000),
     "deposit.arrived": (a_deposit, "unapplied_receipts", "cash_in_transit", 70_000),
+    "debit.seen": (a_charge_of_the_bank, "suspense", "gw_receivable", 11_000),
+    "debit.charge": (a_charge_of_the_bank, "bank_charges", "suspense", 11_000),
+    "debit.met": (a_recall_of_what_is_held_in_part, "unapplied_receipts", "suspense", 20_000),
+    "debit.lost": (a_recall_of_what_is_held_in_part, "losses", "suspense", 10_000),
     "deposit.short": (a_bag_that_stays_short, "cash_over_short", "cash_in_transit", 1_000),
 }
 

@@ -10,6 +10,7 @@ import asyncpg
 import httpx
 import pytest
 from acts import ACCOUNTS, BANK_SECRET, OPERATOR_IDS, code_of, notify, order_to_pay
+from trade import Trade
 
 from foundation import outbox
 from foundation.web import Platform
@@ -316,13 +317,11 @@ async def test_a_line_that_the_bank_lists_late_behind_its_cursor_is_found_by_the
     assert min(since) <= swept - timedelta(minutes=74)
     assert await notice.sweep(here.database, here.sealer, gateway) == 0
     await gateway.close()
-    parked = await admin.fetch("select id, last_error from foundation.due where parked_at is not null order by id")
-    assert [tuple(row) for row in parked] == [
-        ("FT-BACK", "reversal of 70000 VND, relates to FT-OLD"),
-        ("FT-LATE", "debit of 70000 VND"),
-    ]
+    gone = await admin.fetch("select bank_ref, amount_vnd, kind, relates_to from payments.debit order by bank_ref")
+    assert [tuple(row) for row in gone] == [("FT-BACK", 70_000, "reversal", "FT-OLD"), ("FT-LATE", 70_000, "", "")]
     proof = await books.prove(admin)
-    assert sorted(item.flow for item in proof.lines[8].open if item.rule == "line_undecided") == ["FT-BACK", "FT-LATE"]
+    assert proof.findings == ()
+    assert sorted(item.flow for item in proof.lines[8].open if item.rule == "suspense_open") == ["FT-BACK", "FT-LATE"]
 
 
 async def test_money_that_left_and_that_a_person_settled_does_not_come_back_with_the_next_sweep(
@@ -346,12 +345,13 @@ async def test_money_that_left_and_that_a_person_settled_does_not_come_back_with
 
     gateway = Bank("http://bank.test", "key", transport=httpx.MockTransport(answer))
     await notice.sweep(here.database, here.sealer, gateway)
-    assert await admin.fetchval("select last_error from foundation.due where id = 'FT-GONE'") == "fee of 11000 VND"
-    async with here.database.transaction(OPERATOR_IDS["vanmieu"]) as tx:
-        assert await outbox.settle_by_hand(tx, "payments.debit_unexpected", "FT-GONE")
+    trade = await Trade.at(here.settings, here.database)
+    await trade.explains(await admin.fetchval("select id from payments.debit"), "charge")
     await notice.sweep(here.database, here.sealer, gateway)
     await gateway.close()
-    assert await admin.fetchval("select count(*) from foundation.due") == 0, "what a person settled does not come back"
+    rows = await admin.fetch("select bank_ref, settled_vnd from payments.debit")
+    assert [tuple(row) for row in rows] == [("FT-GONE", 11_000)], "what a person settled does not come back"
+    assert await admin.fetchval("select count(*) from foundation.due") == 0
     assert await admin.fetchval("select count(*) from payments.notice where type = 'debit_unexpected'") == 1
 
 

@@ -178,8 +178,33 @@ async def test_a_return_of_a_refund_that_we_do_not_know_waits_under_its_own_name
     async with asyncio.timeout(20):
         while not await bank.admin.fetchval("select true from payments.held where reason = 'unknown_return'"):
             await bank.polls()
-    assert await bank.parked() == ["payments.debit_unexpected"], "money left that none of us sent"
-    assert (await books.prove(bank.admin)).findings == ()
+    row = await bank.admin.fetchrow("select bank_ref, amount_vnd, kind from payments.debit")
+    assert tuple(row)[1:] == (20_000, "refund"), "money left that none of us sent"
+    assert await bank.balances(), "the books say what is at the bank"
+    returned = await bank.admin.fetchval(
+        "select r.bank_ref from payments.receipt r join payments.held h on h.receipt_id = r.id"
+        " where h.reason = 'unknown_return'"
+    )
+    trade = bank.office.trade
+    await trade.explains(await bank.admin.fetchval("select id from payments.debit"), "receipt", bank_ref=returned)
+    assert await bank.admin.fetchval("select settled_vnd = amount_vnd from payments.debit"), "it brought it back"
+    assert await bank.balances()
+
+
+async def test_a_credit_that_the_bank_takes_back_is_in_the_books_at_once_and_met_with_what_is_held_of_it(
+    bank: AtTheBank,
+) -> None:
+    await bank.misbehaves(reverse_after_seconds=0)
+    bank_ref = await bank.pays("cam on", 50_000)
+    async with asyncio.timeout(20):
+        while (
+            debit_id := await bank.admin.fetchval("select id from payments.debit where relates_to = $1", bank_ref)
+        ) is None:
+            await bank.polls()
+    assert await bank.balances(), "the books say what is at the bank"
+    await bank.office.trade.explains(debit_id, "receipt", bank_ref=bank_ref)
+    assert await bank.admin.fetchval("select closed_at is not null from payments.held")
+    assert await bank.balances()
 
 
 async def test_a_bank_that_cannot_send_back_sends_to_the_account_that_the_payer_named(bank: AtTheBank) -> None:
