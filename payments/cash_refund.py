@@ -227,7 +227,7 @@ async def _approved(
         return None
     if proof is None:
         raise SupervisorNeeded()
-    approver = await sign(tx, who, proof)
+    approver = await sign(tx, who, proof, "cash.refund", amount_vnd)
     if not approver.supervises:
         raise SupervisorNeeded()
     return approver

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from foundation.database import Tx
 from foundation.device import ActionIn, Attendant, acting, attendant
@@ -31,11 +31,19 @@ class ShiftActionIn(ActionIn):
 
 
 class WitnessIn(BaseModel):
-    """Number and PIN of a second person at the same tablet."""
+    """Number and PIN of a second person at the same tablet, and what he signs: the act and, but for a close, its amount."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     login: str = Field(min_length=1, max_length=40)
     pin: str = Field(min_length=4, max_length=40)
+    signs: witness.Signed
+    amount_vnd: int | None = Field(default=None, ge=1, le=CHARGE_MAX_VND)
+
+    @model_validator(mode="after")
+    def _amount(self) -> Self:
+        if (self.amount_vnd is None) != (self.signs == "shift.close"):
+            raise ValueError("amount_vnd stands with every act but a close")
+        return self
 
 
 class OpenShiftIn(ActionIn):
@@ -99,8 +107,8 @@ class CashRefundIn(ShiftActionIn, CashReceiptIn):
 @routes.post("/witness")
 @permit("device")
 async def prove_witness(here: Here, token: Bearer, sent: WitnessIn) -> dict[str, Any]:
-    """A second person shows number and PIN; the answer's `witness` signs one act at this tablet within two minutes."""
-    return await witness.prove(here.database, here.limits, token, login=sent.login, pin=sent.pin)
+    """A second person shows number and PIN; the answer's `witness` signs that act at this tablet within two minutes."""
+    return await witness.prove(here.database, here.limits, token, **sent.model_dump())
 
 
 @routes.post("/shift/open")
@@ -134,7 +142,7 @@ async def close_shift(here: Here, token: Bearer, sent: CloseShiftIn) -> dict[str
             it.outcome = await handover.close(
                 it.tx,
                 it.who,
-                await witness.sign(it.tx, it.who, sent.witness),
+                await witness.sign(it.tx, it.who, sent.witness, "shift.close"),
                 reason=sent.reason,
                 words=sent.words,
                 next_float=sent.next_float,
@@ -163,8 +171,9 @@ async def receive_drop(here: Here, token: Bearer, sent: DropReceiveIn) -> dict[s
     async with acting(here.database, token, sent, "shift.drop.receive") as it:
         if it.outcome is None:
             open = await shift.must_be_open(it.tx, it.who, named=sent.shift, lock=True)
-            receiver = await witness.sign(it.tx, it.who, sent.witness)
-            amount_vnd = await drop.receive(it.tx, open, sent.number, receiver, now=it.now)
+            amount_vnd = await drop.amount_of(it.tx, open, sent.number)
+            receiver = await witness.sign(it.tx, it.who, sent.witness, "shift.drop.receive", amount_vnd)
+            await drop.receive(it.tx, open, sent.number, receiver, now=it.now)
             it.outcome = {"number": sent.number, "amount_vnd": amount_vnd, "received_by": receiver.name}
     return it.outcome
 

@@ -115,8 +115,14 @@ async def announce(tx: Tx, shift: OpenShift, counted: Notes, *, now: datetime) -
     return Drop(number, amount_vnd, notes.tidy(counted), expires_at)
 
 
-async def receive(tx: Tx, shift: OpenShift, number: int, receiver: Person, *, now: datetime) -> int:
-    """The receiver has the notes: they leave the drawer for the safe. Returns the amount.
+async def amount_of(tx: Tx, shift: OpenShift, number: int) -> int:
+    """What a bundle holds, in VND. Raises NotFound."""
+    amount_vnd: int = (await _find(tx, shift.id, number))["amount_vnd"]
+    return amount_vnd
+
+
+async def receive(tx: Tx, shift: OpenShift, number: int, receiver: Person, *, now: datetime) -> None:
+    """The receiver has the notes: they leave the drawer for the safe.
 
     Raises NotFound, ReservationExpired, ReservationEnded.
     """
@@ -145,8 +151,6 @@ async def receive(tx: Tx, shift: OpenShift, number: int, receiver: Person, *, no
         now,
         receiver.staff_id,
     )
-    amount_vnd: int = row["amount_vnd"]
-    return amount_vnd
 
 
 async def void(tx: Tx, shift: OpenShift, number: int, *, now: datetime) -> None:

@@ -261,10 +261,11 @@ class Person:
         booked: dict[str, str] = answer.json()
         return booked
 
-    def witness(self, tablet: Tablet) -> str:
+    def witness(self, tablet: Tablet, signs: str, amount_vnd: int | None = None) -> str:
         """Somebody else signs for notes at this tablet."""
         other = "01" if tablet.login == "02" else "02"
-        signed: str = self.device(tablet, "/witness", {"login": other, "pin": PIN})["witness"]
+        said = {"login": other, "pin": PIN, "signs": signs, "amount_vnd": amount_vnd}
+        signed: str = self.device(tablet, "/witness", said)["witness"]
         return signed
 
     def office(self, operator: str, path: str, *, manager: bool = False, **values: Any) -> httpx.Response:
@@ -596,7 +597,7 @@ class Person:
             receipt_number=sold["receipt_number"],
             amount_vnd=amount_vnd,
             reason="not_used",
-            witness=self.witness(tablet) if tablet.login == "01" else None,
+            witness=self.witness(tablet, "cash.refund", amount_vnd) if tablet.login == "01" else None,
             refused=("not_enough_there", "supervisor_needed"),
         )
         if isinstance(slip, str):
@@ -628,7 +629,8 @@ class Person:
             return
         end, number = dice.choice(("receive", "receive", "receive", "void", "wait")), bundle["number"]
         if end == "receive":
-            self.act(tablet, "/shift/drop/receive", number=number, witness=self.witness(tablet))
+            signed = self.witness(tablet, "shift.drop.receive", amount_vnd)
+            self.act(tablet, "/shift/drop/receive", number=number, witness=signed)
             shift.dropped_vnd += amount_vnd
         elif end == "void":
             self.act(tablet, "/shift/drop/void", number=number)
@@ -644,7 +646,7 @@ class Person:
     def closes(self, tablet: Tablet, shift: Shift, counted_vnd: int, counted: dict[str, Any]) -> None:
         """Hands the counted notes over, and reads the report."""
         reason = "change" if counted["difference_vnd"] else None
-        closed = self.act(tablet, "/shift/close", witness=self.witness(tablet), reason=reason)
+        closed = self.act(tablet, "/shift/close", witness=self.witness(tablet, "shift.close"), reason=reason)
         tablet.shift = None
         arrived_vnd = closed["proxy_arrived_vnd"]
         wanted = {

@@ -349,11 +349,12 @@ class Tablet:
         """Counts the drawer once and hands the notes over to `receiver`; the report."""
         counted = self.act("/shift/count", notes=in_notes(counted_vnd))
         reason = "change" if counted["difference_vnd"] else None
-        return self.act("/shift/close", witness=self.witness(receiver), reason=reason)
+        return self.act("/shift/close", witness=self.witness(receiver, "shift.close"), reason=reason)
 
-    def witness(self, number: str, pin: str = PIN) -> str:
-        """The signature of a second person at this tablet, good for one act."""
-        signed: str = self.ask("/witness", {"login": number, "pin": pin})["witness"]
+    def witness(self, number: str, signs: str, amount_vnd: int | None = None, pin: str = PIN) -> str:
+        """The signature of a second person at this tablet, good for that act and amount."""
+        said = {"login": number, "pin": pin, "signs": signs, "amount_vnd": amount_vnd}
+        signed: str = self.ask("/witness", said)["witness"]
         return signed
 
     def is_refused(self, code: str, path: str, body: Mapping[str, Any]) -> None:

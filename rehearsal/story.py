@@ -429,11 +429,12 @@ def cash(day: Day, bank: Bank, tablet: Tablet, office: Office) -> None:
 
     wait_for("What attendants still have to transfer", outstanding_vnd, lambda: office.day()["proxies"]["sum_vnd"], 5.0)
     bundle = tablet.act("/shift/drop", notes={"100000": 1})
-    taken = tablet.act("/shift/drop/receive", number=bundle["number"], witness=tablet.witness("02"))
+    receiver = tablet.witness("02", "shift.drop.receive", bundle["amount_vnd"])
+    taken = tablet.act("/shift/drop/receive", number=bundle["number"], witness=receiver)
     tell(f"Notes go to the safe during the shift, signed for by {taken['received_by']}", taken["amount_vnd"])
 
     numbers = {"place": lot, "shift_number": shift["number"], "receipt_number": sold["receipt_number"]}
-    signed = tablet.witness("02")  # the ticket was used, so a supervisor has to agree
+    signed = tablet.witness("02", "cash.refund", 35_000)  # the ticket was used, so a supervisor has to agree
     slip = tablet.act("/cash/refund", **numbers, amount_vnd=35_000, reason="overcharged", witness=signed)
     expect("What is left of the receipt", 70_000, slip["left_vnd"])
     tell(f"A part of a cash receipt is handed back in notes: slip {slip['number']}", slip["amount_vnd"])

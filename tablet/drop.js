@@ -51,7 +51,7 @@ export function waiting(again) {
       el("h2", {}, say("drop.number", { number: one.number })),
       el("p", { class: "total" }, el("span", {}, say("drop.until", { hour: hour(one.expires_at) })), el("output", {}, vnd(one.amount_vnd))),
       el("ul", { class: "bundle" }, Object.entries(one.notes).sort(([a], [b]) => Number(b) - Number(a)).map(([note, pieces]) => el("li", {}, `${pieces} × ${vnd(Number(note))}`))),
-      witnessForm(`drop-${one.number}`, { lead: say("drop.receiver_hint"), go: say("drop.take"), signed }),
+      witnessForm(`drop-${one.number}`, { lead: say("drop.receiver_hint"), go: say("drop.take"), signs: "shift.drop.receive", amount: () => one.amount_vnd, signed }),
       button(`drop-${one.number}-void`, say("drop.keep"), keepThem, { kind: "quiet" }));
   });
 }

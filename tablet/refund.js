@@ -48,7 +48,9 @@ function giving(asked, found, below) {
       settle(await checking(act("/cash/refund", { ...body(), witness })));
     } catch (error) {
       if (!(error instanceof Refused) || error.code !== "supervisor_needed" || witness) return error instanceof Refused ? showRefusal(error) : error instanceof NoAnswer ? undefined : Promise.reject(error);
-      signing.replaceChildren(witnessForm("supervisor", { lead: say("refund.supervisor"), go: say("refund.give"), signed: (proof) => give(proof.witness) }));
+      signing.replaceChildren(witnessForm("supervisor", {
+        lead: say("refund.supervisor"), go: say("refund.give"), signs: "cash.refund", amount: () => body().amount_vnd, signed: (proof) => give(proof.witness),
+      }));
       signing.querySelector("input").focus();
     }
     return undefined;

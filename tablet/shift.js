@@ -139,7 +139,7 @@ function handing(screen, go) {
     known ? [verdictOf(difference), facts([[say("shift.expected"), vnd(expected), "expected"], [say("shift.counted"), vnd(sum), "counted-result"]])]
       : el("p", { class: "notice info" }, icon("warn"), say("shift.is_counted")),
     reasons, way,
-    witnessForm("receiver", { lead: say("shift.receiver_hint"), go: say("shift.close"), signed }));
+    witnessForm("receiver", { lead: say("shift.receiver_hint"), go: say("shift.close"), signs: "shift.close", signed }));
 }
 
 export function settleClose(report, screen = document.getElementById("screen"), go = () => {}) {

@@ -258,7 +258,7 @@ async def test_a_tablet_opens_sells_counts_blind_and_hands_over(
 
 async def proof_of(tablet: Tablet, login: str = "02", pin: str = demo.PIN) -> str:
     """Somebody else shows number and PIN at a tablet."""
-    answer = await tablet.post("witness", {"login": login, "pin": pin})
+    answer = await tablet.post("witness", {"login": login, "pin": pin, "signs": "shift.close"})
     assert answer.status_code == 200, answer.text
     witness: str = answer.json()["witness"]
     return witness

@@ -50,8 +50,15 @@ async def books_balance(admin: asyncpg.Connection) -> None:
 # --- signatures
 
 
-async def proof_of(tablet: Tablet, login: str = "02", pin: str = demo.PIN) -> httpx.Response:
-    return await tablet.post("witness", {"login": login, "pin": pin})
+async def proof_of(
+    tablet: Tablet,
+    login: str = "02",
+    pin: str = demo.PIN,
+    *,
+    signs: str = "shift.close",
+    amount_vnd: int | None = None,
+) -> httpx.Response:
+    return await tablet.post("witness", {"login": login, "pin": pin, "signs": signs, "amount_vnd": amount_vnd})
 
 
 async def counted(tablet: Tablet) -> None:
@@ -85,20 +92,60 @@ async def test_a_signature_is_good_for_one_act_at_one_tablet(
     client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
 ) -> None:
     tablet, other = await enrolled(client, here), await enrolled(client, here, name="Cổng 2")
+    bundle = {"signs": "shift.drop.receive", "amount_vnd": 100_000}
     proof = (await proof_of(tablet)).json()["witness"]
     await counted(other)
     stolen = await other.post("shift/close", other.action(witness=proof))
     assert (stolen.status_code, stolen.json()["code"]) == (403, "witness_needed")
+    proof = (await proof_of(tablet, **bundle)).json()["witness"]
     await tablet.does("shift/open", place=1, notes={"100000": 2})
     first = await tablet.does("shift/drop", notes={"100000": 1})
     second = await tablet.does("shift/drop", notes={"100000": 1})
     await tablet.does("shift/drop/receive", number=first["number"], witness=proof)
     again = await tablet.post("shift/drop/receive", tablet.action(number=second["number"], witness=proof))
     assert (again.status_code, again.json()["code"]) == (403, "witness_needed")
-    late = (await proof_of(tablet)).json()["witness"]
+    late = (await proof_of(tablet, **bundle)).json()["witness"]
     await admin.execute("update payments.witness set expires_at = clock_timestamp() where used_at is null")
     expired = await tablet.post("shift/drop/receive", tablet.action(number=second["number"], witness=late))
     assert expired.json()["code"] == "witness_needed"
+
+
+async def test_a_signature_is_good_for_the_act_and_the_amount_that_it_was_given_for(
+    client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
+) -> None:
+    tablet = await enrolled(client, here)
+    opened = await tablet.does("shift/open", place=1, notes={"100000": 2})
+    bundle = await tablet.does("shift/drop", notes={"100000": 1})
+    for signs, amount_vnd in (("shift.close", None), ("shift.drop.receive", 50_000), ("cash.refund", 100_000)):
+        proof = (await proof_of(tablet, signs=signs, amount_vnd=amount_vnd)).json()["witness"]
+        refused = await tablet.post("shift/drop/receive", tablet.action(number=bundle["number"], witness=proof))
+        assert (refused.status_code, refused.json()["code"]) == (403, "signed_for_another")
+    await tablet.does("cash/ticket", **SALE | {"heads": {"adult": 4}, "amount_vnd": 280_000})
+    refund = {"place": 1, "shift_number": opened["number"], "receipt_number": 1, "reason": "other"}
+    small = (await proof_of(tablet, signs="cash.refund", amount_vnd=5_000)).json()["witness"]
+    more = await tablet.post("cash/refund", tablet.action(**refund, amount_vnd=250_000, witness=small))
+    assert (more.status_code, more.json()["code"]) == (403, "signed_for_another")
+    assert await admin.fetchval("select count(*) from payments.cash_refund") == 0
+    assert await admin.fetchval("select count(*) from payments.witness where used_at is not null") == 0
+
+
+@pytest.mark.parametrize(
+    ("signs", "amount_vnd"),
+    [
+        ("shift.close", 1),
+        ("cash.refund", None),
+        ("cash.refund", 0),
+        ("shift.drop.receive", "5000"),
+        ("cash.ticket", 5_000),
+    ],
+)
+async def test_what_is_signed_for_is_said_whole(
+    client: httpx.AsyncClient, here: Platform, signs: str, amount_vnd: object
+) -> None:
+    tablet = await enrolled(client, here)
+    said = {"login": "02", "pin": demo.PIN, "signs": signs, "amount_vnd": amount_vnd}
+    answer = await tablet.post("witness", said)
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad_payload")
 
 
 async def test_no_pin_is_kept_anywhere(client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection) -> None:
@@ -437,7 +484,8 @@ async def test_above_the_limit_a_supervisor_agrees_at_the_tablet(
     whole = {**numbers, "amount_vnd": 250_000, "reason": "not_used", "shift": opened["id"]}
     alone = await tablet.post("cash/refund", tablet.action(**whole))
     assert (alone.status_code, alone.json()["code"]) == (403, "supervisor_needed")
-    slip = await tablet.does("cash/refund", **whole, witness=(await proof_of(tablet)).json()["witness"])
+    signed = await proof_of(tablet, signs="cash.refund", amount_vnd=250_000)
+    slip = await tablet.does("cash/refund", **whole, witness=signed.json()["witness"])
     assert (slip["number"], slip["left_vnd"], slip["approved_by"]) == (1, 30_000, "Trần Văn Bình")
     unknown = await tablet.post("cash/receipt", numbers | {"receipt_number": 99})
     assert (unknown.status_code, unknown.json()["code"]) == (404, "no_cash_receipt")
@@ -460,7 +508,7 @@ async def test_what_was_used_or_is_of_another_day_always_needs_a_supervisor(
     refund = {"place": 1, "shift_number": 1, "receipt_number": 1, "amount_vnd": 1_000, "reason": "other"}
     alone = await tablet.post("cash/refund", tablet.action(**refund, shift=opened["id"]))
     assert (alone.status_code, alone.json()["code"]) == (403, "supervisor_needed")
-    witness = (await proof_of(tablet)).json()["witness"]
+    witness = (await proof_of(tablet, signs="cash.refund", amount_vnd=1_000)).json()["witness"]
     slip = await tablet.does("cash/refund", **refund, shift=opened["id"], witness=witness)
     assert slip["approved_by"] == "Trần Văn Bình"
     assert await admin.fetchval("select used from payments.cash_refund") is (why == "used")
