@@ -16,7 +16,8 @@ from uuid import UUID
 from sqlalchemy import BigInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel
 
-from foundation import staff
+from foundation import audit, staff
+from foundation.clock import now
 from foundation.database import Database, Tx
 from foundation.device import Attendant, attendant
 from foundation.errors import Refusal
@@ -118,6 +119,16 @@ async def prove(
     # Hashing takes tens of milliseconds: no connection is held for it.
     right = await staff.verify_secret(pin, person["secret_hash"] if person else None)
     if person is None or not right or not any("device:work" in PERMISSIONS[role] for role in person["roles"]):
+        # Guessing somebody's PIN leaves a trace, and so does locking him out by it.
+        async with database.transaction(token.operator_id) as tx:
+            await audit.note(
+                tx,
+                who.staff_id,
+                "witness.wrong",
+                f"tablet {who.device_name}",
+                after={"login": login},
+                now=await now(tx),
+            )
         raise WrongWitness()
     if person["id"] == who.staff_id:
         raise WitnessHimself()

@@ -74,11 +74,16 @@ async def test_the_second_signature_is_never_the_attendants_own(client: httpx.As
 
 @pytest.mark.parametrize(("login", "pin"), [("02", "000000"), ("99", demo.PIN), ("ketoan", demo.PASSWORD)])
 async def test_a_wrong_number_or_pin_signs_nothing_and_ends_no_login(
-    client: httpx.AsyncClient, here: Platform, login: str, pin: str
+    client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection, login: str, pin: str
 ) -> None:
     tablet = await enrolled(client, here)
     wrong = await proof_of(tablet, login, pin)
     assert (wrong.status_code, wrong.json()["code"]) == (403, "wrong_witness")
+    tried = await admin.fetchrow(
+        "select act, subject, after->>'login' as login, after::text from foundation.audit_entry order by id desc limit 1"
+    )
+    assert (tried["act"], tried["subject"], tried["login"]) == ("witness.wrong", "tablet Cổng 1", login)
+    assert pin not in tried["after"]
     await tablet.does("shift/open", place=1, notes={})
 
 
