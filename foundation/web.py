@@ -42,6 +42,7 @@ from foundation.staff import OnDuty, Token, who_is_on_duty
 log = logging.getLogger("motcham.web")
 BODY_MAX_BYTES = 64 * 1024
 PUBLIC = "public"
+REFUSAL = {"description": "A refusal (RFC 9457)", "content": {"application/problem+json": {}}}
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
@@ -224,10 +225,8 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=True,
-        generate_unique_id_function=lambda route: route.name,
         # A path may hold a code, and whoever has a code may use it: none goes into the framework's traces.
         telemetry={"tracing": False, "metrics": False, "logs": False},
-        responses={"default": {"description": "A refusal (RFC 9457)", "content": {"application/problem+json": {}}}},
     )
     app.state.settings = settings
     app.state.services = services
@@ -240,6 +239,8 @@ def create_app(
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     refuse_undeclared(app)
     for route in all_routes(app):
+        route.unique_id = route.name
+        route.responses = {"default": REFUSAL, **route.responses}
         route.summary = texts.catalogue("en").get(f"docs.operation.{route.name}")
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _unreadable)
