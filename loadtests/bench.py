@@ -107,11 +107,11 @@ def main() -> int:
         with ExitStack() as stack:
             place = _place(asked.place)
             stack.callback(shutil.rmtree, place, ignore_errors=True)
-            sides, database_pid, done = _both_sides(stack, place, asked)
+            sides, database_pid, urls = _both_sides(stack, place, asked)
             print(f"Ready after {time.monotonic() - began:.0f} s. {_surroundings(place, asked)}\n", flush=True)
-            warming, measured = _rounds(sides, database_pid, asked)
+            warming, measured = _rounds(sides, database_pid, urls, asked)
             _table(measured)
-            wrong = _wrong([*warming, *measured], done())
+            wrong = _wrong([*warming, *measured], asyncio.run(_done(*urls)))
     except CannotRun as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -144,8 +144,9 @@ def _place(asked: Path | None) -> Path:
 
 def _both_sides(
     stack: ExitStack, place: Path, asked: argparse.Namespace
-) -> tuple[list[Side], Callable[[], int], Callable[[], dict[str, dict[str, int]]]]:
-    """The floor and ours, running and filled; the number of PostgreSQL's process; what their tables hold."""
+) -> tuple[list[Side], Callable[[], int], tuple[str, str]]:
+    """The floor and ours, running and filled; the number of PostgreSQL's process; where the databases of ours and of the
+    floor are."""
     own_port, floor_port = _free_ports()
     server = EmbeddedPostgres(place / "postgres", settings=POSTGRES)
     stack.callback(server.remove)
@@ -198,7 +199,7 @@ def _both_sides(
             {"charge": people.charges(), "paid": people.buys()},
         ),
     ]
-    return sides, lambda: server.pid, lambda: asyncio.run(_done(ours_url, floor_url))
+    return sides, lambda: server.pid, (ours_url, floor_url)
 
 
 def _free_ports() -> tuple[int, int]:
@@ -215,6 +216,13 @@ async def _databases(admin_url: str) -> tuple[str, str]:
     await admin.close()
     ours, bare = (admin_url.replace("/postgres?", f"/{name}?", 1) for name in ("ours", "floor"))
     return ours, bare
+
+
+async def _analyze(urls: Sequence[str]) -> None:
+    for url in urls:
+        admin = await asyncpg.connect(url, command_timeout=600)
+        await admin.execute("analyze")
+        await admin.close()
 
 
 async def _done(ours_url: str, floor_url: str) -> dict[str, dict[str, int]]:
@@ -253,15 +261,20 @@ def _floor_cycles() -> dict[str, Iterator[Cycle]]:
 
 
 def _rounds(
-    sides: Sequence[Side], database_pid: Callable[[], int], asked: argparse.Namespace
+    sides: Sequence[Side], database_pid: Callable[[], int], urls: Sequence[str], asked: argparse.Namespace
 ) -> tuple[list[Measured], list[Measured]]:
-    """All rounds, the two sides by turns; and before them those that only warm caches and prepared statements."""
+    """All rounds, the two sides by turns; and before them those that only warm caches and prepared statements.
+
+    Tables that were empty until then are counted after the warming, as autovacuum would have done by then: a plan for an
+    empty table reads all of it.
+    """
     warming, measured = [], []
     print(f"{'act':12}{'side':8}{'conn':>4}{'rate/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'others':>8}")
     for act in asked.acts:
         for side in sides:
             # With all connections: each of a pool's has plans of its own to make.
             warming.append(_measure(side, database_pid, act, max(_connections(act, asked)), asked.seconds))
+        asyncio.run(_analyze(urls))
         for connections in _connections(act, asked):
             for number in range(asked.rounds):
                 for side in sides if number % 2 == 0 else reversed(sides):

@@ -28,7 +28,7 @@ from payments.attempt import AttemptView
 from payments.cash import proxy_transfers
 from payments.charge_states import ENDS
 from payments.gateway import PayeeAccount, vietqr, vnpay
-from payments.payment import ChargeView, NoSuchCharge, ended_by, find, payment_code
+from payments.payment import ChargeView, NoSuchCharge, ended_by, find, look
 from payments.receipt import collection_account
 
 routes = APIRouter(tags=["public"])
@@ -91,9 +91,12 @@ async def _pay_page(
     refusal: Refusal | None = None,
 ) -> Response:
     operator_id, reference = await _whose(here, reference)
+    seen = await look(here.database, operator_id, reference)
+    owed = seen.owed
+    _check(owed, token)
+    if owed.state == "paid" and token is not None and not seen.touched:
+        return RedirectResponse(owed.return_path, 303)
     async with here.database.transaction(operator_id) as tx:
-        owed = await find(tx, reference=reference)
-        _check(owed, token)
         back_to_payer = await going_back.of_charge(tx, owed)
         if owed.state == "paid" and token is not None and all(item.done for item in back_to_payer):
             return RedirectResponse(owed.return_path, 303)
@@ -116,7 +119,7 @@ async def _pay_page(
             return pages.render(request, "payments/ended.html", owed=owed, why=why, back_to_payer=back_to_payer, **form)
         tried = await attempt.latest(tx, owed.id)
         by_card = token is not None and await attempt.merchant_of(tx, gateways.vnpay(here.settings)) is not None
-        payload, bin, account, payee = await payment_code(tx, owed)
+    payload, bin, account, payee = seen.code
     back = here.settings.public_url + request.scope["path"]
     apps = [
         (app.name, app.link(payload, back).replace("{bank}", here.settings.bank_public_url))
@@ -175,22 +178,17 @@ async def pay_picture(here: Here, reference: str, form: str) -> Response:
     operator_id, reference = await _whose(here, reference)
     async with here.database.transaction(operator_id) as tx:
         transfers = await proxy_transfers(tx, [reference], lock=False)
-        if transfers:
-            missing_vnd = transfers[0].remaining_vnd
-            if not missing_vnd:
-                raise NoSuchCharge()
-            account = await collection_account(tx)
-            payload = vietqr.build(
-                bin=account["bin"],
-                account=account["account"],
-                amount_vnd=missing_vnd,
-                text=reference,
-            )
-        else:
-            owed = await find(tx, reference=reference)
-            if owed.state in ENDS:
-                raise NoSuchCharge()
-            payload = (await payment_code(tx, owed))[0]
+        account = await collection_account(tx)
+    if transfers:
+        missing_vnd = transfers[0].remaining_vnd
+        if not missing_vnd:
+            raise NoSuchCharge()
+        payload = vietqr.build(bin=account["bin"], account=account["account"], amount_vnd=missing_vnd, text=reference)
+    else:
+        seen = await look(here.database, operator_id, reference)
+        if seen.owed.state in ENDS:
+            raise NoSuchCharge()
+        payload = seen.code[0]
     headers = {"cache-control": "no-store", "content-disposition": f'inline; filename="{reference}.{form}"'}
     if form == "svg":
         return Response(qr.svg(payload), media_type="image/svg+xml", headers=headers)
@@ -253,10 +251,12 @@ def _check(owed: ChargeView, token: str | None) -> None:
 async def pay_state(here: Here, reference: str) -> JSONResponse:
     """What is owed under a reference, for programs: amounts in VND and the VietQR payload while something remains."""
     operator_id, reference = await _whose(here, reference)
-    async with here.database.transaction(operator_id) as tx:
-        owed = await find(tx, reference=reference)
-        code = None if owed.state in ENDS else await payment_code(tx, owed)
-        back_to_payer = await going_back.of_charge(tx, owed)
+    seen = await look(here.database, operator_id, reference)
+    owed, back_to_payer = seen.owed, []
+    code = None if owed.state in ENDS else seen.code
+    if seen.touched:
+        async with here.database.transaction(operator_id) as tx:
+            back_to_payer = await going_back.of_charge(tx, owed)
     return JSONResponse(
         {
             "reference": owed.reference,

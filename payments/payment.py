@@ -27,7 +27,6 @@ from payments import ledger, reference
 from payments.charge_states import EVENTS, STEPS, Event, NoStep, State, Step
 from payments.gateway import vietqr
 from payments.ledger import Source
-from payments.receipt import collection_account
 
 Means = Literal["CASH", "QR_TRANSFER", "WALLET", "CARD", "ETC_ACCOUNT", "PASS", "FREE"]
 Channel = Literal["GATEWAY", "CASH_DEPOSIT", "ATTENDANT_PROXY"]
@@ -412,25 +411,45 @@ async def note_free(
 async def find(tx: Tx, *, id: UUID | None = None, reference: str | None = None, lock: bool = False) -> ChargeView:
     """A charge of this operator, by id or reference. Raises NoSuchCharge."""
     row = await tx.row(
-        "select id, reference, token, amount_vnd, received_vnd, state, return_path, created_at, holds_until,"
-        " topup_until, paid_at from payments.charge where operator_id = $1 and (id = $2 or reference = $3)"
+        f"select {_SHOWN} from payments.charge where operator_id = $1 and {'reference' if id is None else 'id'} = $2"
         + (" for update" if lock else ""),
         tx.operator_id,
-        id,
-        reference,
+        reference if id is None else id,
     )
     if row is None:
         raise NoSuchCharge()
     return ChargeView(**row)
 
 
-async def payment_code(tx: Tx, owed: ChargeView) -> tuple[str, str, str, str]:
-    """How to pay what remains: (VietQR payload, bin, account, payee)."""
-    account = await collection_account(tx)
-    payload = vietqr.build(
-        bin=account["bin"], account=account["account"], amount_vnd=owed.remaining_vnd, text=owed.reference
-    )
-    return payload, account["bin"], account["account"], account["owner_name"]
+_SHOWN = (
+    "id, reference, token, amount_vnd, received_vnd, state, return_path, created_at, holds_until, topup_until, paid_at"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A charge as whoever waits for it sees it again and again: what it is, whether anything paid for it went or goes
+    back, and the account that it is paid to (bin, account, owner)."""
+
+    owed: ChargeView
+    touched: bool
+    account: tuple[str, str, str]
+
+    @property
+    def code(self) -> tuple[str, str, str, str]:
+        """How to pay what remains: (VietQR payload, bin, account, payee)."""
+        bin, account, owner = self.account
+        payload = vietqr.build(bin=bin, account=account, amount_vnd=self.owed.remaining_vnd, text=self.owed.reference)
+        return payload, bin, account, owner
+
+
+async def look(database: Database, operator_id: UUID, reference: str) -> Look:
+    """A charge at one glance: one call, since pages and programs ask it most of all. Raises NoSuchCharge."""
+    row = await database.hot("select * from payments.look($1, $2)", operator_id, reference)
+    if row is None:
+        raise NoSuchCharge()
+    *charge, touched, bin, account, owner = row
+    return Look(ChargeView(*charge), touched, (bin, account, owner))
 
 
 async def settle(
