@@ -151,6 +151,8 @@ async def receive(
 ) -> tuple[UUID, bool]:
     """Books a credit: inbox, receipt, transfer, due application; committed when it returns. (receipt id, is it new).
 
+    Nobody pays in the future: what a gateway's clock says beyond ours was paid now, or a grace time would last for ever.
+
     `tx`: in this transaction of the operator's instead, for a gateway whose credit ends something else with it.
     """
     bank_ref = credit.bank_ref.strip()
@@ -167,7 +169,7 @@ async def receive(
         f"{credit.bin}/{credit.account}",
         bank_ref,
         credit.amount_vnd,
-        credit.paid_at,
+        min(credit.paid_at, now),
         found,
         [] if found else reference.mend(credit.text),
         sealer.seal(credit.text, month=month, context="receipt.text"),

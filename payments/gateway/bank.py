@@ -12,10 +12,11 @@ from typing import Any, get_args
 from uuid import UUID
 
 import httpx
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
+from foundation.clock import Instant
 from foundation.errors import BadPayload
 from foundation.money import TRANSFER_MAX_VND
 from foundation.settings import Settings
@@ -59,7 +60,7 @@ class Transaction(BaseModel):
     direction: str
     amount_vnd: int = Field(ge=1, le=TRANSFER_MAX_VND)
     text: str = Field(max_length=2000)
-    booked_at: AwareDatetime = Field(strict=False)
+    booked_at: Instant = Field(strict=False)
     payer_name: str | None = Field(None, max_length=200)
     payer_bin: str | None = Field(None, max_length=20)
     payer_account: str | None = Field(None, max_length=40)

@@ -162,6 +162,26 @@ async def test_money_on_an_account_of_another_operator_does_not_pay_our_charge(
     assert await admin.fetchval("select reason from payments.held") == "wrong_account"
 
 
+async def test_who_pays_by_a_clock_that_is_ahead_pays_now(client: httpx.AsyncClient, admin: asyncpg.Connection) -> None:
+    reference = await order_to_pay(client, adult=1)
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    assert (await notify(client, text=reference, amount_vnd=70_000, paid_at=tomorrow)).status_code == 202
+    assert await state(client, reference) == "paid"
+    assert await admin.fetchval("select paid_at <= recorded_at from payments.receipt")
+
+
+@pytest.mark.parametrize("year", [1, 1999, 2101, 9999])
+async def test_a_time_of_another_century_is_no_time_of_payment(
+    client: httpx.AsyncClient, admin: asyncpg.Connection, year: int
+) -> None:
+    reference = await order_to_pay(client, adult=1)
+    answer = await notify(
+        client, text=reference, amount_vnd=70_000, paid_at=datetime(year, 12, 31, 23, 59, 59, tzinfo=UTC)
+    )
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad_payload")
+    assert await admin.fetchval("select count(*) from payments.receipt") == 0
+
+
 async def test_what_the_web_did_not_apply_the_worker_applies(
     client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
 ) -> None:
