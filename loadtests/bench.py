@@ -139,7 +139,9 @@ def _place(asked: Path | None) -> Path:
     memory = Path("/dev/shm")
     if asked is None and memory.is_dir() and shutil.disk_usage(memory).free > ROOM_IN_MEMORY:
         asked = memory
-    return Path(tempfile.mkdtemp(prefix="motcham-bench-", dir=asked))
+    place = Path(tempfile.mkdtemp(prefix="motcham-bench-", dir=asked))
+    place.chmod(0o711)  # where root runs it, the server has a user of its own, who would not get to a closed folder
+    return place
 
 
 def _both_sides(

@@ -81,6 +81,7 @@ class House:
             memory = Path("/dev/shm")
             roomy = memory.is_dir() and shutil.disk_usage(memory).free > ROOM_IN_MEMORY
             self.place = Path(tempfile.mkdtemp(prefix="motcham-proof-", dir=memory if roomy else None))
+            self.place.chmod(0o711)  # where root runs it, the server has a user of its own
             stack.callback(shutil.rmtree, self.place, ignore_errors=True)
             server = EmbeddedPostgres(self.place / "postgres", settings={"max_connections": "120"})
             stack.callback(server.remove)
