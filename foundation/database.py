@@ -241,10 +241,8 @@ class _Lent:
         database = self.database
         await database.free.acquire()
         try:
-            connection = database.kept.pop() if database.kept else await database.pool.acquire()
-            while not _lives(connection):
+            while not _lives(connection := database.kept.pop() if database.kept else await database.pool.acquire()):
                 await database.pool.release(connection)
-                connection = database.kept.pop() if database.kept else await database.pool.acquire()
         except BaseException:
             database.free.release()
             raise

@@ -499,6 +499,19 @@ def _can_enter(path: Path, user: User) -> bool:
     return True
 
 
+def scratch(prefix: str, *, room: int, within: Path | None = None) -> Path:
+    """A new folder for a while: within the one named, else in memory where so many bytes are free.
+
+    A server's own user gets to it, whoever we are.
+    """
+    memory = Path("/dev/shm")
+    if within is None and memory.is_dir() and shutil.disk_usage(memory).free > room:
+        within = memory
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=within))
+    _open_for_passing(folder)
+    return folder
+
+
 def _open_for_passing(folder: Path) -> None:
     """Let others pass through a folder that is our own (never one above it)."""
     folder.chmod(folder.stat().st_mode | 0o011)

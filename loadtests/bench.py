@@ -22,7 +22,6 @@ import shutil
 import socket
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -32,7 +31,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from foundation.embedded import EmbeddedPostgres, EmbeddedValkey
+from foundation.embedded import EmbeddedPostgres, EmbeddedValkey, scratch
 from foundation.migrate import migrate, role_url
 from foundation.settings import Settings
 from foundation.supervise import CannotRun, Program, Supervisor, wait_ready
@@ -105,7 +104,7 @@ def main() -> int:
     began = time.monotonic()
     try:
         with ExitStack() as stack:
-            place = _place(asked.place)
+            place = scratch("motcham-bench-", room=ROOM_IN_MEMORY, within=asked.place)
             stack.callback(shutil.rmtree, place, ignore_errors=True)
             sides, database_pid, urls = _both_sides(stack, place, asked)
             print(f"Ready after {time.monotonic() - began:.0f} s. {_surroundings(place, asked)}\n", flush=True)
@@ -133,15 +132,6 @@ def _arguments() -> argparse.Namespace:
     if asked.quick:
         asked.seconds, asked.rounds, asked.tickets, asked.connections, asked.workers = 0.3, 1, 5_000, [8], 1
     return asked
-
-
-def _place(asked: Path | None) -> Path:
-    memory = Path("/dev/shm")
-    if asked is None and memory.is_dir() and shutil.disk_usage(memory).free > ROOM_IN_MEMORY:
-        asked = memory
-    place = Path(tempfile.mkdtemp(prefix="motcham-bench-", dir=asked))
-    place.chmod(0o711)  # where root runs it, the server has a user of its own, who would not get to a closed folder
-    return place
 
 
 def _both_sides(

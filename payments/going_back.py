@@ -80,32 +80,27 @@ _ITEMS = (
     " from items i join payments.charge c on c.operator_id = $1 and c.id = i.for_charge"
     " group by c.id, c.reference, c.token, word order by c.id, word"
 )
-# Of nearly every payment nothing goes back: that much is asked first, and costs a tenth. {charges}: an array of ids.
+# Of nearly every thing nothing goes back: that much is asked first, and costs a tenth.
 _TOUCHED = (
-    "select array(select id from unnest({charges}) id"
-    " where exists (select from payments.held h where h.operator_id = $1 and h.charge_id = id)"
-    " or exists (select from payments.given_back g where g.operator_id = $1 and g.charge_id = id))"
-)
-_OF_CHARGE = _TOUCHED.format(charges="array[$2::uuid]")
-_OF_THING = _TOUCHED.format(
-    charges="array(select l.charge_id from payments.charge_line l"
-    " where l.operator_id = $1 and l.reference = $3 and l.purpose = $2)"
+    "select array(select l.charge_id from payments.charge_line l"
+    " where l.operator_id = $1 and l.reference = $3 and l.purpose = $2"
+    " and (exists (select from payments.held h where h.operator_id = $1 and h.charge_id = l.charge_id)"
+    " or exists (select from payments.given_back g where g.operator_id = $1 and g.charge_id = l.charge_id)))"
 )
 
 
 async def of_charge(tx: Tx, owed: ChargeView) -> list[GoesBack]:
     """What of the money paid for a charge waits to go back to its payer, is on its way, or has arrived."""
-    return await _of(tx, await tx.value(_OF_CHARGE, tx.operator_id, owed.id))
+    return await _of(tx, [owed.id])
 
 
 async def goes_back(tx: Tx, purpose: str, reference: str) -> list[GoesBack]:
     """The same for a thing of another service, whichever of its charges the money came for."""
-    return await _of(tx, await tx.value(_OF_THING, tx.operator_id, purpose, reference))
+    charges: list[UUID] = await tx.value(_TOUCHED, tx.operator_id, purpose, reference)
+    return await _of(tx, charges) if charges else []
 
 
 async def _of(tx: Tx, charges: list[UUID]) -> list[GoesBack]:
-    if not charges:
-        return []
     return [
         GoesBack(
             row["word"],

@@ -28,7 +28,8 @@ from payments.attempt import AttemptView
 from payments.cash import proxy_transfers
 from payments.charge_states import ENDS
 from payments.gateway import PayeeAccount, vietqr, vnpay
-from payments.payment import ChargeView, NoSuchCharge, ended_by, find, look
+from payments.going_back import GoesBack
+from payments.payment import ChargeView, Look, NoSuchCharge, ended_by, find, look
 from payments.receipt import collection_account
 
 routes = APIRouter(tags=["public"])
@@ -94,26 +95,24 @@ async def _pay_page(
     seen = await look(here.database, operator_id, reference)
     owed = seen.owed
     _check(owed, token)
-    if owed.state == "paid" and token is not None and not seen.touched:
+    back_to_payer = await _goes_back(here, operator_id, seen)
+    if owed.state == "paid" and token is not None and all(item.done for item in back_to_payer):
         return RedirectResponse(owed.return_path, 303)
+    # Only who has the payer's own address may say where money goes.
+    names_account = token is not None and any(item.path for item in back_to_payer)
+    form: dict[str, Any] = {
+        "names_account": names_account,
+        "banks": sorted(vietqr.banks().items(), key=lambda bank: bank[1]) if names_account else [],
+        "sent": sent or dict.fromkeys(("bin", "account", "name", "bank_ref", "amount_vnd"), ""),
+        "refusal": refusal,
+        "status": refusal.status if refusal else 200,
+    }
+    if owed.state == "paid":
+        onward = owed.return_path if token is not None else None
+        return pages.render(
+            request, "payments/paid.html", owed=owed, back_to_payer=back_to_payer, onward=onward, **form
+        )
     async with here.database.transaction(operator_id) as tx:
-        back_to_payer = await going_back.of_charge(tx, owed)
-        if owed.state == "paid" and token is not None and all(item.done for item in back_to_payer):
-            return RedirectResponse(owed.return_path, 303)
-        # Only who has the payer's own address may say where money goes.
-        names_account = token is not None and any(item.path for item in back_to_payer)
-        form: dict[str, Any] = {
-            "names_account": names_account,
-            "banks": sorted(vietqr.banks().items(), key=lambda bank: bank[1]) if names_account else [],
-            "sent": sent or dict.fromkeys(("bin", "account", "name", "bank_ref", "amount_vnd"), ""),
-            "refusal": refusal,
-            "status": refusal.status if refusal else 200,
-        }
-        if owed.state == "paid":
-            onward = owed.return_path if token is not None else None
-            return pages.render(
-                request, "payments/paid.html", owed=owed, back_to_payer=back_to_payer, onward=onward, **form
-            )
         if owed.state in ENDS:
             why = await ended_by(tx, owed.id)
             return pages.render(request, "payments/ended.html", owed=owed, why=why, back_to_payer=back_to_payer, **form)
@@ -240,6 +239,13 @@ async def name_account(
     return RedirectResponse(owed.page_path, 303)
 
 
+async def _goes_back(here: Platform, operator_id: UUID, seen: Look) -> list[GoesBack]:
+    if not seen.touched:
+        return []
+    async with here.database.transaction(operator_id) as tx:
+        return await going_back.of_charge(tx, seen.owed)
+
+
 def _check(owed: ChargeView, token: str | None) -> None:
     """Raises NoSuchCharge for a payer's address that is not this charge's."""
     if token is not None and not secrets.compare_digest(token.encode(), owed.token.encode()):
@@ -252,11 +258,8 @@ async def pay_state(here: Here, reference: str) -> JSONResponse:
     """What is owed under a reference, for programs: amounts in VND and the VietQR payload while something remains."""
     operator_id, reference = await _whose(here, reference)
     seen = await look(here.database, operator_id, reference)
-    owed, back_to_payer = seen.owed, []
+    owed, back_to_payer = seen.owed, await _goes_back(here, operator_id, seen)
     code = None if owed.state in ENDS else seen.code
-    if seen.touched:
-        async with here.database.transaction(operator_id) as tx:
-            back_to_payer = await going_back.of_charge(tx, owed)
     return JSONResponse(
         {
             "reference": owed.reference,

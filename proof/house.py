@@ -16,7 +16,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
@@ -31,7 +30,7 @@ import httpx
 import redis
 
 import demo
-from foundation.embedded import EmbeddedPostgres, EmbeddedValkey
+from foundation.embedded import EmbeddedPostgres, EmbeddedValkey, scratch
 from foundation.migrate import migrate, role_url
 from foundation.settings import Settings
 from payments import books
@@ -78,10 +77,7 @@ class House:
     @contextlib.contextmanager
     def opened(self) -> Iterator[House]:
         with ExitStack() as stack:
-            memory = Path("/dev/shm")
-            roomy = memory.is_dir() and shutil.disk_usage(memory).free > ROOM_IN_MEMORY
-            self.place = Path(tempfile.mkdtemp(prefix="motcham-proof-", dir=memory if roomy else None))
-            self.place.chmod(0o711)  # where root runs it, the server has a user of its own
+            self.place = scratch("motcham-proof-", room=ROOM_IN_MEMORY)
             stack.callback(shutil.rmtree, self.place, ignore_errors=True)
             server = EmbeddedPostgres(self.place / "postgres", settings={"max_connections": "120"})
             stack.callback(server.remove)
