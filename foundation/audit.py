@@ -82,15 +82,16 @@ async def did(tx: Tx, staff_id: UUID, act: str, subject: str) -> bool:
     return found
 
 
-async def of(tx: Tx, subject: str) -> list[Any]:
-    """What was done to something, oldest first: at, name, act, reason, before, after (JSON texts)."""
-    return await tx.rows(
-        "select e.at, s.name, e.act, e.reason, e.before, e.after from foundation.audit_entry e"
+async def of(tx: Tx, subject: str) -> list[tuple[Any, dict[str, Any]]]:
+    """What was done to something, oldest first: (at, name, act, reason; what it was afterwards)."""
+    rows = await tx.rows(
+        "select e.at, s.name, e.act, e.reason, e.after from foundation.audit_entry e"
         " join foundation.staff s on s.operator_id = e.operator_id and s.id = e.staff_id"
         " where e.operator_id = $1 and e.subject = $2 order by e.id",
         tx.operator_id,
         subject,
     )
+    return [(row, json.loads(row["after"] or "{}")) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 from uuid import UUID
 
@@ -36,7 +35,7 @@ async def debit_page(request: Request, here: Here, person: Clerk, language: Lang
         operator_name=name,
         item=item,
         limit_vnd=here.settings.refund_limit_vnd,
-        trail=[(entry, json.loads(entry["after"] or "{}")) for entry in trail],
+        trail=trail,
     )
 
 

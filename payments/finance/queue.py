@@ -6,7 +6,6 @@ which payment it was for, or reads what the bank wrote, which is itself written 
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -234,7 +233,7 @@ async def _held_page(
         limit_vnd=here.settings.refund_limit_vnd,
         undecided=held.UNDECIDED,
         meant=meant,
-        trail=[(entry, json.loads(entry["after"] or "{}")) for entry in trail],
+        trail=trail,
         clear=clear,
     )
 

@@ -218,7 +218,7 @@ async def charge_page(request: Request, here: Here, person: Clerk, language: Lan
         refunds=refunds,
         wanted=wanted,
         limit_vnd=here.settings.refund_limit_vnd,
-        trail=[(entry, json.loads(entry["after"] or "{}")) for entry in trail],
+        trail=trail,
     )
 
 
