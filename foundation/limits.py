@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections import deque
 from functools import cache
 from ipaddress import ip_network
 
 from fastapi import Request
 from limits import RateLimitItem, parse
-from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 
 from foundation.errors import Refusal
@@ -37,7 +39,7 @@ class Limits:
     """One per process. Redis down means counting in memory, which is stricter per process and never open."""
 
     def __init__(self, redis_url: str | None) -> None:
-        self._memory = MovingWindowRateLimiter(MemoryStorage())
+        self._memory = _InMemory()
         self._shared = (
             MovingWindowRateLimiter(RedisStorage("async+" + _scheme(redis_url), implementation="redispy"))
             if redis_url
@@ -48,20 +50,42 @@ class Limits:
         """Counts one try under `names` against a rule such as `5/minute`. Raises TooManyTries."""
         item = _rule(rule)
         try:
-            allowed = await (self._shared or self._memory).hit(item, *names)
+            allowed = await self._shared.hit(item, *names) if self._shared else self._memory.hit(item, *names)
         except Exception as error:
             log.warning("counting tries in memory: %s", type(error).__name__)
-            allowed = await self._memory.hit(item, *names)
+            allowed = self._memory.hit(item, *names)
         if not allowed:
             raise TooManyTries()
 
-    async def bound(self, rule: str, *names: str) -> None:
+    def bound(self, rule: str, *names: str) -> None:
         """The same, counted by each process for itself: against machines that fill tables, not against guessing.
 
         It costs no way to Redis, which is a fifth of an order. Raises TooManyTries.
         """
-        if not await self._memory.hit(_rule(rule), *names):
+        if not self._memory.hit(_rule(rule), *names):
             raise TooManyTries()
+
+
+class _InMemory:
+    """Tries of the last while, by name. The library's own looks through all names at every try, a thread for each."""
+
+    def __init__(self) -> None:
+        self._tries: dict[str, tuple[int, deque[float]]] = {}
+        self._tidied = time.monotonic()
+
+    def hit(self, item: RateLimitItem, *names: str) -> bool:
+        """Counts a try, if fewer than allowed lie within the time that the rule looks back."""
+        now = time.monotonic()
+        if now - self._tidied > 60:
+            self._tidied = now
+            self._tries = {name: (s, at) for name, (s, at) in self._tries.items() if at and now - at[-1] < s}
+        lasts_s, at = self._tries.setdefault(item.key_for(*names), (item.get_expiry(), deque()))
+        while at and now - at[0] >= lasts_s:
+            at.popleft()
+        if len(at) >= item.amount:
+            return False
+        at.append(now)
+        return True
 
 
 @cache

@@ -55,7 +55,7 @@ async def order_page(
     sent = dict((await request.form()).items())
     operator_id = await whose_place(here.database, site_code)
     try:
-        await here.limits.bound(ORDERS_PER_ADDRESS, "order", address_of(request))
+        here.limits.bound(ORDERS_PER_ADDRESS, "order", address_of(request))
         day, heads = _chosen(sent)
         async with here.database.transaction(operator_id) as tx:
             asked = {"site": site_code.upper(), "day": day.isoformat(), "heads": heads}

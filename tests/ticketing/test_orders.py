@@ -113,7 +113,7 @@ async def test_one_address_cannot_order_without_limit(
     client: httpx.AsyncClient, here: Platform, admin: asyncpg.Connection
 ) -> None:
     for _ in range(int(ORDERS_PER_ADDRESS.partition("/")[0]) - 1):
-        await here.limits.bound(ORDERS_PER_ADDRESS, "order", "127.0.0.1")
+        here.limits.bound(ORDERS_PER_ADDRESS, "order", "127.0.0.1")
     assert (await order(client, adult=1)).status_code == 303
     refused = await client.post(
         "/S/VANMIEU?lang=en", data={"key": "one-too-many", "day": "2026-12-01", "heads_adult": "2"}
