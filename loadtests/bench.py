@@ -36,7 +36,7 @@ from foundation.migrate import migrate, role_url
 from foundation.settings import Settings
 from foundation.supervise import CannotRun, Program, Supervisor, wait_ready
 from loadtests import crowd, floor
-from loadtests.client import Cycle, Round, drive, drive_cycles, get, leads_to, post
+from loadtests.client import Again, Cycle, Round, drive, drive_cycles, get, leads_to, post
 
 HOUSE = Path(__file__).resolve().parent.parent
 AIM = 0.6
@@ -243,9 +243,12 @@ def _floor_cycles() -> dict[str, Iterator[Cycle]]:
         page = leads_to((yield ask(reference)))
         notice = {"bank_ref": uuid4().hex, "reference": reference, "amount_vnd": 70_000}
         yield post("/notice", json.dumps(notice).encode())
-        while b'"paid"' not in (said := (yield get(f"/state/{reference}"))):
+        state = get(f"/state/{reference}")
+        said = yield state
+        while b'"paid"' not in said:
             if not said.startswith(b"HTTP/1.1 200"):
                 return False
+            said = yield Again(state)
         read = yield get(leads_to((yield get(leads_to((yield get(page)))))))
         return read.startswith(b"HTTP/1.1 200")
 

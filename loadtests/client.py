@@ -7,6 +7,7 @@ must be 200 and the verdict the expected one.
 from __future__ import annotations
 
 import gc
+import heapq
 import itertools
 import re
 import selectors
@@ -14,6 +15,13 @@ import socket
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+
+ASKS_AGAIN_AFTER_S = 0.02
+
+
+class Again(bytes):
+    """A request that asks what was asked before: sent after a pause, since nobody waits by asking without one."""
+
 
 Cycle = Generator[bytes, bytes, bool]
 """Requests that follow from each other's answers; at its end, whether all was right."""
@@ -87,6 +95,8 @@ def _drive(lines: Sequence[_Line], cycles: Iterator[Cycle], seconds: float) -> R
     right = errors = 0
     wrong: list[str] = []
     running: dict[_Line, tuple[Cycle, float]] = {}
+    pausing: list[tuple[float, int, _Line, bytes]] = []
+    turn = itertools.count()
 
     def begin(line: _Line) -> None:
         cycle = next(cycles, None)
@@ -104,14 +114,23 @@ def _drive(lines: Sequence[_Line], cycles: Iterator[Cycle], seconds: float) -> R
         for line in lines:
             begin(line)
         while running:
-            for key, _ in selector.select(timeout=30) or _silence():
+            while pausing and pausing[0][0] <= time.perf_counter():
+                _, _, line, request = heapq.heappop(pausing)
+                line.send(request)
+            until = max(0.0, pausing[0][0] - time.perf_counter()) if pausing else 30.0
+            for key, _ in selector.select(timeout=until) or (() if pausing else _silence()):
                 line = key.data
                 answer = line.receive()
                 if answer is None:
                     continue
                 cycle, begun_at = running[line]
                 try:
-                    line.send(cycle.send(answer))
+                    request = cycle.send(answer)
+                    if isinstance(request, Again):
+                        due = time.perf_counter() + ASKS_AGAIN_AFTER_S
+                        heapq.heappush(pausing, (due, next(turn), line, request))
+                    else:
+                        line.send(request)
                     continue
                 except StopIteration as over:
                     now, was_right = time.perf_counter(), bool(over.value)

@@ -28,7 +28,7 @@ from foundation.seal import Sealer
 from foundation.settings import Settings
 from foundation.staff import Token, find_login, open_session
 from foundation.tables import new_id
-from loadtests.client import Cycle, get, leads_to, post
+from loadtests.client import Again, Cycle, get, leads_to, post
 from parking.lot import TariffView, open_lot
 from parking.plate import Plate, VehicleClass
 from parking.stay import seal_plate
@@ -114,9 +114,12 @@ class Crowd:
         told = yield self._notice(reference)
         if not told.startswith(b"HTTP/1.1 202"):
             return False
-        while b'"state":"paid"' not in (said := (yield get(f"/api/v1/public/payments/{reference}"))):
+        state = get(f"/api/v1/public/payments/{reference}")
+        said = yield state
+        while b'"state":"paid"' not in said:
             if not said.startswith(b"HTTP/1.1 200"):
                 return False
+            said = yield Again(state)
         ticket = leads_to((yield get(leads_to((yield get(page))))))
         read = yield get(ticket)
         return read.startswith(b"HTTP/1.1 200")
