@@ -9,14 +9,16 @@ from __future__ import annotations
 from datetime import date
 from uuid import UUID
 
-from foundation import device, directory
+from foundation import clock, device, directory
 from foundation.database import Database, Tx
 from foundation.operator import PlaceView
 from foundation.settings import Settings
 from foundation.staff import add_staff
 from parking.lot import TariffView, open_lot
 from parking.plate import VehicleClass
-from payments import ledger
+from payments import contract, ledger
+from payments.contract import Proposal, Rent
+from payments.share import Entitlement, FeeTerm
 from ticketing.site import ENTRANCE, OfferView, open_site
 
 VANMIEU = UUID("0190a000-0000-7000-8000-000000000001")
@@ -60,6 +62,7 @@ OPERATORS = (
 MERCHANTS = {VANMIEU: "VANMIEU1", THANGLONG: "THANGLG1", DONGDA: "DONGDA01"}
 """Each operator's own merchant at the gateway for cards and foreign wallets."""
 
+SETTLED_FROM = date(2024, 1, 1)
 DAY = {"day_from": "06:00", "day_to": "18:00", "timezone": "Asia/Ho_Chi_Minh"}
 MOTORBIKE_RULE = {"kind": "day_night", "day_vnd": 5_000, "night_vnd": 8_000, "day_night_vnd": 12_000, **DAY}
 BICYCLE_RULE = {"kind": "day_night", "day_vnd": 3_000, "night_vnd": 5_000, "day_night_vnd": 7_000, **DAY}
@@ -78,18 +81,21 @@ async def build(settings: Settings) -> bool:
                 await PLACES[operator_id](tx)
                 await _people(tx, code)
                 await _merchant(tx, owner)
+                await _contracts(tx, name_vi, name_en)
         return True
     finally:
         await database.close()
 
 
 async def _catch_up(database: Database) -> None:
-    """A city that was built before cards were taken gets its merchants."""
-    for operator_id, _, _, _, _, _, owner in OPERATORS:
+    """A city that was built before cards were taken, or days settled, gets its merchants and contracts."""
+    for operator_id, _, name_vi, name_en, _, _, owner in OPERATORS:
         if await database.value("select true from foundation.operator where id = $1", operator_id):
             async with database.transaction(operator_id) as tx:
                 if not await tx.value("select true from payments.merchant where operator_id = $1", operator_id):
                     await _merchant(tx, owner)
+                if not await tx.value("select true from payments.payee where operator_id = $1 limit 1", operator_id):
+                    await _contracts(tx, name_vi, name_en)
 
 
 async def enrolment_codes(settings: Settings) -> dict[str, str]:
@@ -140,6 +146,65 @@ async def _merchant(tx: Tx, owner: str) -> None:
         code,
         owner,
     )
+
+
+async def _contracts(tx: Tx, name_vi: str, name_en: str) -> None:
+    """Invented terms: of a fee for a relic two fifths are the city's, a lot pays VAT and rent, the platform takes a fee."""
+    now = await clock.now(tx)
+    own = await contract.add_payee(
+        tx, kind="operator", name_vi=name_vi, name_en=name_en, tax_code="0100000001", now=now
+    )
+    city = await contract.add_payee(
+        tx,
+        kind="city_budget",
+        name_vi="Ngân sách thành phố Hà Nội",
+        name_en="Budget of the city of Hanoi",
+        treasury="Kho bạc Nhà nước Khu vực I",
+        budget_line="C 560 · TM 2714",
+        now=now,
+    )
+    await contract.add_payee(
+        tx, kind="platform", name_vi="Một Chạm", name_en="Một Chạm", tax_code="0100000002", now=now
+    )
+    people = {
+        row["login"]: row["id"]
+        for row in await tx.rows("select id, login from foundation.staff where operator_id = $1", tx.operator_id)
+    }
+    lots = await tx.rows(
+        "select number from foundation.place where operator_id = $1 and service = 'parking' order by number",
+        tx.operator_id,
+    )
+    fees = {
+        "QR_TRANSFER": FeeTerm(bp=50),
+        "CARD": FeeTerm(bp=180, vnd=500),
+        "WALLET": FeeTerm(bp=110),
+        "CASH": FeeTerm(bp=20),
+    }
+    for said in (
+        Proposal(
+            service="ticketing",
+            valid_from=SETTLED_FROM,
+            paper="01/2024/HĐ-MC",
+            entitlements=(Entitlement(own, share_bp=6_000), Entitlement(city, share_bp=4_000)),
+            fees=fees,
+            fee_vat_bp=1_000,
+        ),
+        Proposal(
+            service="parking",
+            valid_from=SETTLED_FROM,
+            paper="02/2024/HĐ-MC",
+            entitlements=(Entitlement(own, share_bp=10_000),),
+            fees=fees,
+            vat_bp=800,
+            fee_vat_bp=1_000,
+            hold_back_bp=200,
+            hold_back_days=7,
+            rents=tuple(Rent(lot["number"], city, 40, 60_000, 10) for lot in lots),
+        ),
+    ):
+        if said.service == "ticketing" or lots:
+            id = await contract.propose(tx, said, staff_id=people["ketoan"], now=now)
+            await contract.agree(tx, id, staff_id=people["quanly"], now=now)
 
 
 async def _people(tx: Tx, code: str) -> None:

@@ -169,7 +169,7 @@ async def _work(settings: Settings) -> None:
     """The worker of all services: what is due, and what is asked of the bank again and again."""
     from foundation import outbox, worker
     from foundation.database import Database
-    from payments import application, cashless_share, gateways, notice, payment, refund
+    from payments import application, cashless_share, gateways, notice, payment, refund, settlement
     from payments.finance import proof
 
     stop, woken = asyncio.Event(), asyncio.Event()
@@ -195,6 +195,9 @@ async def _work(settings: Settings) -> None:
         async def give_up() -> None:
             await payment.lapse(here.database)
 
+        async def settle() -> None:
+            await settlement.settle_what_is_over(here.database)
+
         async def send_back(database: Database, claim: outbox.Claim) -> None:
             await refund.pursue(database, here.sealer, asked.all, claim)
 
@@ -217,6 +220,7 @@ async def _work(settings: Settings) -> None:
                     worker.Periodic("asking about payments on other pages", min(2, settings.poll_seconds), ask),
                     worker.Periodic("charges that ran out", 20, run_out),
                     worker.Periodic("proofs of the books", 60, prove),
+                    worker.Periodic("settling the days that are over", 60, settle),
                     worker.Periodic("part payments whose rest never came", 20, give_up),
                     worker.Periodic("refunds on their way", min(2, settings.poll_seconds), look_after_refunds),
                 ),

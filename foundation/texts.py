@@ -39,9 +39,14 @@ def text(language: str, key: str, **facts: object) -> str:
 
 
 def refusal_text(language: str, refusal: Refusal) -> str:
-    """A refusal in the reader's language; its own English sentence where a language lacks it."""
-    sentence = catalogue(language).get(f"refusals.{refusal.code}") or refusal.sentence()
-    return sentence.format(**refusal.facts) if refusal.facts else sentence
+    """A refusal in the reader's language; its own English sentence where a language lacks it.
+
+    A fact that names a text of `[said]` is said in that language too.
+    """
+    words = catalogue(language)
+    sentence = words.get(f"refusals.{refusal.code}") or refusal.sentence()
+    facts = {name: words.get(f"common.said.{fact}", fact) for name, fact in refusal.facts.items()}
+    return sentence.format(**facts) if facts else sentence
 
 
 def choose_language(wanted: str | None, cookie: str | None, accept: str | None) -> str:

@@ -28,15 +28,18 @@ from payments import (  # noqa: F401 - their tables are examined
     attempt,
     cash,
     cash_refund,
+    contract,
     debit,
     deposit,
     drop,
+    dues,
     give_back,
     handover,
     ledger,
     payment,
     receipt,
     refund,
+    settlement,
     shift,
     shift_report,
 )
@@ -125,7 +128,7 @@ async def prove(connection: Any, *, operator_id: UUID | None = None, every_day: 
     at: datetime = await connection.fetchval("select clock_timestamp()")
     salt = secrets.randbits(63)
     found: list[Any] = []
-    for query in (_ACCOUNTS, _RECEIPTS, _ATTEMPTS, _EVENTS, _LINES, _DRAWERS, _SHIFTS, _REFUSALS):
+    for query in (_ACCOUNTS, _RECEIPTS, _ATTEMPTS, _EVENTS, _LINES, _DRAWERS, _SHIFTS, _SETTLEMENTS, _REFUSALS):
         named = _MOST_IMPORTANT.format(query=query.replace("{days}", "1000000" if every_day else "31"))
         found += await connection.fetch(named, list(codes), NAMED_MAX, salt, timeout=PROOF_SECONDS)
     found += await connection.fetch(_WALLS, insert_only)
@@ -422,9 +425,12 @@ from known k
 left join (values ('gw_receivable', 'C'), ('unapplied_receipts', 'L'), ('intent_clearing', 'C'),
                   ('operator_payable', 'L'), ('overpaid_held', 'L'), ('cash_in_transit', 'A'),
                   ('cash_over_short', 'E'), ('refund_clearing', 'C'), ('suspense', 'A'),
-                  ('bank_charges', 'E'), ('losses', 'E')) platform (code, kind) on platform.code = k.account
+                  ('bank_charges', 'E'), ('losses', 'E'), ('kept_by_operator', 'C')) platform (code, kind)
+  on platform.code = k.account
 where k.known and (k.kind, k.authorising) is distinct from
-    (case when k.account like 'cash_drawer:%' then 'A' else platform.kind end, k.account like 'cash_drawer:%')
+    (case when k.account like 'cash_drawer:%' then 'A'
+          when k.account like 'payee_payable:%' or k.account like 'payee_reserve:%' then 'L' else platform.kind end,
+     k.account like 'cash_drawer:%')
 union all
 select 'M2', 'red', 'accounts_unequal', operator_id, null, null, (sum(debits) - sum(credits))::bigint, null
 from known where known group by operator_id having sum(debits) <> sum(credits)
@@ -878,6 +884,34 @@ with common as not materialized (
            case when counted_vnd > expected_vnd then 'cash_over_short' else 'cash_drawer:' || id end,
            abs(counted_vnd - expected_vnd), null, counted_at
     from payments.shift where operator_id = any($1) and counted_vnd <> expected_vnd
+    union all
+    select s.operator_id, 'settlement', s.day || '/' || s.payee_id, e.purpose, e.template, e.debit, e.credit, e.amount_vnd,
+           null, t.made_at
+    from payments.payee_statement s
+    join payments.settlement t on t.operator_id = s.operator_id and t.day = s.day
+    join payments.payee p on p.operator_id = s.operator_id and p.id = s.payee_id
+    left join payments.payee o on o.operator_id = s.operator_id
+                              and o.kind = case p.kind when 'operator' then 'platform' when 'platform' then 'operator' end
+    cross join lateral (values
+        ('earned', 'payee.earned', 'operator_payable', 'payee_payable:' || p.id, s.gross_vnd),
+        ('gave_back', 'payee.gave_back', 'payee_payable:' || p.id, 'operator_payable', s.refunds_vnd),
+        ('fee', 'payee.paid', 'payee_payable:' || p.id, 'payee_payable:' || o.id, s.fees_vnd),
+        ('reserve', 'payee.held_back', 'payee_payable:' || p.id, 'payee_reserve:' || p.id, s.reserve_vnd),
+        ('reserve', 'payee.released', 'payee_reserve:' || p.id, 'payee_payable:' || p.id, -s.reserve_vnd)
+    ) e (purpose, template, debit, credit, amount_vnd)
+    where s.operator_id = any($1) and e.amount_vnd > 0
+    union all
+    select a.operator_id, 'settlement', a.day || '/' || a.payee_id,
+           case a.kind when 'rent' then 'rent:' || d.id else a.kind end,
+           case when a.kind = 'rent' then 'payee.paid' when a.amount_vnd < 0 then 'payee.kept' else 'payee.handed' end,
+           case when a.amount_vnd < 0 then 'payee_payable:' || a.payee_id else 'kept_by_operator' end,
+           case when a.kind = 'rent' then 'payee_payable:' || d.payee_id
+                when a.amount_vnd < 0 then 'kept_by_operator' else 'payee_payable:' || a.payee_id end,
+           abs(a.amount_vnd), null, t.made_at
+    from payments.payee_adjustment a
+    join payments.settlement t on t.operator_id = a.operator_id and t.day = a.day
+    left join payments.due_item d on d.operator_id = a.operator_id and d.id = a.due_item_id
+    where a.operator_id = any($1) and (a.kind <> 'rent' or a.amount_vnd < 0)
 ), notes as not materialized (
     select a.operator_id, case when a.use = 0 then 'receipt' else 'held' end as source_type,
            a.receipt_id || case when a.use = 0 then '' else '/' || a.use end as source_id, e.purpose, e.template,
@@ -1232,6 +1266,111 @@ union all
 select 'M9', 'open', case when made_at < foundation.now() - interval '1 day' then 'deposit_late' else 'deposit_open' end,
        operator_id, 'cash_in_transit', reference, amount_vnd - arrived_vnd, made_at
 from payments.deposit where operator_id = any($1) and arrived_vnd < amount_vnd and short_agreed_at is null
+"""
+
+# What was settled: every sale once and divided wholly, every statement the sum of its items, and each follows the last.
+_SETTLEMENTS = """
+with sold as (
+    select t.operator_id, j.id as journal_id, j.recorded_at,
+           t.amount_vnd * case j.template when 'service.delivered' then 1 else -1 end as amount_vnd
+    from payments.journal j
+    join payments.transfer t on t.operator_id = j.operator_id and t.journal_id = j.id
+    where j.operator_id = any($1) and j.template in ('service.delivered', 'charge.given_back')
+), journals as (
+    select coalesce(s.operator_id, j.operator_id) as operator_id, coalesce(s.journal_id, j.journal_id) as journal_id,
+           j.day, s.recorded_at, s.amount_vnd as booked_vnd, j.amount_vnd as settled_vnd
+    from sold s
+    full join (select * from payments.settlement_journal where operator_id = any($1)) j
+      on j.operator_id = s.operator_id and j.journal_id = s.journal_id
+), divided as (
+    select operator_id, journal_id, sum(amount_vnd) filter (where kind <> 'fee') as parts_vnd,
+           coalesce(sum(amount_vnd) filter (where kind = 'fee'), 0) as fees_vnd,
+           bool_or(day is distinct from (select s.day from payments.settlement_journal s
+                                         where s.operator_id = i.operator_id and s.journal_id = i.journal_id)) as astray
+    from payments.settlement_item i where operator_id = any($1) group by 1, 2
+), days as (
+    select t.operator_id, t.day, t.made_at,
+           (t.journals, t.sold_vnd, t.given_back_vnd) is distinct from
+           (count(j.journal_id), coalesce(sum(j.amount_vnd) filter (where j.amount_vnd > 0), 0)::bigint,
+            coalesce(-sum(j.amount_vnd) filter (where j.amount_vnd < 0), 0)::bigint) as differs
+    from payments.settlement t
+    left join payments.settlement_journal j on j.operator_id = t.operator_id and j.day = t.day
+    where t.operator_id = any($1) group by t.operator_id, t.day
+), items as (
+    select operator_id, day, payee_id,
+           coalesce(sum(amount_vnd) filter (where kind <> 'fee' and amount_vnd > 0), 0) as gross_vnd,
+           coalesce(-sum(amount_vnd) filter (where kind <> 'fee' and amount_vnd < 0), 0) as refunds_vnd,
+           coalesce(-sum(amount_vnd) filter (where kind = 'fee'), 0) as fees_vnd
+    from payments.settlement_item where operator_id = any($1) group by 1, 2, 3
+), adjusted as (
+    select operator_id, day, payee_id, sum(amount_vnd) as amount_vnd
+    from payments.payee_adjustment where operator_id = any($1) group by 1, 2, 3
+), held as (
+    select operator_id, day, payee_id, sum(amount_vnd) as amount_vnd
+    from (select operator_id, day, payee_id, amount_vnd from payments.held_back where operator_id = any($1)
+          union all
+          select operator_id, released_with, payee_id, -amount_vnd from payments.held_back
+          where operator_id = any($1) and released_with is not null) each
+    group by 1, 2, 3
+), said as (
+    select s.*, i.payee_id is null and (s.gross_vnd, s.refunds_vnd, s.fees_vnd) <> (0, 0, 0)
+             or i.payee_id is not null and (s.gross_vnd, s.refunds_vnd, s.fees_vnd) <> (i.gross_vnd, i.refunds_vnd, i.fees_vnd)
+             or s.adjustments_vnd <> coalesce(a.amount_vnd, 0) or s.reserve_vnd <> coalesce(h.amount_vnd, 0)
+             or s.carried_vnd <> coalesce(lag(s.carried_vnd + s.net_vnd) over payee, 0)
+             or s.day <> coalesce(lag(s.day) over payee + 1, s.day) as differs
+    from payments.payee_statement s
+    left join items i on i.operator_id = s.operator_id and i.day = s.day and i.payee_id = s.payee_id
+    left join adjusted a on a.operator_id = s.operator_id and a.day = s.day and a.payee_id = s.payee_id
+    left join held h on h.operator_id = s.operator_id and h.day = s.day and h.payee_id = s.payee_id
+    where s.operator_id = any($1)
+    window payee as (partition by s.operator_id, s.payee_id order by s.day)
+), unsaid as (
+    select operator_id, day, payee_id from items union select operator_id, day, payee_id from adjusted
+    union select operator_id, day, payee_id from held
+    except select operator_id, day, payee_id from payments.payee_statement
+), levels as (
+    select operator_id, day, kind, payee_id,
+           level_vnd - coalesce(lag(level_vnd) over (partition by operator_id, payee_id, kind order by day), 0) + amount_vnd
+               as surplus_vnd
+    from payments.payee_adjustment where operator_id = any($1) and kind <> 'rent'
+), rents as (
+    select d.operator_id, d.id, d.made_at, d.netted_vnd + coalesce(sum(a.amount_vnd), 0)::bigint as surplus_vnd
+    from payments.due_item d
+    left join payments.payee_adjustment a on a.operator_id = d.operator_id and a.due_item_id = d.id and a.amount_vnd < 0
+    where d.operator_id = any($1) group by d.operator_id, d.id
+)
+select 'M4' as invariant, 'checked' as kind, '' as rule, null::uuid as operator_id, null as account,
+       count(*)::text as flow, 0::bigint as amount_vnd, null::timestamptz as since from days
+union all
+select 'M4', 'red', 'settled_differs', operator_id, 'operator_payable', journal_id::text,
+       settled_vnd - coalesce(booked_vnd, 0), recorded_at
+from journals where settled_vnd is not null and settled_vnd is distinct from booked_vnd
+union all
+select 'M4', 'red', 'divided_differs', j.operator_id, 'operator_payable', j.journal_id::text,
+       (coalesce(d.parts_vnd, 0) - j.settled_vnd)::bigint, j.recorded_at
+from journals j
+left join divided d on d.operator_id = j.operator_id and d.journal_id = j.journal_id
+where j.settled_vnd is not null and (d.parts_vnd is distinct from j.settled_vnd or d.fees_vnd <> 0 or d.astray)
+union all
+select 'M4', 'red', 'settlement_differs', operator_id, null, day::text, null, made_at from days where differs
+union all
+select 'M4', 'red', 'statement_differs', operator_id, 'payee_payable:' || payee_id, day::text, net_vnd, null
+from said where differs
+union all
+select 'M4', 'red', 'statement_differs', operator_id, 'payee_payable:' || payee_id, day::text, null, null from unsaid
+union all
+select 'M4', 'red', 'statement_differs', operator_id, 'kept_by_operator', day || ' ' || kind, surplus_vnd, null
+from levels where surplus_vnd <> 0
+union all
+select 'M4', 'red', 'due_differs', operator_id, null, id::text, surplus_vnd, made_at from rents where surplus_vnd <> 0
+union all
+select 'M9', 'open', 'unsettled_open', operator_id, 'operator_payable', min(journal_id::text), sum(booked_vnd)::bigint,
+       min(recorded_at)
+from journals where settled_vnd is null group by operator_id
+union all
+select 'M9', 'open', case when due_on < foundation.hanoi_day(foundation.now()) then 'due_late' else 'due_open' end,
+       operator_id, 'payee_payable:' || payee_id, id::text, amount_vnd - netted_vnd, made_at
+from payments.due_item where operator_id = any($1) and netted_vnd < amount_vnd
 """
 
 _REFUSALS = """

@@ -24,3 +24,6 @@ grant update (units, amount_vnd) on payments.cashless_day to motcham_app;
 grant update (counted_at, recount_at) on payments.cashless_counted to motcham_app;
 grant update (at, lines) on payments.books_proof to motcham_app;
 grant update (state, code, transaction_no, ended_at, ask_at, asks) on payments.attempt to motcham_app;
+grant update (agreed_by, agreed_at, withdrawn_at) on payments.contract to motcham_app;
+grant update (netted_vnd) on payments.due_item to motcham_app;
+grant update (released_with) on payments.held_back to motcham_app;

@@ -25,7 +25,7 @@ from foundation.database import Tx
 from foundation.errors import NotFound, Refusal
 from foundation.money import TRANSFER_MAX_VND
 from foundation.tables import instant, keys, new_id, owner_key, recorded
-from payments.postings import ACCOUNTS, CURRENT, DRAWER, Template
+from payments.postings import ACCOUNTS, CURRENT, DRAWER, PAYABLE, RESERVE, Template
 
 
 class Account(SQLModel, table=True):
@@ -231,6 +231,16 @@ async def open_drawer(tx: Tx, shift_id: UUID) -> str:
     return code
 
 
+async def open_payable(tx: Tx, payee_id: UUID) -> None:
+    """The accounts of a payee: what it is owed, and what of it is held back."""
+    await tx.execute(
+        "insert into payments.account (operator_id, code, kind, authorising)"
+        " select $1, unnest($2::text[]), 'L', false on conflict do nothing",
+        tx.operator_id,
+        [PAYABLE.format(payee=payee_id), RESERVE.format(payee=payee_id)],
+    )
+
+
 async def post(
     tx: Tx,
     template: Template,
@@ -240,6 +250,8 @@ async def post(
     effective_at: datetime,
     flow: UUID | None = None,
     drawer: str = "cash_in_transit",
+    payee: UUID | None = None,
+    other: UUID | None = None,
     reserved: UUID | None = None,
 ) -> bool:
     """Posts an event. True if it is new, False if exactly this was posted before.
@@ -248,6 +260,7 @@ async def post(
     event was posted with another content, NotEnoughThere for an overdrawn drawer, ReservationEnded, ReservationExpired.
     """
     row = CURRENT[template]
+    debit, credit = (side.format(drawer=drawer, payee=payee, other=other) for side in (row.debit, row.credit))
     with _refusals():
         return bool(
             await tx.value(
@@ -260,8 +273,8 @@ async def post(
                 source.id,
                 source.purpose,
                 effective_at,
-                row.debit.format(drawer=drawer),
-                row.credit.format(drawer=drawer),
+                debit,
+                credit,
                 amount_vnd,
                 flow,
                 reserved,

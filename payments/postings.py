@@ -16,7 +16,7 @@ ACCOUNTS: Mapping[str, str] = {
     "gw_receivable": "C",  # credited at the bank, not yet seen on its statement
     "unapplied_receipts": "L",  # arrived, and nobody has decided yet what it is for
     "intent_clearing": "C",  # applied to a charge whose service is not yet delivered
-    "operator_payable": "L",  # earned by services, to be paid out
+    "operator_payable": "L",  # earned by services, and not yet settled among the payees
     "overpaid_held": "L",  # the payer's: it goes back
     "refund_clearing": "C",  # on its way back to a payer
     "cash_in_transit": "A",  # notes in the safe or in a bag, on their way to the bank
@@ -24,8 +24,14 @@ ACCOUNTS: Mapping[str, str] = {
     "bank_charges": "E",  # what the bank took for itself
     "losses": "E",  # taken from the account, and nothing of it comes back
     "cash_over_short": "E",  # what a count found missing (debit) or too much (credit)
+    "kept_by_operator": "C",  # his, and not on the account: notes in his safe, shortages, what the bank took
 }
-"""The accounts that every operator has from its first day, with their kind. Each shift adds a drawer of its own."""
+"""The accounts that every operator has from its first day, with their kind. Each shift adds a drawer of its own, each payee
+what it is owed and what of it is held back."""
+
+PAYABLE = "payee_payable:{payee}"
+RESERVE = "payee_reserve:{payee}"
+"""Liabilities: what a payee is owed, and what of it is held back for a while."""
 
 DRAWER = "cash_drawer:{shift}"
 """An asset that authorises: it has a guarded balance row and can never hold less than nothing."""
@@ -56,13 +62,20 @@ Template = Literal[
     "debit.charge",
     "debit.met",
     "debit.lost",
+    "payee.earned",
+    "payee.gave_back",
+    "payee.paid",
+    "payee.kept",
+    "payee.handed",
+    "payee.held_back",
+    "payee.released",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Posting:
     """One row: the event, its version, "debit → credit", and what happened. {drawer} is the drawer of the shift
-    concerned, or cash_in_transit once that shift is counted."""
+    concerned, or cash_in_transit once that shift is counted; {payee} who is concerned, {other} to whom he owes it."""
 
     template: Template
     version: int
@@ -101,6 +114,15 @@ POSTINGS = (
     ),
     Posting("debit.lost", 1, "losses", "suspense", "nothing of it comes back"),
     Posting("shift.over", 1, "{drawer}", "cash_over_short", "more in the drawer than was expected"),
+    Posting("payee.earned", 1, "operator_payable", PAYABLE, "a day's sales are settled: a payee's parts of them"),
+    Posting("payee.gave_back", 1, PAYABLE, "operator_payable", "a payee's parts of what was given back"),
+    Posting("payee.paid", 1, PAYABLE, "payee_payable:{other}", "one payee owes another: a fee, a rent"),
+    Posting(
+        "payee.kept", 1, PAYABLE, "kept_by_operator", "the operator has it already, as notes, or it was lost to him"
+    ),
+    Posting("payee.handed", 1, "kept_by_operator", PAYABLE, "notes that he kept have reached the account"),
+    Posting("payee.held_back", 1, PAYABLE, RESERVE, "a part of what was earned is held back"),
+    Posting("payee.released", 1, RESERVE, PAYABLE, "what was held back is free"),
 )
 
 CURRENT: Mapping[str, Posting] = {row.template: row for row in sorted(POSTINGS, key=lambda row: row.version)}

@@ -21,7 +21,7 @@ from trade import SOLD_OUT, Trade, a_day_of_everything
 from foundation.clock import hanoi_day
 from foundation.database import Database
 from foundation.errors import NotFound, Refusal
-from payments import books, day_close, ledger
+from payments import books, day_close, ledger, settlement
 from payments.application import assign
 from payments.handover import find_notes
 from payments.ledger import (
@@ -32,7 +32,7 @@ from payments.ledger import (
     ReversalReversed,
     Source,
 )
-from payments.postings import ACCOUNTS, CURRENT, POSTINGS
+from payments.postings import ACCOUNTS, CURRENT, PAYABLE, POSTINGS, RESERVE
 
 # The worked examples: what happens, and what the event's posting says. {drawer} is the one drawer of the example.
 
@@ -159,6 +159,42 @@ async def a_recall_of_what_is_held_in_part(trade: Trade) -> None:
     await trade.explains(recalled, "loss")
 
 
+async def a_settled_day(trade: Trade) -> None:
+    """A lot's sale by transfer: all is the operator's, with a fee of half a percent, two percent held back for a week."""
+    await trade.pays(trade.line(100_000, service="parking"))
+    await settles(trade)
+
+
+async def a_settled_week(trade: Trade) -> None:
+    await a_settled_day(trade)
+    for days in range(1, 8):
+        await settles(trade, days)
+
+
+async def settles(trade: Trade, later: int = 0) -> None:
+    async with trade.database.transaction(trade.operator_id, isolation="repeatable read") as tx:
+        await settlement.settle_day(tx, hanoi_day(trade.now) + timedelta(days=later), now=trade.now)
+
+
+async def a_settled_sale_given_back(trade: Trade) -> None:
+    office = await Office.of(trade)
+    sold = await trade.pays(trade.line(100_000, service="parking"))
+    await settles(trade)
+    await office.gives_back(sold.reference)
+    await settles(trade, 1)
+
+
+async def notes_kept_and_deposited(trade: Trade) -> None:
+    await a_deposited_bag(trade)
+    await settles(trade, 1)
+
+
+async def a_deposited_bag(trade: Trade) -> None:
+    await a_shift(trade)
+    await settles(trade)
+    assert await trade.transfers(await trade.bags(), 70_000) == "deposit"
+
+
 Example = tuple[Callable[[Trade], Awaitable[None]], str, str, int]
 EXAMPLES: dict[str, Example] = {
     "receipt.seen": (a_receipt, "gw_receivable", "unapplied_receipts", 20_000),
@@ -186,6 +222,13 @@ EXAMPLES: dict[str, Example] = {
     "debit.met": (a_recall_of_what_is_held_in_part, "unapplied_receipts", "suspense", 20_000),
     "debit.lost": (a_recall_of_what_is_held_in_part, "losses", "suspense", 10_000),
     "deposit.short": (a_bag_that_stays_short, "cash_over_short", "cash_in_transit", 1_000),
+    "payee.earned": (a_settled_day, "operator_payable", "payee_payable:{operator}", 100_000),
+    "payee.paid": (a_settled_day, "payee_payable:{operator}", "payee_payable:{platform}", 500),
+    "payee.held_back": (a_settled_day, "payee_payable:{operator}", "payee_reserve:{operator}", 2_000),
+    "payee.released": (a_settled_week, "payee_reserve:{operator}", "payee_payable:{operator}", 2_000),
+    "payee.gave_back": (a_settled_sale_given_back, "payee_payable:{operator}", "operator_payable", 100_000),
+    "payee.kept": (a_deposited_bag, "payee_payable:{operator}", "kept_by_operator", 70_000),
+    "payee.handed": (notes_kept_and_deposited, "kept_by_operator", "payee_payable:{operator}", 70_000),
 }
 
 
@@ -201,12 +244,9 @@ async def test_each_posting_by_its_worked_example(admin: asyncpg.Connection, tra
         posting,
         trade.operator_id,
     )
-    assert tuple(row) == (
-        CURRENT[posting].version,
-        debit.format(drawer=drawer),
-        credit.format(drawer=drawer),
-        amount_vnd,
-    )
+    payees = await admin.fetch("select kind, id from payments.payee where operator_id = $1", trade.operator_id)
+    names = {"drawer": drawer, **{payee["kind"]: payee["id"] for payee in payees}}
+    assert tuple(row) == (CURRENT[posting].version, debit.format(**names), credit.format(**names), amount_vnd)
 
 
 def test_each_posting_of_the_table_has_an_example_and_each_version_stays() -> None:
@@ -214,7 +254,9 @@ def test_each_posting_of_the_table_has_an_example_and_each_version_stays() -> No
     for template in CURRENT:
         versions = [row.version for row in POSTINGS if row.template == template]
         assert sorted(versions) == list(range(1, len(versions) + 1))
-    assert {side for row in POSTINGS for side in (row.debit, row.credit)} <= {*ACCOUNTS, "{drawer}"}
+    assert {side for row in POSTINGS for side in (row.debit, row.credit)} <= {
+        *(*ACCOUNTS, "{drawer}", PAYABLE, PAYABLE.replace("payee}", "other}"), RESERVE)
+    }
 
 
 def test_no_money_is_ever_a_float() -> None:
