@@ -75,6 +75,17 @@ def hanoi_text(at: datetime) -> str:
     return f"{hanoi(at):%H:%M %d/%m/%Y}"
 
 
+def day_text(when: date, language: str) -> str:
+    """A day, or an instant's day in Hanoi: 21/11/2026; in English 21 Nov 2026, since abroad day and month change places."""
+    on = hanoi(when) if isinstance(when, datetime) else when
+    return f"{on:%d/%m/%Y}" if language == "vi" else f"{on.day} {on:%b %Y}"
+
+
+def moment_text(at: datetime, language: str) -> str:
+    """Date and time on a Hanoi clock: 21/11/2026 09:30."""
+    return f"{day_text(at, language)} {hanoi(at):%H:%M}"
+
+
 def start_of_day(day: date) -> datetime:
     """00:00 in Hanoi of that day, as a UTC instant."""
     return datetime(day.year, day.month, day.day, tzinfo=HANOI).astimezone(UTC)

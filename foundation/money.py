@@ -15,5 +15,9 @@ Vnd = Annotated[int, Field(strict=True, ge=1, le=CHARGE_MAX_VND, description="am
 
 def format_vnd(amount_vnd: int, language: str = "vi") -> str:
     """`70.000 ₫` in Vietnamese, `70,000 ₫` elsewhere; a no-break space keeps amount and sign on one line."""
-    grouped = f"{amount_vnd:,}"
-    return f"{grouped.replace(',', '.') if language == 'vi' else grouped}\N{NO-BREAK SPACE}₫"
+    return f"{grouped(amount_vnd, language)}\N{NO-BREAK SPACE}₫"
+
+
+def grouped(number: int, language: str = "vi") -> str:
+    """`70.000` in Vietnamese, `70,000` elsewhere."""
+    return f"{number:,}".replace(",", ".") if language == "vi" else f"{number:,}"

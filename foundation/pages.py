@@ -43,19 +43,15 @@ def _vnd(context: Context, amount_vnd: int) -> str:
 
 @pass_context
 def _day(context: Context, when: date) -> str:
-    """A day, or an instant's day in Hanoi: 21/11/2026; in English 21 Nov 2026, since abroad day and month change places."""
-    on = clock.hanoi(when) if isinstance(when, datetime) else when
-    return f"{on:%d/%m/%Y}" if context["language"] == "vi" else f"{on.day} {on:%b %Y}"
+    return clock.day_text(when, context["language"])
 
 
 @pass_context
 def _moment(context: Context, at: datetime) -> str:
-    """Date and time on a Hanoi clock: 21/11/2026 09:30."""
-    return f"{_day(context, at)} {_hour(context, at)}"
+    return clock.moment_text(at, context["language"])
 
 
-@pass_context
-def _hour(context: Context, at: datetime) -> str:
+def _hour(at: datetime) -> str:
     return f"{clock.hanoi(at):%H:%M}"
 
 

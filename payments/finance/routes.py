@@ -13,8 +13,9 @@ from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, events, permit
 from payments.finance import days, debits, login, proof, queue, refunds, shifts, trail
 from payments.finance.day import Day, Listing, day_of, lines_of, transfers_of
+from payments.finance.download import csv_answer
 from payments.finance.page import page
-from payments.finance.spreadsheet import csv_answer, csv_file
+from payments.finance.spreadsheet import csv_file
 from payments.finance.words import age, word
 
 routes = APIRouter(tags=["finance"])

@@ -12,8 +12,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from foundation import audit, clock, texts
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, permit
+from payments.finance.download import csv_answer
 from payments.finance.page import page
-from payments.finance.spreadsheet import csv_answer, csv_file
+from payments.finance.spreadsheet import csv_file
 from payments.finance.words import word
 
 routes = APIRouter(tags=["finance"])
