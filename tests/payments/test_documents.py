@@ -293,6 +293,12 @@ def test_a_text_longer_than_a_page_goes_on_on_the_next(text: str) -> None:
         assert all(t.base > FOOT or t.text.startswith(("Trang", "Lập")) for page in printed(document) for t in page)
 
 
+def test_no_amount_is_broken_for_the_rounding_of_its_own_width() -> None:
+    for amount in range(1_000, 90_000_000, 123_457):
+        said = f"{amount:,} ₫"
+        assert bold(8.5).wrapped(said, bold(1.0).width(said) * 8.5) == [said]
+
+
 def test_a_wide_table_lies_across_and_no_figure_is_broken() -> None:
     amounts = [Column(f"Số tiền {n}", "money") for n in range(9)]
     table = Table("Bảng", [Column("Nội dung"), *amounts], [[NAMES[1], *[123_456_789] * 9]] * 3)
