@@ -21,7 +21,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from foundation import clock, directory, pages, qr
 from foundation.errors import Refusal
 from foundation.limits import TooManyTries
-from foundation.web import Here, Language, Platform, events, permit
+from foundation.web import Here, Language, Platform, events, hot, permit
 from payments import attempt, gateways, going_back
 from payments import reference as references
 from payments.attempt import AttemptView
@@ -196,6 +196,7 @@ async def pay_picture(here: Here, reference: str, form: str) -> Response:
 
 @routes.get("/pay/{reference}/{token}", include_in_schema=False)
 @permit("public")
+@hot
 async def pay_page(request: Request, here: Here, reference: str, token: str) -> Response:
     """The payer's own page: shows what is owed and how to pay it; once paid, goes back to the service's page."""
     return await _pay_page(request, here, reference, token)
@@ -254,7 +255,8 @@ def _check(owed: ChargeView, token: str | None) -> None:
 
 @routes.get("/api/v1/public/payments/{reference}")
 @permit("public")
-async def pay_state(here: Here, reference: str) -> JSONResponse:
+@hot
+async def pay_state(request: Request, here: Here, reference: str) -> JSONResponse:
     """What is owed under a reference, for programs: amounts in VND and the VietQR payload while something remains."""
     operator_id, reference = await _whose(here, reference)
     seen = await look(here.database, operator_id, reference)
