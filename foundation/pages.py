@@ -6,15 +6,14 @@ A template is named `<service>/<page>.html`; its folder is given in FOLDERS.
 from __future__ import annotations
 
 import secrets
-from datetime import date, datetime
-from functools import cache
+from datetime import datetime
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined, pass_context
-from jinja2.runtime import Context
+from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined
 from markupsafe import Markup
 
 from foundation import clock, qr, texts
@@ -31,26 +30,6 @@ FOLDERS = {
 }
 
 
-@pass_context
-def _text(context: Context, key: str, **facts: object) -> str:
-    return texts.text(context["language"], key, **facts)
-
-
-@pass_context
-def _vnd(context: Context, amount_vnd: int) -> str:
-    return format_vnd(amount_vnd, context["language"])
-
-
-@pass_context
-def _day(context: Context, when: date) -> str:
-    return clock.day_text(when, context["language"])
-
-
-@pass_context
-def _moment(context: Context, at: datetime) -> str:
-    return clock.moment_text(at, context["language"])
-
-
 def _hour(at: datetime) -> str:
     return f"{clock.hanoi(at):%H:%M}"
 
@@ -60,17 +39,33 @@ def _qr(text: str) -> Markup:
 
 
 @cache
-def environment() -> Environment:
-    """The templates, compiled once per process; a missing variable is an error, not an empty string."""
+def environment(language: str) -> Environment:
+    """The templates in one language, compiled once per process; a missing variable is an error, not an empty string.
+
+    The language is no variable of a page: so what pages are made of (`parts.html`) is put together once, not every time.
+    """
     found = Environment(
         loader=PrefixLoader({name: FileSystemLoader(folder) for name, folder in FOLDERS.items()}),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
-    found.globals |= {"t": _text, "languages": texts.languages(), "qr": _qr, "fresh_key": secrets.token_urlsafe}
-    found.filters |= {"vnd": _vnd, "day": _day, "moment": _moment, "hour": _hour}
+    found.globals |= {
+        "language": language,
+        "languages": texts.languages(),
+        "t": partial(texts.text, language),
+        "refusal_text": texts.refusal_text,
+        "qr": _qr,
+        "fresh_key": secrets.token_urlsafe,
+    }
+    found.filters |= {
+        "vnd": partial(format_vnd, language=language),
+        "day": partial(clock.day_text, language=language),
+        "moment": partial(clock.moment_text, language=language),
+        "hour": _hour,
+    }
     return found
 
 
@@ -84,13 +79,7 @@ def language_of(request: Request) -> str:
 def render(request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
     """A page. Whatever `?lang=` chose is remembered. Pages are private: they show a code or a person's money."""
     language = language_of(request)
-    html = (
-        environment()
-        .get_template(template)
-        .render(
-            request=request, language=language, path=request.scope["path"], refusal_text=texts.refusal_text, **context
-        )
-    )
+    html = environment(language).get_template(template).render(request=request, path=request.scope["path"], **context)
     answer = HTMLResponse(html, status, headers={"cache-control": "no-store"})
     if request.query_params.get("lang") in texts.languages():
         secure = request.app.state.settings.secure

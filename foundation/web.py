@@ -46,7 +46,7 @@ REFUSAL = {"description": "A refusal (RFC 9457)", "content": {"application/probl
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
-HotAct = Callable[[Request, "Platform", Token], Awaitable[Response]]
+HotAct = Callable[..., Awaitable[Response]]
 ShowCode = Callable[[Request, "Platform", UUID, TicketCode], Awaitable[Response]]
 TabletFacts = Callable[[Tx, Attendant | None, Sequence[int], datetime], Awaitable[dict[str, Any]]]
 
@@ -120,9 +120,10 @@ def permit(permission: str) -> Callable[[Endpoint], Endpoint]:
 
 
 def hot(endpoint: Endpoint) -> Endpoint:
-    """Marks a hot act of a tablet: `endpoint(request, here, token)` reads its body itself and answers a Response.
+    """Marks a hot act: `endpoint(request, here, …)` reads its body and query itself and answers a Response.
 
-    Such a route is reached by the short way (`Guard`).
+    It also takes what its address names, as text, and a tablet's its `token`. Such a route is reached by the short way
+    (`Guard`).
     """
     endpoint.hot = True  # type: ignore[attr-defined]
     return endpoint
@@ -248,7 +249,7 @@ def create_app(
     app.add_exception_handler(asyncpg.PostgresError, _database)
     app.add_exception_handler(asyncpg.DataError, _unstorable)
     app.add_exception_handler(Exception, _broken)
-    app.add_middleware(Guard, settings=settings, hot=_hot_acts(app))
+    app.add_middleware(Guard, settings=settings, hot=HotActs(all_routes(app)))
     return app
 
 
@@ -270,26 +271,58 @@ def all_routes(app: FastAPI) -> list[APIRoute]:
     return [route for route in app.routes if isinstance(route, APIRoute)]
 
 
-def _hot_acts(app: FastAPI) -> dict[tuple[str, str], HotAct]:
+class HotActs:
     """The hot acts by method and path, for the guard to call straight away.
 
     The framework's search for the route, its dependencies and the layers in between cost as much as the whole act. The
     declared route stays behind for the description of the interfaces and for `refuse_undeclared`.
     """
-    return {
-        (method, route.path): route.endpoint
-        for route in all_routes(app)
-        if hasattr(route.endpoint, "hot")
-        for method in route.methods or ()
-    }
+
+    def __init__(self, routes: Sequence[APIRoute]) -> None:
+        self.by_path: dict[tuple[str, str], HotAct] = {}
+        self.by_shape: dict[tuple[str, str, int], list[APIRoute]] = {}
+        """Routes whose path looks like that of a hot act with names in it, in the order in which they are declared."""
+        for route in routes:
+            if hasattr(route.endpoint, "hot"):
+                permission = getattr(route.endpoint, "permission", None)
+                if permission not in (PUBLIC, "device"):
+                    raise RuntimeError(f"{route.path} is hot, but nobody asks there for {permission}")
+                for method in route.methods or ():
+                    if route.param_convertors:
+                        self.by_shape[method, *_shape(route.path)] = []
+                    else:
+                        self.by_path[method, route.path] = route.endpoint
+        for route in routes:
+            for method in route.methods or ():
+                if (alike := self.by_shape.get((method, *_shape(route.path)))) is not None:
+                    alike.append(route)
+
+    def find(self, method: str, path: str) -> tuple[HotAct, dict[str, Any]] | None:
+        """The act, if the framework would choose its route as well, and what the path names."""
+        act = self.by_path.get((method, path))
+        if act is not None:
+            return act, {}
+        for route in self.by_shape.get((method, *_shape(path)), ()):
+            if named := route.path_regex.match(path):
+                return (route.endpoint, named.groupdict()) if hasattr(route.endpoint, "hot") else None
+        return None
 
 
-async def _straight(act: HotAct, request: Request) -> Response:
+def _shape(path: str) -> tuple[str, int]:
+    """The first segment and how many there are: nothing that a path names has a slash in it."""
+    return path[: path.find("/", 1)], path.count("/")
+
+
+async def _straight(act: HotAct, request: Request, named: dict[str, Any]) -> Response:
     """What a hot act answers, with what its route declares to depend on and with the app's handlers of errors."""
     try:
-        return await act(request, await platform(request), await bearer(request))
+        if act.permission == "device":  # type: ignore[attr-defined]
+            named["token"] = await bearer(request)
+        return await act(request, await platform(request), **named)
     except Refusal as refusal:
         return await _refused(request, refusal)
+    except asyncpg.DataError as error:
+        return await _unstorable(request, error)
     except asyncpg.PostgresError as error:
         return await _database(request, error)
 
@@ -301,10 +334,10 @@ def _dependants(dependant: Any) -> list[Any]:
 class Guard:
     """Around every request: size of the body, origin of unsafe requests, security headers, masked log.
 
-    Behind it a hot act is called at once (`_hot_acts`), everything else by the framework's routing.
+    Behind it a hot act is called at once (`HotActs`), everything else by the framework's routing.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, hot: dict[tuple[str, str], HotAct]) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, hot: HotActs) -> None:
         self.app = app
         self.hot = hot
         self.own_host = urlsplit(settings.public_url).netloc
@@ -357,9 +390,10 @@ class Guard:
                     raise BadPayload(reason="a character nobody types")
             return message
 
-        act = self.hot.get((scope["method"], scope["path"]))
-        if act is not None:
-            answer = await _straight(act, Request(scope, bounded))
+        found = self.hot.find(scope["method"], scope["path"])
+        if found is not None:
+            act, named = found
+            answer = await _straight(act, Request(scope, bounded), named)
             await answer(scope, receive, self._sender(scope, send))
             return
         await self.app(scope, bounded, self._sender(scope, send))
@@ -521,6 +555,7 @@ async def behind(here: Platform, text: str) -> tuple[UUID, TicketCode, str]:
 
 @own_routes.get("/T/{text}", include_in_schema=False)
 @permit(PUBLIC)
+@hot
 async def page_of_code(request: Request, here: Here, text: str) -> Response:
     """The page behind a code, drawn by the service whose kind of code it is."""
     operator_id, found, _ = await behind(here, text)

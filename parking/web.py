@@ -171,12 +171,14 @@ async def stay_page(request: Request, here: Platform, operator_id: UUID, found: 
     async with here.database.transaction(operator_id) as tx:
         shown = await stay.find(tx, serial=found.serial)
         facts = await _facts(tx, shown)
+    back_to_payer = await payments.goes_back(here.database, operator_id, stay.PURPOSE, str(shown.id))
     compact = await stay.plate_of(here.sealer, shown)
     signed = shown.signed_leave(here.codes) if facts["state"] == "may_leave" else shown.signed(here.codes)
     return pages.render(
         request,
         "parking/stay.html",
         **facts,
+        back_to_payer=back_to_payer,
         plate=None if compact is None else stay.hint(compact),
         signed=signed,
         own=shown.signed(here.codes),
@@ -258,7 +260,6 @@ async def _facts(tx: Tx, shown: StayView) -> dict[str, Any]:
         "owing": owing,
         "fee_rows": lambda language: words.fee_rows(language, owing.fee),
         "asked": asked if asked is not None and asked.state in ("open", "partial") else None,
-        "back_to_payer": await payments.goes_back(tx, "parking.stay", str(shown.id)),
         "now": now,
     }
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
-from foundation.database import Tx
+from foundation.database import Database, Tx
 from foundation.errors import Refusal
 from foundation.seal import Sealer
 from foundation.tables import new_id
@@ -80,13 +80,6 @@ _ITEMS = (
     " from items i join payments.charge c on c.operator_id = $1 and c.id = i.for_charge"
     " group by c.id, c.reference, c.token, word order by c.id, word"
 )
-# Of nearly every thing nothing goes back: that much is asked first, and costs a tenth.
-_TOUCHED = (
-    "select array(select l.charge_id from payments.charge_line l"
-    " where l.operator_id = $1 and l.reference = $3 and l.purpose = $2"
-    " and (exists (select from payments.held h where h.operator_id = $1 and h.charge_id = l.charge_id)"
-    " or exists (select from payments.given_back g where g.operator_id = $1 and g.charge_id = l.charge_id)))"
-)
 
 
 async def of_charge(tx: Tx, owed: ChargeView) -> list[GoesBack]:
@@ -94,10 +87,13 @@ async def of_charge(tx: Tx, owed: ChargeView) -> list[GoesBack]:
     return await _of(tx, [owed.id])
 
 
-async def goes_back(tx: Tx, purpose: str, reference: str) -> list[GoesBack]:
+async def goes_back(database: Database, operator_id: UUID, purpose: str, reference: str) -> list[GoesBack]:
     """The same for a thing of another service, whichever of its charges the money came for."""
-    charges: list[UUID] = await tx.value(_TOUCHED, tx.operator_id, purpose, reference)
-    return await _of(tx, charges) if charges else []
+    row = await database.hot("select payments.put_aside($1, $2, $3)", operator_id, purpose, reference)
+    if not row[0]:
+        return []
+    async with database.transaction(operator_id) as tx:
+        return await _of(tx, row[0])
 
 
 async def _of(tx: Tx, charges: list[UUID]) -> list[GoesBack]:

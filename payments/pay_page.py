@@ -21,7 +21,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from foundation import clock, directory, pages, qr
 from foundation.errors import Refusal
 from foundation.limits import TooManyTries
-from foundation.web import Here, Language, Platform, events, permit
+from foundation.web import Here, Language, Platform, events, hot, permit
 from payments import attempt, gateways, going_back
 from payments import reference as references
 from payments.attempt import AttemptView
@@ -91,11 +91,10 @@ async def _pay_page(
     sent: dict[str, str] | None = None,
     refusal: Refusal | None = None,
 ) -> Response:
-    operator_id, reference = await _whose(here, reference)
-    seen = await look(here.database, operator_id, reference)
+    seen = await look(here.database, reference)
     owed = seen.owed
     _check(owed, token)
-    back_to_payer = await _goes_back(here, operator_id, seen)
+    back_to_payer = await _goes_back(here, seen)
     if owed.state == "paid" and token is not None and all(item.done for item in back_to_payer):
         return RedirectResponse(owed.return_path, 303)
     # Only who has the payer's own address may say where money goes.
@@ -112,7 +111,7 @@ async def _pay_page(
         return pages.render(
             request, "payments/paid.html", owed=owed, back_to_payer=back_to_payer, onward=onward, **form
         )
-    async with here.database.transaction(operator_id) as tx:
+    async with here.database.transaction(seen.operator_id) as tx:
         if owed.state in ENDS:
             why = await ended_by(tx, owed.id)
             return pages.render(request, "payments/ended.html", owed=owed, why=why, back_to_payer=back_to_payer, **form)
@@ -184,7 +183,7 @@ async def pay_picture(here: Here, reference: str, form: str) -> Response:
             raise NoSuchCharge()
         payload = vietqr.build(bin=account["bin"], account=account["account"], amount_vnd=missing_vnd, text=reference)
     else:
-        seen = await look(here.database, operator_id, reference)
+        seen = await look(here.database, reference)
         if seen.owed.state in ENDS:
             raise NoSuchCharge()
         payload = seen.code[0]
@@ -196,6 +195,7 @@ async def pay_picture(here: Here, reference: str, form: str) -> Response:
 
 @routes.get("/pay/{reference}/{token}", include_in_schema=False)
 @permit("public")
+@hot
 async def pay_page(request: Request, here: Here, reference: str, token: str) -> Response:
     """The payer's own page: shows what is owed and how to pay it; once paid, goes back to the service's page."""
     return await _pay_page(request, here, reference, token)
@@ -239,10 +239,10 @@ async def name_account(
     return RedirectResponse(owed.page_path, 303)
 
 
-async def _goes_back(here: Platform, operator_id: UUID, seen: Look) -> list[GoesBack]:
+async def _goes_back(here: Platform, seen: Look) -> list[GoesBack]:
     if not seen.touched:
         return []
-    async with here.database.transaction(operator_id) as tx:
+    async with here.database.transaction(seen.operator_id) as tx:
         return await going_back.of_charge(tx, seen.owed)
 
 
@@ -254,11 +254,11 @@ def _check(owed: ChargeView, token: str | None) -> None:
 
 @routes.get("/api/v1/public/payments/{reference}")
 @permit("public")
-async def pay_state(here: Here, reference: str) -> JSONResponse:
+@hot
+async def pay_state(request: Request, here: Here, reference: str) -> JSONResponse:
     """What is owed under a reference, for programs: amounts in VND and the VietQR payload while something remains."""
-    operator_id, reference = await _whose(here, reference)
-    seen = await look(here.database, operator_id, reference)
-    owed, back_to_payer = seen.owed, await _goes_back(here, operator_id, seen)
+    seen = await look(here.database, reference)
+    owed, back_to_payer = seen.owed, await _goes_back(here, seen)
     code = None if owed.state in ENDS else seen.code
     return JSONResponse(
         {

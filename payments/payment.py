@@ -428,9 +428,10 @@ _SHOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A charge as whoever waits for it sees it again and again: what it is, whether anything paid for it went or goes
-    back, and the account that it is paid to (bin, account, owner)."""
+    """A charge as whoever waits for it sees it again and again: whose and what it is, whether anything paid for it went or
+    goes back, and the account that it is paid to (bin, account, owner)."""
 
+    operator_id: UUID
     owed: ChargeView
     touched: bool
     account: tuple[str, str, str]
@@ -443,13 +444,17 @@ class Look:
         return payload, bin, account, owner
 
 
-async def look(database: Database, operator_id: UUID, reference: str) -> Look:
-    """A charge at one glance: one call, since pages and programs ask it most of all. Raises NoSuchCharge."""
-    row = await database.hot("select * from payments.look($1, $2)", operator_id, reference)
+async def look(database: Database, typed: str) -> Look:
+    """A charge at one glance, by its reference in any case: one call, since pages and programs ask it most of all.
+
+    Raises NoSuchCharge.
+    """
+    asked = typed.upper()
+    row = await database.hot("select * from payments.look($1)", asked) if reference.is_reference(asked) else None
     if row is None:
         raise NoSuchCharge()
-    *charge, touched, bin, account, owner = row
-    return Look(ChargeView(*charge), touched, (bin, account, owner))
+    operator_id, *charge, touched, bin, account, owner = row
+    return Look(operator_id, ChargeView(*charge), touched, (bin, account, owner))
 
 
 async def settle(

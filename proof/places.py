@@ -30,6 +30,7 @@ _WEB: dict[tuple[str, ...], tuple[str, ...]] = {
     _around("parking.leave"): ("stay", "cash_stay"),
     _around("parking.occupancy"): ("look",),
     _around("payments.look"): PAYING,
+    _around("ticketing.behind", "ticketing.shown", "payments.put_aside"): ("ticket", "free"),
     (*_around("payments.receive", "receipt.applied"), "notice.booked", "notice.answered"): PAYING,
     _around("held.applied"): ("assign",),
     _around("charge"): (*PAYING, "cash_ticket"),

@@ -19,7 +19,7 @@ from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel, Uni
 
 import payments
 from foundation import clock, texts
-from foundation.database import Tx
+from foundation.database import Database, Tx
 from foundation.device import Attendant
 from foundation.errors import NotFound, Refusal
 from foundation.tables import document, instant, keys, new_id, owner_key
@@ -184,26 +184,13 @@ async def used(tx: Tx, reference: str) -> bool:
     return found is not None and found.admitted > 0
 
 
-async def find(tx: Tx, token: str) -> OrderView:
-    """The order behind its secret address. Raises NoSuchOrder."""
-    return await _find(tx, "token = $2", token)
-
-
-async def of_ticket(tx: Tx, issued: TicketView) -> OrderView:
-    """The order that a ticket was made for."""
-    return await _find(tx, "id = $2", issued.order_id)
-
-
-async def _find(tx: Tx, which: str, key: str | UUID) -> OrderView:
-    row = await tx.row(
-        "select id, token, place, product, visit_day, heads, lines, total_vnd, charge_id"
-        f' from ticketing."order" where operator_id = $1 and {which}',
-        tx.operator_id,
-        key,
-    )
+async def behind(database: Database, operator_id: UUID, token: str) -> tuple[UUID | None, TicketView | None]:
+    """What stands behind an order's secret address: its charge and, once it is paid, its ticket. Raises NoSuchOrder."""
+    row = await database.hot("select * from ticketing.behind($1, $2)", operator_id, token)
     if row is None:
         raise NoSuchOrder()
-    return OrderView(**{**row, "lines": json.loads(row["lines"])})
+    charge_id, *issued = row
+    return charge_id, TicketView(*issued) if issued[0] is not None else None
 
 
 async def describe(tx: Tx, references: Sequence[str]) -> dict[str, Explanation]:

@@ -6,6 +6,7 @@ in: a ticket of five may come in twos and threes, never as six.
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -17,8 +18,9 @@ from sqlmodel import CheckConstraint, ForeignKeyConstraint, SQLModel, UniqueCons
 
 from foundation import code
 from foundation.code import CodeKeys, TicketCode
-from foundation.database import Tx
+from foundation.database import Database, Tx
 from foundation.errors import NotFound
+from foundation.operator import PlaceView
 from foundation.tables import instant, keys, octets, owner_key
 
 _random = SystemRandom()
@@ -101,6 +103,16 @@ class TicketView:
         return code.format_short(self.short)
 
 
+@dataclass(frozen=True, slots=True)
+class TicketShown:
+    """A ticket with what else stands on its page: the lines of its order, where it admits; and the time."""
+
+    ticket: TicketView
+    lines: list[dict[str, Any]]
+    place: PlaceView
+    now: datetime
+
+
 _COLUMNS = (
     "serial, short, order_id, place, product, valid_day, heads, admitted, first_used_at, last_used_at, revoked_at"
 )
@@ -152,16 +164,15 @@ async def of_order(tx: Tx, order_id: UUID) -> TicketView | None:
     )
 
 
-async def by_serial(tx: Tx, serial: bytes) -> TicketView:
+async def shown(database: Database, operator_id: UUID, serial: bytes) -> TicketShown:
     """The ticket behind a code. Raises NoSuchTicket."""
-    found = _view(
-        await tx.row(
-            f"select {_COLUMNS} from ticketing.ticket where operator_id = $1 and serial = $2", tx.operator_id, serial
-        )
-    )
-    if found is None:
+    row = await database.hot("select * from ticketing.shown($1, $2)", operator_id, serial)
+    if row is None:
         raise NoSuchTicket()
-    return found
+    *issued, lines, code, service, name_vi, name_en, address, ward, now = row
+    found = TicketView(*issued)
+    place = PlaceView(operator_id, found.place, code, service, name_vi, name_en, address, ward)
+    return TicketShown(found, json.loads(lines), place, now)
 
 
 def _view(row: Any | None) -> TicketView | None:

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import Field
 
 import payments
-from foundation import clock, idempotency, pages
+from foundation import clock, code, idempotency, pages
 from foundation.clock import Day
 from foundation.code import Kind, TicketCode
 from foundation.database import Tx
@@ -23,9 +23,9 @@ from foundation.operator import NoSuchPlace, operator_name, whose_place
 from foundation.settings import Settings
 from foundation.strict_json import StrictRoute
 from foundation.texts import text
-from foundation.web import PUBLIC, Bearer, Here, Language, Platform, Service, permit
+from foundation.web import PUBLIC, Bearer, Here, Language, Platform, Service, hot, permit
 from ticketing import gate, order, ticket
-from ticketing.site import SiteView, site_at, site_by_code, sites_at
+from ticketing.site import SiteView, site_by_code, sites_at
 
 routes = APIRouter(tags=["public"], route_class=StrictRoute)
 DAYS_OFFERED = 14
@@ -97,43 +97,42 @@ async def sign_page(request: Request, here: Here, language: Language, site_code:
 
 @routes.get("/S/{site_code}/{token}", include_in_schema=False)
 @permit(PUBLIC)
-async def finished(here: Here, site_code: str, token: str) -> Response:
+@hot
+async def finished(request: Request, here: Here, site_code: str, token: str) -> Response:
     """An order's own address: its ticket once there is one, its payment until then."""
-    async with here.database.transaction(await whose_place(here.database, site_code)) as tx:
-        placed = await order.find(tx, token)
-        issued = await ticket.of_order(tx, placed.id)
-        if issued is not None:
-            return RedirectResponse(f"/T/{issued.signed(here.codes)}", 303)
-        owed = await payments.find(tx, id=placed.charge_id)
-        return RedirectResponse(owed.page_path, 303)
+    operator_id = await whose_place(here.database, site_code)
+    charge_id, issued = await order.behind(here.database, operator_id, token)
+    if issued is not None:
+        return RedirectResponse(f"/T/{issued.signed(here.codes)}", 303)
+    async with here.database.transaction(operator_id) as tx:
+        owed = await payments.find(tx, id=charge_id)
+    return RedirectResponse(owed.page_path, 303)
 
 
 async def ticket_page(request: Request, here: Platform, operator_id: UUID, found: TicketCode) -> Response:
     """The ticket behind `/T/<code>`: the code large, what it admits, what was used."""
-    async with here.database.transaction(operator_id) as tx:
-        issued = await ticket.by_serial(tx, found.serial)
-        site = await site_at(tx, issued.place)
-        lines = (await order.of_ticket(tx, issued)).lines
-        back_to_payer = await payments.goes_back(tx, "ticketing.order", str(issued.order_id))
-        now = await clock.now(tx)
+    shown = await ticket.shown(here.database, operator_id, found.serial)
+    issued = shown.ticket
+    back_to_payer = await payments.goes_back(here.database, operator_id, order.PURPOSE, str(issued.order_id))
     if issued.revoked_at is not None:
         state = "void"
     elif issued.admitted >= issued.heads:
         state = "used"
-    elif issued.valid_day < clock.hanoi_day(now):
+    elif issued.valid_day < clock.hanoi_day(shown.now):
         state = "over"
     else:
         state = "ok"
+    signed = issued.signed(here.codes)
     return pages.render(
         request,
         "ticketing/ticket.html",
-        site=site,
+        place=shown.place,
         ticket=issued,
-        lines=lines,
+        lines=shown.lines,
         state=state,
         back_to_payer=back_to_payer,
-        url=issued.url(here.codes, here.settings.public_url),
-        signed=issued.signed(here.codes),
+        url=code.as_url(here.settings.public_url, signed),
+        signed=signed,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,13 +13,15 @@ import httpx
 import pytest
 from acts import bought_code, log_in, notify, order_to_pay
 from fastapi import APIRouter, FastAPI
+from starlette.routing import Match
 from starlette.types import Message
 
 import demo
+import main
 from foundation.database import NOBODY, DatabaseUnreachable
 from foundation.migrate import role_url
 from foundation.settings import Settings
-from foundation.web import Platform, Service, create_app, permit
+from foundation.web import Clerk, HotActs, Platform, Service, all_routes, create_app, hot, permit
 
 OPEN_TABLES = {"foundation.directory", "foundation.due"}
 
@@ -215,6 +218,36 @@ def test_a_staff_route_that_asks_nobody_stops_the_app_from_starting(settings: Se
 
     with pytest.raises(RuntimeError, match="nobody asks who is there"):
         create_app(settings, [Service("x", [routes])], lambda: None)
+
+
+def test_a_staff_route_is_not_hot(settings: Settings) -> None:
+    routes = APIRouter()
+
+    @routes.get("/unasked")
+    @permit("finance:read")
+    @hot
+    async def unasked(clerk: Clerk) -> str:
+        return "open to all"
+
+    with pytest.raises(RuntimeError, match="/unasked is hot, but nobody asks there for finance:read"):
+        create_app(settings, [Service("x", [routes])], lambda: None)
+
+
+def test_a_hot_act_answers_where_the_framework_would_choose_its_route_and_nowhere_else(settings: Settings) -> None:
+    app = main.assemble(settings)
+    acts = HotActs(all_routes(app))
+    asked = [("HEAD", "/T/some"), ("POST", "/T/some"), ("GET", "/T/"), ("GET", "/pay/some/qr.png/"), ("GET", "/")]
+    asked += [(method, re.sub(r"{\w+}", "some", r.path)) for r in all_routes(app) for method in r.methods]
+    hot_ones = set()
+    for method, path in asked:
+        scope = {"type": "http", "method": method, "path": path, "root_path": "", "headers": []}
+        chosen = next((r for r in all_routes(app) if r.matches(scope)[0] is Match.FULL), None)
+        expected = chosen.endpoint if chosen is not None and hasattr(chosen.endpoint, "hot") else None
+        found = acts.find(method, path)
+        assert (found and found[0]) is expected, f"{method} {path}"
+        hot_ones |= {chosen.path} if chosen is not None and found else set()
+    assert {"/T/{text}", "/pay/{reference}/{token}", "/api/v1/device/scan"} <= hot_ones
+    assert acts.find("GET", "/pay/A/B") == (acts.find("GET", "/pay/C/D")[0], {"reference": "A", "token": "B"})  # type: ignore[index]
 
 
 async def test_an_unreachable_database_is_one_sentence_without_the_password() -> None:
