@@ -12,11 +12,11 @@ from __future__ import annotations
 import hmac
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import SystemRandom
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 from uuid import UUID
 
 from sqlalchemy import BigInteger, SmallInteger
@@ -136,8 +136,7 @@ class Owing:
     same_until: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class StayView:
+class StayView(NamedTuple):
     """A stay as pages and tablets need it; `rule` is the tariff row's JSON text of its day of entry."""
 
     id: UUID
@@ -156,10 +155,10 @@ class StayView:
     charge_id: UUID | None
 
     @classmethod
-    def of(cls, row: Any) -> Self:
-        facts = {name: row[name] for name in _FACTS}
-        facts["vehicle_class"] = VehicleClass(facts["vehicle_class"])
-        return cls(**facts)
+    def of(cls, row: Iterable[Any]) -> Self:
+        """A stay of a row whose columns are these fields, in this order."""
+        id, place, vehicle_class, *facts = row
+        return cls(id, place, VehicleClass(vehicle_class), *facts)
 
     @property
     def begun_by(self) -> Literal["visitor", "attendant"]:
@@ -219,9 +218,6 @@ class StayView:
                 serial=self.serial,
             )
         )
-
-
-_FACTS = tuple(StayView.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True)
