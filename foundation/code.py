@@ -24,6 +24,7 @@ from random import Random
 from typing import Self
 
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from foundation.check_symbols import ALPHABET, checks_hold, with_checks
@@ -47,6 +48,9 @@ _LONGEST_INPUT = 400
 _SCANNED = re.compile(r"(?:https?://[^\s/?#@]{1,255}/t/)?([a-z2-7]{48})", re.IGNORECASE | re.ASCII)
 _PUBLIC_URL = re.compile(r"(https?)://([a-z0-9.-]+(?::[0-9]{1,5})?)/?", re.IGNORECASE | re.ASCII)
 _SHORT_SYMBOLS = 10
+# Every symbol for as many values of a byte; the values beyond would make some of them likelier.
+_SYMBOLS = bytes(ord(ALPHABET[value % len(ALPHABET)]) for value in range(256))
+_BEYOND = bytes(range(256 - 256 % len(ALPHABET), 256))
 
 
 class CodeUnreadable(Refusal):
@@ -270,7 +274,7 @@ class CodeKeys:
         self._roots = dict(roots)
         self._environment = environment.encode()
         # Bounded, because whoever scans garbage chooses the place and the day.
-        self._cached_key = lru_cache(maxsize=4096)(self._derived_key)
+        self._keyed = lru_cache(maxsize=4096)(self._begun_mac)
 
     @property
     def generation(self) -> int:
@@ -306,11 +310,15 @@ class CodeKeys:
 
         The tablet compares the first 8 bytes of the HMAC over the first 22 bytes of a code with its last 8.
         """
-        return self._cached_key(generation, place.to_bytes(3), _day_number(day).to_bytes(2))
+        return self._derived_key(generation, place.to_bytes(3), _day_number(day).to_bytes(2))
 
     def _mac(self, body: bytes) -> bytes:
-        key = self._cached_key(body[1], body[2:5], body[5:7])
-        return hmac.digest(key, body, "sha256")[:_MAC_BYTES]
+        mac = self._keyed(body[1], body[2:5], body[5:7]).copy()
+        mac.update(body)
+        return mac.finalize()[:_MAC_BYTES]
+
+    def _begun_mac(self, generation: int, place: bytes, day: bytes) -> HMAC:
+        return HMAC(self._derived_key(generation, place, day), SHA256())
 
     def _derived_key(self, generation: int, place: bytes, day: bytes) -> bytes:
         # The environment is the only part without a fixed length, so it stands last.
@@ -324,13 +332,18 @@ def as_url(public_url: str, signed: str) -> str:
     Upper case keeps the QR in its alphanumeric mode; scheme and host do not mind.
     Raises HostTooLong if host (and port) are over 31 characters, PublicUrlUnfit if there is more than scheme and host.
     """
+    return _front_of(public_url) + read(signed)
+
+
+@lru_cache(maxsize=16)
+def _front_of(public_url: str) -> str:
     parts = _PUBLIC_URL.fullmatch(public_url)
     if parts is None:
         raise PublicUrlUnfit(public_url=public_url)
     scheme, host = parts.groups()
     if len(host) > LONGEST_HOST:
         raise HostTooLong(host=host, longest=LONGEST_HOST)
-    return f"{scheme.upper()}://{host.upper()}/T/{read(signed)}"
+    return f"{scheme.upper()}://{host.upper()}/T/"
 
 
 def read(text: str) -> str:
@@ -349,13 +362,10 @@ def read(text: str) -> str:
 def draw_short(random: Random) -> str:
     """A new short code: nine symbols drawn from `random` (use `SystemRandom`) and a check symbol, without grouping."""
     while True:
-        # One draw for all: each one of `SystemRandom` is a call of the kernel.
-        number, symbols = random.randrange(len(ALPHABET) ** (_SHORT_SYMBOLS - 1)), ""
-        for _ in range(_SHORT_SYMBOLS - 1):
-            number, value = divmod(number, len(ALPHABET))
-            symbols += ALPHABET[value]
+        # One draw for all, with a few to spare: each one of `SystemRandom` is a call of the kernel.
+        symbols = random.randbytes(16).translate(_SYMBOLS, delete=_BEYOND).decode()[: _SHORT_SYMBOLS - 1]
         short = with_checks(symbols, 1)
-        if short is not None:
+        if short is not None and len(short) == _SHORT_SYMBOLS:
             return short
 
 

@@ -7,7 +7,6 @@ Layout of a sealed value: 2 bytes month (since 2020-01), 12 bytes nonce, ciphert
 
 from __future__ import annotations
 
-import hmac
 import os
 from datetime import date, datetime
 from uuid import UUID
@@ -15,6 +14,7 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlmodel import Field, SQLModel
 
@@ -47,7 +47,7 @@ class Sealer:
         self._database = database
         self._wrapping = AESGCM(_derive(root, b"motcham seal: wrapping"))
         self._months: dict[int, AESGCM] = {}
-        self._tags: dict[UUID, bytes] = {}
+        self._tags: dict[UUID, HMAC] = {}
 
     async def ready(self, at: datetime) -> int:
         """Makes sure that the month's key is here; returns the month's number, to seal under."""
@@ -93,10 +93,13 @@ class Sealer:
 
     def tag(self, operator_id: UUID, text: str) -> bytes:
         """A keyed tag (16 bytes) of a text, under a key per operator: equal texts, equal tags, and nothing else."""
-        key = self._tags.get(operator_id)
-        if key is None:
-            key = self._tags[operator_id] = _derive(self._root, b"motcham seal: tags " + operator_id.bytes)
-        return hmac.digest(key, text.encode(), "sha256")[:16]
+        keyed = self._tags.get(operator_id)
+        if keyed is None:
+            key = _derive(self._root, b"motcham seal: tags " + operator_id.bytes)
+            keyed = self._tags[operator_id] = HMAC(key, SHA256())
+        tag = keyed.copy()  # a quarter of what it costs to begin with the key
+        tag.update(text.encode())
+        return tag.finalize()[:16]
 
 
 def _derive(root: bytes, info: bytes) -> bytes:

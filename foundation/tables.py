@@ -11,7 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import DateTime, LargeBinary, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import DOMAIN, JSONB
+from sqlalchemy.types import TypeEngine
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
@@ -47,6 +48,15 @@ def octets(**kwargs: Any) -> Any:
 def document(**kwargs: Any) -> Any:
     """A `jsonb` column."""
     return Field(sa_type=JSONB, **kwargs)
+
+
+def domain(name: str, data_type: type[TypeEngine[Any]], *, check: str) -> Any:
+    """The type of a column with a rule for its value: `domain("parking.capacity", Integer, check="value > 0")`.
+
+    A domain asks when a value is written; a CHECK of the table is read anew by every update of whatever column.
+    """
+    schema, _, own_name = name.partition(".")
+    return DOMAIN(own_name, data_type, schema=schema, check=text(check))
 
 
 def owner_key(*, implied: bool = False) -> Any:

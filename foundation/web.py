@@ -23,6 +23,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse,
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from pydantic import BeforeValidator
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -127,6 +128,11 @@ def hot(endpoint: Endpoint) -> Endpoint:
     """
     endpoint.hot = True  # type: ignore[attr-defined]
     return endpoint
+
+
+def answer(value: object) -> Response:
+    """What a hot act answers, as JSON; `json.dumps` takes six times as long."""
+    return Response(to_json(value), media_type="application/json")
 
 
 def session_cookie(settings: Settings) -> str:

@@ -255,7 +255,7 @@ async def _rows(
             (
                 *(demo.DONGDA, new_id(), lots[number % LOTS], VehicleClass.CAR.value, 1),
                 *(plate.sealed, plate.tag, plate.tail_tag, dice.randbytes(10), code.draw_short(dice)),
-                *(now - timedelta(minutes=30), "visitor", 25_000, now + timedelta(hours=3)),
+                *(now - timedelta(minutes=30), 25_000, now + timedelta(hours=3)),
             )
         )
         operator_id, device_id, staff_id = working[number % len(working)]
@@ -287,7 +287,7 @@ async def _rows(
         "stay",
         stays,
         "operator_id id place vehicle_class tariff plate_sealed plate_tag"
-        " tail_tag serial short entered_at entered_by settled_vnd may_leave_until",
+        " tail_tag serial short entered_at settled_vnd may_leave_until",
     )
     await _copy(
         admin,

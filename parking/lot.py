@@ -15,14 +15,14 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import SmallInteger
+from sqlalchemy import Integer, SmallInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel
 
 from foundation import dated
 from foundation.database import Database, Tx
 from foundation.errors import Refusal
 from foundation.operator import NoSuchPlace, PlaceView, add_place, place_by_code
-from foundation.tables import document, keys, owner_key
+from foundation.tables import document, domain, keys, owner_key
 from parking.plate import VehicleClass
 from parking.tariff import Rule, rule_from_json
 
@@ -35,16 +35,16 @@ class Lot(SQLModel, table=True):
         ForeignKeyConstraint(
             keys("place"), ["foundation.place.operator_id", "foundation.place.number"], name="lot_place_fkey"
         ),
-        CheckConstraint("capacity > 0", name="capacity"),
-        CheckConstraint("grace_minutes between 0 and 180", name="grace"),
         CheckConstraint("occupied >= 0", name="not_below_empty"),
         CheckConstraint("occupied <= capacity", name="not_above_capacity"),
         {"schema": "parking"},
     )
     operator_id: UUID = owner_key()
     place: int = Field(primary_key=True)
-    capacity: int
-    grace_minutes: int = 15
+    capacity: int = Field(sa_type=domain("parking.capacity", Integer, check="value > 0"))
+    grace_minutes: int = Field(
+        default=15, sa_type=domain("parking.grace_minutes", Integer, check="value between 0 and 180")
+    )
     occupied: int = 0
 
 

@@ -37,10 +37,13 @@ class VehicleClass(IntEnum):
     @classmethod
     def of(cls, word: str) -> VehicleClass:
         """The class of that name. Raises UnknownVehicleClass."""
-        for vehicle_class in cls:
-            if vehicle_class.word == word:
-                return vehicle_class
-        raise UnknownVehicleClass(name=word)
+        vehicle_class = _BY_WORD.get(word)
+        if vehicle_class is None:
+            raise UnknownVehicleClass(name=word)
+        return vehicle_class
+
+
+_BY_WORD = {vehicle_class.word: vehicle_class for vehicle_class in VehicleClass}
 
 
 class Kind(StrEnum):
@@ -264,6 +267,8 @@ def _suggestions(compact: str) -> Iterator[str]:
 
 
 def _keys_pressed(compact: str) -> str:
+    if compact.isascii():
+        return compact
     keys = ""
     for character in unicodedata.normalize("NFD", compact):
         keys += keys[-1:] if character == "\u0302" else _TELEX.get(character, character)

@@ -12,14 +12,14 @@ from __future__ import annotations
 import hmac
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import SystemRandom
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 from uuid import UUID
 
-from sqlalchemy import BigInteger, SmallInteger
+from sqlalchemy import BigInteger, LargeBinary, SmallInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, Index, SQLModel, UniqueConstraint
 from sqlmodel import text as sql
 
@@ -31,7 +31,7 @@ from foundation.database import Tx
 from foundation.errors import NotFound, Refusal
 from foundation.operator import NoSuchPlace
 from foundation.seal import Erased, Sealer
-from foundation.tables import instant, keys, new_id, octets, owner_key
+from foundation.tables import domain, instant, keys, new_id, octets, owner_key
 from parking import plate as plates
 from parking import tariff
 from parking.lot import LotView, lots_at, rule_of
@@ -50,6 +50,7 @@ _PLATE = "stay.plate"
 class Stay(SQLModel, table=True):
     """`settled_vnd`: the tariff is settled through this amount. `serial` stands in the codes, `short` is typed.
 
+    `entered_device_id`: the tablet at which it was entered; without one a visitor said himself that he came.
     `counted`: it takes a space of the lot. What a visitor says from wherever he is takes none until it is paid or an
     attendant enters the vehicle. `charge_id`: the payment that is asked for and not yet complete.
     """
@@ -73,16 +74,11 @@ class Stay(SQLModel, table=True):
             "stay_visitor_idx",
             *keys("place", "plate_tag"),
             unique=True,
-            postgresql_where=sql("left_at is null and plate_tag is not null and entered_by = 'visitor'"),
+            postgresql_where=sql("left_at is null and plate_tag is not null and entered_device_id is null"),
         ),
         Index("stay_tail_idx", *keys("place", "tail_tag"), postgresql_where=sql("left_at is null")),
         # Few and short: every insert and every update of whatever column reads them all anew.
         CheckConstraint("num_nulls(plate_sealed, plate_tag, tail_tag) in (0, 3)", name="plate"),
-        CheckConstraint("octet_length(serial) = 10", name="serial"),
-        CheckConstraint(
-            "entered_by = case when entered_device_id is null then 'visitor' else 'device' end", name="entered_by"
-        ),
-        CheckConstraint("settled_vnd >= 0", name="settled"),
         CheckConstraint("left_at >= entered_at", name="left"),
         {"schema": "parking"},
     )
@@ -94,13 +90,12 @@ class Stay(SQLModel, table=True):
     plate_sealed: bytes | None = octets(default=None, nullable=True)
     plate_tag: bytes | None = octets(default=None, nullable=True)
     tail_tag: bytes | None = octets(default=None, nullable=True)
-    serial: bytes = octets()
+    serial: bytes = Field(sa_type=domain("parking.stay_serial", LargeBinary, check="octet_length(value) = 10"))
     short: str
     entered_at: datetime = instant()
-    entered_by: str
     entered_device_id: UUID | None = None
     counted: bool = Field(default=True, sa_column_kwargs={"server_default": sql("true")})
-    settled_vnd: int = Field(default=0, sa_type=BigInteger)
+    settled_vnd: int = Field(default=0, sa_type=domain("parking.settled_vnd", BigInteger, check="value >= 0"))
     may_leave_until: datetime | None = instant(default=None)
     left_at: datetime | None = instant(default=None)
     left_device_id: UUID | None = None
@@ -136,8 +131,7 @@ class Owing:
     same_until: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class StayView:
+class StayView(NamedTuple):
     """A stay as pages and tablets need it; `rule` is the tariff row's JSON text of its day of entry."""
 
     id: UUID
@@ -146,7 +140,7 @@ class StayView:
     tariff: int
     rule: str
     entered_at: datetime
-    entered_by: str
+    entered_device_id: UUID | None
     serial: bytes
     short: str
     plate_sealed: bytes | None
@@ -156,15 +150,15 @@ class StayView:
     charge_id: UUID | None
 
     @classmethod
-    def of(cls, row: Any) -> Self:
-        facts = {name: row[name] for name in _FACTS}
-        facts["vehicle_class"] = VehicleClass(facts["vehicle_class"])
-        return cls(**facts)
+    def of(cls, row: Iterable[Any]) -> Self:
+        """A stay of a row whose columns are these fields, in this order."""
+        id, place, vehicle_class, *facts = row
+        return cls(id, place, VehicleClass(vehicle_class), *facts)
 
     @property
     def begun_by(self) -> Literal["visitor", "attendant"]:
         """Who said that it came: nobody of ours has looked at what a visitor typed."""
-        return "visitor" if self.entered_by == "visitor" else "attendant"
+        return "visitor" if self.entered_device_id is None else "attendant"
 
     @property
     def spoken(self) -> str:
@@ -219,9 +213,6 @@ class StayView:
                 serial=self.serial,
             )
         )
-
-
-_FACTS = tuple(StayView.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,7 +431,7 @@ async def describe(tx: Tx, references: Sequence[str]) -> dict[str, Explanation]:
 # --- finding and plates ----------------------------------------------------------------------------------------------
 
 SELECT = (
-    "select s.id, s.place, s.vehicle_class, s.tariff, t.rule, s.entered_at, s.entered_by, s.serial, s.short,"
+    "select s.id, s.place, s.vehicle_class, s.tariff, t.rule, s.entered_at, s.entered_device_id, s.serial, s.short,"
     " s.plate_sealed, s.settled_vnd, s.may_leave_until, s.left_at, s.charge_id"
     " from parking.stay s join parking.tariff_row t"
     " on t.operator_id = s.operator_id and t.place = s.place and t.number = s.tariff"

@@ -5,7 +5,8 @@ create or replace function parking.occupancy(p_operator uuid, p_place integer)
 returns table (occupied integer, capacity integer) language plpgsql as $$
 begin
     perform set_config('app.operator', p_operator::text, true);
-    return query select l.occupied, l.capacity from parking.lot l where l.operator_id = p_operator and l.place = p_place;
+    return query select l.occupied, l.capacity::integer from parking.lot l
+    where l.operator_id = p_operator and l.place = p_place;
 end $$;
 
 -- Begins a visitor's stay, or finds the open one of the same plate and class (its id is then not p_stay). Null: what was
@@ -18,9 +19,9 @@ declare
     v_stay uuid;
 begin
     insert into parking.stay (operator_id, id, place, vehicle_class, tariff, plate_sealed, plate_tag, tail_tag, serial,
-                              short, entered_at, entered_by, counted, settled_vnd)
+                              short, entered_at, counted, settled_vnd)
     values (p_operator, p_stay, p_place, p_class, p_tariff, p_plate_sealed, p_plate_tag, p_tail_tag, p_serial,
-            p_short, p_now, 'visitor', false, 0)
+            p_short, p_now, false, 0)
     on conflict do nothing
     returning id into v_stay;
     if not found then

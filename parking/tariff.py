@@ -34,6 +34,7 @@ DAY_S = 86_400
 TIMEZONE = "Asia/Ho_Chi_Minh"
 _UTC_OFFSET_S = 7 * 3_600  # without daylight saving since 1975
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
 
 
 class Unit(StrEnum):
@@ -259,7 +260,7 @@ def _ends(rule: Rule, entered_s: int, at_s: int) -> Iterator[int]:
 def _seconds(at: datetime) -> int:
     if at.utcoffset() is None:
         raise TimeWithoutZone()
-    return (at - _EPOCH) // timedelta(seconds=1)
+    return (at - _EPOCH) // _SECOND
 
 
 def _hour_bands(value: Mapping[str, Any]) -> HourBands:

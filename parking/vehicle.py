@@ -10,7 +10,7 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 from uuid import UUID
 
 import asyncpg
@@ -98,11 +98,20 @@ class Departure:
 _ENTER = "select parking.enter($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
 _LEAVE = "select parking.leave($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 _LEAVE_FOR = "select parking.leave($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
-_ANSWER = ("refusal", "outcome", "at", *StayView.__dataclass_fields__)
 
 
-def _answer(row: Any) -> dict[str, Any]:
-    return dict(zip(_ANSWER, row[0], strict=True))
+class _Answer(NamedTuple):
+    """What `parking.enter` and `parking.leave` return; `stay` is None where there is none to show."""
+
+    refusal: str | None
+    outcome: str | None
+    at: datetime
+    stay: StayView | None
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        refusal, outcome, at, *stay = row[0]
+        return cls(refusal, outcome, at, None if stay[0] is None else StayView.of(stay))
 
 
 async def enter(
@@ -116,16 +125,17 @@ async def enter(
     sealed = seal_plate(sealer, token.operator_id, plate, month=month)
     said = (*_action(sealer, token, sent, "parking.in"), sent.place, VehicleClass.of(sent.vehicle_class).value)
 
-    async def attempt() -> Any:
+    async def attempt() -> _Answer:
         drawn = new_id(), os.urandom(10), code.draw_short(stays.draw)
-        return _answer(await database.hot(_ENTER, *said, *drawn, *sealed.columns))
+        return _Answer.of(await database.hot(_ENTER, *said, *drawn, *sealed.columns))
 
-    row = await _once(attempt)
-    if row["refusal"] == TryOnceMore.code:  # it left between two looks
-        row = await _once(attempt)
-    if row["refusal"] is not None:
-        raise _refusal(row["refusal"])
-    return json.loads(row["outcome"])["verdict"], StayView.of(row)
+    answer = await _once(attempt)
+    if answer.refusal == TryOnceMore.code:  # it left between two looks
+        answer = await _once(attempt)
+    if answer.refusal is not None:
+        raise _refusal(answer.refusal)
+    assert answer.outcome is not None and answer.stay is not None
+    return json.loads(answer.outcome)["verdict"], answer.stay
 
 
 async def leave(
@@ -138,36 +148,39 @@ async def leave(
     """
     said = (*_action(sealer, token, sent, "parking.out"), sent.place, *_named(keys, sent))
 
-    async def decide() -> Any:
-        row = _answer(await database.hot(_LEAVE, *said))
-        if row["refusal"] is None and row["outcome"] is None:
-            row = await _leave_for_fee(database, token.operator_id, said, StayView.of(row), row["at"], environment)
-        return row
+    async def decide() -> _Answer:
+        answer = _Answer.of(await database.hot(_LEAVE, *said))
+        if answer.refusal is None and answer.outcome is None:
+            assert answer.stay is not None
+            answer = await _leave_for_fee(database, token.operator_id, said, answer.stay, answer.at, environment)
+        return answer
 
-    row = await _once(decide)
-    if row["refusal"] is not None:
-        raise _refusal(row["refusal"])
-    return Departure(json.loads(row["outcome"]), None if row["id"] is None else StayView.of(row))
+    answer = await _once(decide)
+    if answer.refusal is not None:
+        raise _refusal(answer.refusal)
+    assert answer.outcome is not None
+    return Departure(json.loads(answer.outcome), answer.stay)
 
 
 async def _leave_for_fee(
     database: Database, operator_id: UUID, said: tuple[object, ...], stay: StayView, at: datetime, environment: str
-) -> Any:
+) -> _Answer:
     fee_vnd = stay.fee(at).amount_vnd
     async with database.transaction(operator_id) as tx:
         tx.step("stay.left")
         await _lock_charge(tx, stay)
-        row = _answer(await tx.row(_LEAVE_FOR, *said, fee_vnd, at))
-        if row["outcome"] is None or row["left_at"] != at:
-            return row
-        if row["charge_id"] is not None:
-            await payments.release(tx, row["charge_id"], now=at)
-        if not fee_vnd and not row["settled_vnd"]:
+        answer = _Answer.of(await tx.row(_LEAVE_FOR, *said, fee_vnd, at))
+        gone = answer.stay
+        if answer.outcome is None or gone is None or gone.left_at != at:
+            return answer
+        if gone.charge_id is not None:
+            await payments.release(tx, gone.charge_id, now=at)
+        if not fee_vnd and not gone.settled_vnd:
             facts = stays.facts_of(await stays.lot_of(tx, stay), stay, environment, at)
             await payments.note_free(
                 tx, purpose=stays.PURPOSE, reference=str(stay.id), means="FREE", facts=facts, now=at
             )
-        return row
+        return answer
 
 
 async def _lock_charge(tx: Tx, stay: StayView) -> None:
@@ -183,7 +196,7 @@ def _refusal(named: str) -> Refusal:
     return TryOnceMore() if named == TryOnceMore.code else refused(named)
 
 
-async def _once(act: Callable[[], Awaitable[Any]]) -> Any:
+async def _once(act: Callable[[], Awaitable[_Answer]]) -> _Answer:
     """Runs a hot act, and once more if it found taken what was free.
 
     The same action came twice at once: the first outcome is there now. Or a short form that was drawn (one in 10^13):

@@ -9,7 +9,7 @@ create or replace function parking.enter(
     p_place integer, p_class smallint, p_stay uuid, p_serial bytea, p_short text,
     p_plate_sealed bytea, p_plate_tag bytea, p_tail_tag bytea, p_now timestamptz default foundation.now(),
     out refusal text, out outcome jsonb, out at timestamptz, out id uuid, out place integer, out vehicle_class smallint,
-    out tariff integer, out rule jsonb, out entered_at timestamptz, out entered_by text, out serial bytea,
+    out tariff integer, out rule jsonb, out entered_at timestamptz, out entered_device_id uuid, out serial bytea,
     out short text, out plate_sealed bytea, out settled_vnd bigint, out may_leave_until timestamptz,
     out left_at timestamptz, out charge_id uuid)
 language plpgsql as $$
@@ -48,9 +48,9 @@ begin
         -- The same action twice at once, or a name drawn that is taken: it fails here with all it did, and asks again.
         with began as (
             insert into parking.stay (operator_id, id, place, vehicle_class, tariff, plate_sealed, plate_tag, tail_tag,
-                                      serial, short, entered_at, entered_by, entered_device_id, counted, settled_vnd)
+                                      serial, short, entered_at, entered_device_id, counted, settled_vnd)
             values (p_operator, p_stay, p_place, p_class, tariff, p_plate_sealed, p_plate_tag, p_tail_tag,
-                    p_serial, p_short, p_now, 'device', v_device, true, 0)
+                    p_serial, p_short, p_now, v_device, true, 0)
             on conflict (operator_id, place, vehicle_class, plate_tag) where left_at is null and plate_tag is not null
             do nothing
             returning id),
@@ -64,7 +64,7 @@ begin
         update parking.lot l set occupied = l.occupied + 1
         from logged where l.operator_id = p_operator and l.place = p_place;
         if found then
-            id := p_stay; place := p_place; vehicle_class := p_class; entered_at := p_now; entered_by := 'device';
+            id := p_stay; place := p_place; vehicle_class := p_class; entered_at := p_now; entered_device_id := v_device;
             serial := p_serial; short := p_short; plate_sealed := p_plate_sealed; settled_vnd := 0;
             return;
         end if;
@@ -86,9 +86,9 @@ begin
             perform parking.count_in(p_operator, id);
         end if;
     end if;
-    select s.place, s.vehicle_class, s.tariff, t.rule, s.entered_at, s.entered_by, s.serial, s.short,
+    select s.place, s.vehicle_class, s.tariff, t.rule, s.entered_at, s.entered_device_id, s.serial, s.short,
            s.plate_sealed, s.settled_vnd, s.may_leave_until, s.left_at, s.charge_id
-    into place, vehicle_class, tariff, rule, entered_at, entered_by, serial, short,
+    into place, vehicle_class, tariff, rule, entered_at, entered_device_id, serial, short,
          plate_sealed, settled_vnd, may_leave_until, left_at, charge_id
     from parking.stay s join parking.tariff_row t
         on t.operator_id = s.operator_id and t.place = s.place and t.number = s.tariff
@@ -104,7 +104,7 @@ create or replace function parking.leave(
     p_place integer, p_stay uuid, p_serial bytea, p_code_place integer, p_short text,
     p_fee_vnd bigint default null, p_now timestamptz default foundation.now(),
     out refusal text, out outcome jsonb, out at timestamptz, out id uuid, out place integer, out vehicle_class smallint,
-    out tariff integer, out rule jsonb, out entered_at timestamptz, out entered_by text, out serial bytea,
+    out tariff integer, out rule jsonb, out entered_at timestamptz, out entered_device_id uuid, out serial bytea,
     out short text, out plate_sealed bytea, out settled_vnd bigint, out may_leave_until timestamptz,
     out left_at timestamptz, out charge_id uuid)
 language plpgsql as $$
@@ -135,10 +135,10 @@ begin
     -- one sees what the first did; a lock would cost every vehicle what only those two need.
     loop
         select d.device_id, d.staff_id, d.refusal, a.kind, a.body_hash, a.outcome, s.xmin, s.counted,
-               s.id, s.place, s.vehicle_class, s.tariff, t.rule, s.entered_at, s.entered_by, s.serial, s.short,
+               s.id, s.place, s.vehicle_class, s.tariff, t.rule, s.entered_at, s.entered_device_id, s.serial, s.short,
                s.plate_sealed, s.settled_vnd, s.may_leave_until, s.left_at, s.charge_id
         into v_device, v_staff, refusal, v_kind, v_body_hash, outcome, v_version, v_counted,
-             id, place, vehicle_class, tariff, rule, entered_at, entered_by, serial, short,
+             id, place, vehicle_class, tariff, rule, entered_at, entered_device_id, serial, short,
              plate_sealed, settled_vnd, may_leave_until, left_at, charge_id
         from foundation.on_duty(p_operator, p_session, p_place) d
         left join foundation.action a on a.operator_id = p_operator and a.device_id = d.device_id and a.id = p_action

@@ -23,7 +23,7 @@ from foundation.limits import address_of
 from foundation.operator import operator_name, whose_place
 from foundation.settings import Settings
 from foundation.strict_json import StrictRoute
-from foundation.web import PUBLIC, Bearer, Here, Platform, Service, behind, hot, permit
+from foundation.web import PUBLIC, Bearer, Here, Platform, Service, answer, behind, hot, permit
 from parking import plate as plates
 from parking import stay, vehicle, words
 from parking.lot import LotView, lot_by_code, lots_at, occupancy, rule_of
@@ -280,12 +280,13 @@ async def vehicle_in(request: Request, here: Here, token: Bearer) -> Response:
     sent = strict_json.read(VehicleIn, await request.body())
     read = None if sent.plate is None else plates.read(sent.plate)
     verdict, began = await vehicle.enter(here.database, here.sealer, token, sent, plate=read, month=await _month(here))
-    answer = {
-        "verdict": verdict,
-        "stay": _stay_json(here, began, None if read is None else read.written(began.vehicle_class)),
-        "warnings": _warnings(read, began.vehicle_class),
-    }
-    return Response(json.dumps(answer, ensure_ascii=False), media_type="application/json")
+    return answer(
+        {
+            "verdict": verdict,
+            "stay": _stay_json(here, began, None if read is None else read.written(began.vehicle_class)),
+            "warnings": _warnings(read, began.vehicle_class),
+        }
+    )
 
 
 @device_routes.post("/vehicles/out", openapi_extra=_body(VehicleOut))
@@ -298,15 +299,15 @@ async def vehicle_out(request: Request, here: Here, token: Bearer) -> Response:
         here.database, here.sealer, here.codes, token, sent, environment=here.settings.environment
     )
     outcome, gone = departure.outcome, departure.stay
-    answer = {name: value for name, value in outcome.items() if name not in ("stay_id", "at")}
+    said = {name: value for name, value in outcome.items() if name not in ("stay_id", "at")}
     if gone is not None and "stay_id" in outcome:
         # Of that moment, so that the same action asked again is answered alike.
         counted = gone.fee(datetime.fromisoformat(outcome["left_at"] or outcome["at"]))
-        answer["fee_vnd"] = counted.amount_vnd
-        answer["stay"] = _stay_json(here, gone, await _written_plate(here, gone)) | {
+        said["fee_vnd"] = counted.amount_vnd
+        said["stay"] = _stay_json(here, gone, await _written_plate(here, gone)) | {
             f"parts_{language}": words.fee_sentence(language, counted) for language in ("vi", "en")
         }
-    return Response(json.dumps(answer, ensure_ascii=False), media_type="application/json")
+    return answer(said)
 
 
 @device_routes.post("/vehicles/find")

@@ -26,6 +26,7 @@ def fee_rows(language: str, counted: Fee) -> list[tuple[str, int]]:
     return [(_part(language, part), part.sum_vnd) for part in counted.parts]
 
 
+@lru_cache(maxsize=512)
 def fee_sentence(language: str, counted: Fee) -> str:
     """How a fee was counted, in one line."""
     return " + ".join(said for said, _ in fee_rows(language, counted))

@@ -16,7 +16,7 @@ from foundation import code, strict_json
 from foundation.code import CodeForged, CodeUnreadable, Kind, ShortCodeMistyped
 from foundation.device import ActionIn, action_hash, refused
 from foundation.texts import text
-from foundation.web import Bearer, Here, Platform, hot, permit
+from foundation.web import Bearer, Here, Platform, answer, hot, permit
 
 routes = APIRouter(prefix="/api/v1/device", tags=["device"])
 
@@ -56,7 +56,7 @@ async def scan(request: Request, here: Here, token: Bearer) -> Response:
     outcome = json.loads(row[0])
     if "refusal" in outcome:
         raise refused(outcome["refusal"])
-    return Response(json.dumps(_worded(outcome)), media_type="application/json")
+    return answer(_worded(outcome))
 
 
 def _read(here: Platform, asked: ScanIn) -> tuple[bytes | None, str | None, str | None]:
