@@ -6,9 +6,9 @@ words; nobody outside of its file knows those. A third gateway is a third file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -20,6 +20,10 @@ class GatewaySilent(Refusal):
     """The bank does not answer at the moment."""
 
     status = 503
+
+
+class PayoutFileRefused(Refusal):
+    """The bank did not take this payout file on: {why}."""
 
 
 class NoticeForged(Refusal):
@@ -85,6 +89,22 @@ class RefundLine:
     """
 
     refund_id: UUID
+    account: str
+    ref: str
+    amount_vnd: int
+    returns: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutLine:
+    """A line of a gateway's list that is no payment: money that a transfer of a payout file of ours took, or (`returns`)
+    brought back. A bank may book one transfer as several debits that add up.
+
+    `payout_id`: the transfer's; `account`: "<bin>/<account>" on which the line stands; `ref`: the gateway's reference of it.
+    """
+
+    payout_id: UUID
     account: str
     ref: str
     amount_vnd: int
@@ -226,6 +246,76 @@ class Refunding(Protocol):
 
     async def fate_of(self, order: RefundOrder) -> RefundAnswer:
         """What became of it. Raises GatewaySilent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutTransfer:
+    """One transfer of a payout file. `id` is ours and unique for ever; `bin`, `account`, `name`: the payee's; `text`: read
+    by people, behind the batch number."""
+
+    id: UUID
+    amount_vnd: int
+    bin: str
+    account: str
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutOrder:
+    """What a payout file says. `message_id` is ours: with it a bank takes a file on once.
+
+    `account`, `account_name`: the collection account that pays, "<bin>/<account>", and its owner. `batch`: the number by
+    which people know the file; it stands in the text of every transfer. `execute_on`: the bank's day, in Hanoi.
+    """
+
+    message_id: UUID
+    batch: str
+    created_at: datetime
+    execute_on: date
+    account: str
+    account_name: str
+    transfers: Sequence[PayoutTransfer]
+
+
+PayoutFate = Literal["unknown", "pending", "accepted", "settled", "rejected"]
+"""`unknown`: the bank did not say. `pending`: it has not decided. `accepted`: it will pay, or has sent it. `settled`: paid;
+the payee's bank may still return it, which only a line of the list tells. `rejected`: not paid, and never will be."""
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutAnswer:
+    """What a bank says of one transfer. `status`: its code (pain.002), None where it said nothing; `why`: its code for it."""
+
+    fate: PayoutFate
+    status: str | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutReport:
+    """What a bank says of a payout file. `transfers` holds every transfer of the file, by its id, also those of which
+    nothing was said. `group_status`, `group_why`: its codes for the file as a whole, for people only."""
+
+    message_id: UUID
+    group_status: str | None
+    group_why: str | None
+    transfers: Mapping[UUID, PayoutAnswer]
+
+
+class Paying(Protocol):
+    """A gateway as payouts see it. `file` is what `pain.write` made and a person signed, to the byte: both calls read
+    from it what the bank may answer for. Neither is made inside a transaction of ours."""
+
+    async def pay_out(self, file: bytes) -> PayoutReport:
+        """Hands the file in; the bank takes it on once. Raises GatewaySilent: whether it was taken on is unknown, and
+        only `payout_report` (or the same bytes again) finds it out; PayoutFileRefused: it was not, and nothing is paid.
+        """
+        ...
+
+    async def payout_report(self, file: bytes) -> PayoutReport | None:
+        """What became of it; None: it was never taken on. Raises GatewaySilent."""
         ...
 
 
