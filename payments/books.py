@@ -36,7 +36,9 @@ from payments import (  # noqa: F401 - their tables are examined
     give_back,
     handover,
     ledger,
+    payee_account,
     payment,
+    payout,
     receipt,
     refund,
     settlement,
@@ -325,7 +327,8 @@ with moved as materialized (
     where k.account like 'cash_drawer:%'
 ), receivable as (
     select k.operator_id, k.debits - k.credits as booked_vnd,
-           coalesce(r.received_vnd, 0) - coalesce(b.sent_vnd, 0) - coalesce(g.gone_vnd, 0) as received_vnd, r.since
+           coalesce(r.received_vnd, 0) - coalesce(b.sent_vnd, 0) - coalesce(g.gone_vnd, 0) - coalesce(p.paid_vnd, 0)
+               as received_vnd, r.since
     from known k
     left join (select operator_id, sum(amount_vnd)::bigint as sent_vnd from payments.refund
                where operator_id = any($1) and state in ('accepted', 'settled') group by operator_id) b
@@ -336,6 +339,9 @@ with moved as materialized (
     left join (select operator_id, sum(amount_vnd)::bigint as gone_vnd from payments.debit
                where operator_id = any($1) group by operator_id) g
       on g.operator_id = k.operator_id
+    left join (select operator_id, sum(amount_vnd)::bigint as paid_vnd from payments.payout
+               where operator_id = any($1) and state = 'settled' group by operator_id) p
+      on p.operator_id = k.operator_id
     where k.account = 'gw_receivable'
 ), in_suspense as (
     select k.operator_id, k.debits - k.credits - coalesce(g.left_vnd, 0) as surplus_vnd, g.since
@@ -425,7 +431,8 @@ from known k
 left join (values ('gw_receivable', 'C'), ('unapplied_receipts', 'L'), ('intent_clearing', 'C'),
                   ('operator_payable', 'L'), ('overpaid_held', 'L'), ('cash_in_transit', 'A'),
                   ('cash_over_short', 'E'), ('refund_clearing', 'C'), ('suspense', 'A'),
-                  ('bank_charges', 'E'), ('losses', 'E'), ('kept_by_operator', 'C')) platform (code, kind)
+                  ('bank_charges', 'E'), ('losses', 'E'), ('kept_by_operator', 'C'),
+                  ('payout_clearing', 'C')) platform (code, kind)
   on platform.code = k.account
 where k.known and (k.kind, k.authorising) is distinct from
     (case when k.account like 'cash_drawer:%' then 'A'
@@ -912,6 +919,23 @@ with common as not materialized (
     join payments.settlement t on t.operator_id = a.operator_id and t.day = a.day
     left join payments.due_item d on d.operator_id = a.operator_id and d.id = a.due_item_id
     where a.operator_id = any($1) and (a.kind <> 'rent' or a.amount_vnd < 0)
+    union all
+    select p.operator_id, 'payout', p.id::text, e.purpose, 'payout.' || e.purpose, e.debit, e.credit, p.amount_vnd, p.id, e.at
+    from payments.payout p
+    cross join lateral (values
+        ('reserved', 'payee_payable:' || p.payee_id, 'payout_clearing', p.approved_at),
+        ('sent', 'payout_clearing', 'gw_receivable', p.left_at)
+    ) e (purpose, debit, credit, at)
+    where p.operator_id = any($1) and e.at is not null
+    union all
+    select p.operator_id, 'journal', j.id::text, 'reversed', 'reversal',
+           case j.purpose when 'reserved' then 'payout_clearing' else 'gw_receivable' end,
+           case j.purpose when 'reserved' then 'payee_payable:' || p.payee_id else 'payout_clearing' end, p.amount_vnd, p.id,
+           p.ended_at
+    from payments.payout p
+    join payments.journal j on j.operator_id = p.operator_id and j.source_type = 'payout' and j.source_id = p.id::text
+                           and j.purpose in ('reserved', 'sent')
+    where p.operator_id = any($1) and p.state in ('rejected', 'returned', 'cancelled')
 ), notes as not materialized (
     select a.operator_id, case when a.use = 0 then 'receipt' else 'held' end as source_type,
            a.receipt_id || case when a.use = 0 then '' else '/' || a.use end as source_id, e.purpose, e.template,
@@ -1270,7 +1294,10 @@ from payments.deposit where operator_id = any($1) and arrived_vnd < amount_vnd a
 
 # What was settled: every sale once and divided wholly, every statement the sum of its items, and each follows the last.
 _SETTLEMENTS = """
-with sold as (
+with moved_payable as (
+    select operator_id, debit, credit, sum(amount_vnd) as amount_vnd from payments.transfer
+    where operator_id = any($1) and (debit like 'payee_payable:%' or credit like 'payee_payable:%') group by 1, 2, 3
+), sold as (
     select t.operator_id, j.id as journal_id, j.recorded_at,
            t.amount_vnd * case j.template when 'service.delivered' then 1 else -1 end as amount_vnd
     from payments.journal j
@@ -1316,7 +1343,6 @@ with sold as (
     select s.*, i.payee_id is null and (s.gross_vnd, s.refunds_vnd, s.fees_vnd) <> (0, 0, 0)
              or i.payee_id is not null and (s.gross_vnd, s.refunds_vnd, s.fees_vnd) <> (i.gross_vnd, i.refunds_vnd, i.fees_vnd)
              or s.adjustments_vnd <> coalesce(a.amount_vnd, 0) or s.reserve_vnd <> coalesce(h.amount_vnd, 0)
-             or s.carried_vnd <> coalesce(lag(s.carried_vnd + s.net_vnd) over payee, 0)
              or s.day <> coalesce(lag(s.day) over payee + 1, s.day) as differs
     from payments.payee_statement s
     left join items i on i.operator_id = s.operator_id and i.day = s.day and i.payee_id = s.payee_id
@@ -1333,6 +1359,26 @@ with sold as (
            level_vnd - coalesce(lag(level_vnd) over (partition by operator_id, payee_id, kind order by day), 0) + amount_vnd
                as surplus_vnd
     from payments.payee_adjustment where operator_id = any($1) and kind <> 'rent'
+), payable as (
+    -- What a payee is owed by the ledger: the nets of its statements, but for what is set aside for it or was paid.
+    select y.operator_id, y.id as payee_id,
+           coalesce((select sum(case 'payee_payable:' || y.id when t.credit then t.amount_vnd else -t.amount_vnd end)
+                     from moved_payable t where t.operator_id = y.operator_id
+                       and 'payee_payable:' || y.id in (t.debit, t.credit)), 0)
+         - coalesce((select sum(s.net_vnd) from payments.payee_statement s
+                     where s.operator_id = y.operator_id and s.payee_id = y.id), 0)
+         + coalesce((select sum(p.amount_vnd) from payments.payout p
+                     where p.operator_id = y.operator_id and p.payee_id = y.id
+                       and p.state in ('approved', 'asking', 'unknown', 'accepted', 'settled')), 0) as surplus_vnd
+    from payments.payee y where y.operator_id = any($1)
+), paid_days as (
+    select p.operator_id, p.id, p.amount_vnd - coalesce(sum(d.net_vnd), 0)::bigint as surplus_vnd,
+           bool_or(d.released <> (p.state in ('rejected', 'returned', 'cancelled'))
+                   or d.net_vnd <> (select s.net_vnd from payments.payee_statement s where s.operator_id = d.operator_id
+                                      and s.payee_id = d.payee_id and s.day = d.day)) as astray
+    from payments.payout p
+    left join payments.payout_day d on d.operator_id = p.operator_id and d.payout_id = p.id
+    where p.operator_id = any($1) group by p.operator_id, p.id
 ), rents as (
     select d.operator_id, d.id, d.made_at, d.netted_vnd + coalesce(sum(a.amount_vnd), 0)::bigint as surplus_vnd
     from payments.due_item d
@@ -1361,6 +1407,15 @@ select 'M4', 'red', 'statement_differs', operator_id, 'payee_payable:' || payee_
 union all
 select 'M4', 'red', 'statement_differs', operator_id, 'kept_by_operator', day || ' ' || kind, surplus_vnd, null
 from levels where surplus_vnd <> 0
+union all
+select 'M9', 'red', 'payable_unexplained', operator_id, 'payee_payable:' || payee_id, null, surplus_vnd::bigint, null
+from payable where surplus_vnd <> 0
+union all
+select 'M4', 'red', 'payout_differs', operator_id, null, id::text, surplus_vnd, null
+from paid_days where surplus_vnd <> 0 or astray
+union all
+select 'M9', 'open', 'payout_open', operator_id, 'payout_clearing', id::text, amount_vnd, approved_at
+from payments.payout where operator_id = any($1) and state in ('approved', 'asking', 'unknown', 'accepted')
 union all
 select 'M4', 'red', 'due_differs', operator_id, null, id::text, surplus_vnd, made_at from rents where surplus_vnd <> 0
 union all

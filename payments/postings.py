@@ -24,6 +24,7 @@ ACCOUNTS: Mapping[str, str] = {
     "bank_charges": "E",  # what the bank took for itself
     "losses": "E",  # taken from the account, and nothing of it comes back
     "cash_over_short": "E",  # what a count found missing (debit) or too much (credit)
+    "payout_clearing": "C",  # on its way to a payee
     "kept_by_operator": "C",  # his, and not on the account: notes in his safe, shortages, what the bank took
 }
 """The accounts that every operator has from its first day, with their kind. Each shift adds a drawer of its own, each payee
@@ -69,6 +70,8 @@ Template = Literal[
     "payee.handed",
     "payee.held_back",
     "payee.released",
+    "payout.reserved",
+    "payout.sent",
 ]
 
 
@@ -123,6 +126,8 @@ POSTINGS = (
     Posting("payee.handed", 1, "kept_by_operator", PAYABLE, "notes that he kept have reached the account"),
     Posting("payee.held_back", 1, PAYABLE, RESERVE, "a part of what was earned is held back"),
     Posting("payee.released", 1, RESERVE, PAYABLE, "what was held back is free"),
+    Posting("payout.reserved", 1, PAYABLE, "payout_clearing", "two people let a payout go"),
+    Posting("payout.sent", 1, "payout_clearing", "gw_receivable", "it has left the account"),
 )
 
 CURRENT: Mapping[str, Posting] = {row.template: row for row in sorted(POSTINGS, key=lambda row: row.version)}

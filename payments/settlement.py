@@ -134,8 +134,8 @@ class SettlementItem(SQLModel, table=True):
 class PayeeStatement(SQLModel, table=True):
     """What a settled day means for one payee: gross - refunds - fees + adjustments - reserve = net.
 
-    `carried_vnd` is what it was owed before. Fees are negative for who gets them; the reserve is what is held back more
-    than is released. `due_on` is the day by which the net is to be paid out.
+    `carried_vnd` is what it was owed of earlier days when this one was settled. Fees are negative for who gets them; the
+    reserve is what is held back more than is released. `due_on` is the day by which the net is to be paid out.
     """
 
     __tablename__ = "payee_statement"
@@ -608,10 +608,12 @@ class _Posting:
 
 
 async def _carried(tx: Tx) -> dict[UUID, int]:
-    """What each payee was owed after the last settlement."""
+    """What each payee is owed of earlier days, as far as no payout pays it."""
     rows = await tx.rows(
-        "select distinct on (payee_id) payee_id, carried_vnd + net_vnd as owed_vnd from payments.payee_statement"
-        " where operator_id = $1 order by payee_id, day desc",
+        "select s.payee_id, sum(s.net_vnd)::bigint as owed_vnd from payments.payee_statement s"
+        " left join payments.payout_day d"
+        "   on d.operator_id = s.operator_id and d.payee_id = s.payee_id and d.day = s.day and not d.released"
+        " where s.operator_id = $1 and d.day is null group by s.payee_id",
         tx.operator_id,
     )
     return {row["payee_id"]: row["owed_vnd"] for row in rows}

@@ -1,0 +1,123 @@
+"""Payouts in tests: a bank that answers as it is told, the people of an operator, and the worker."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+from trade import Trade
+
+from foundation import outbox
+from payments import contract, payee_account, payout, settlement
+from payments.gateway import GatewaySilent, PayoutAnswer, PayoutFate, PayoutFileRefused, PayoutLine, PayoutReport
+
+
+@dataclass
+class Bank:
+    """A bank by the contract of `Paying`. `silent`: it acts and does not answer; `deaf`: it does not even act."""
+
+    fate: PayoutFate = "accepted"
+    fates: dict[UUID, PayoutFate] = field(default_factory=dict)
+    files: Counter[bytes] = field(default_factory=Counter)
+    leaves_out: set[UUID] = field(default_factory=set)
+    silent: bool = False
+    deaf: bool = False
+    refuses: str | None = None
+    run: UUID = field(default_factory=uuid4)
+    ids: list[UUID] = field(default_factory=list)
+
+    async def pay_out(self, file: bytes) -> PayoutReport:
+        if self.deaf:
+            raise GatewaySilent()
+        if self.refuses:
+            raise PayoutFileRefused(why=self.refuses)
+        self.files[file] += 1
+        if self.silent:
+            raise GatewaySilent()
+        return self._report()
+
+    async def payout_report(self, file: bytes) -> PayoutReport | None:
+        if self.silent or self.deaf:
+            raise GatewaySilent()
+        return self._report() if self.files[file] else None
+
+    def _report(self) -> PayoutReport:
+        said = {id: PayoutAnswer(self.fates.get(id, self.fate)) for id in self.ids if id not in self.leaves_out}
+        return PayoutReport(self.run, None, None, said)
+
+
+@dataclass
+class Desk:
+    """The people of an operator, his payees with their bank details, and the worker."""
+
+    trade: Trade
+    people: dict[str, UUID]
+    payees: dict[str, UUID]
+    bank: Bank = field(default_factory=Bank)
+
+    @classmethod
+    async def of(cls, trade: Trade) -> Desk:
+        async with trade.database.transaction(trade.operator_id) as tx:
+            rows = await tx.rows("select id, login from foundation.staff where operator_id = $1", tx.operator_id)
+            payees = {each.kind: each.id for each in await contract.payees(tx)}
+        return cls(trade, {row["login"]: row["id"] for row in rows}, payees)
+
+    async def does(self, act: Callable[..., Awaitable[Any]], *args: object, **said: object) -> Any:
+        async with self.trade.database.transaction(self.trade.operator_id) as tx:
+            return await act(tx, *args, **said, now=self.trade.now)
+
+    async def details(self, kind: str, *, account: str = "19034567890", told: str = "gọi điện") -> int:
+        version: int = await self.does(
+            payout.change_details,
+            self.payees[kind],
+            bin="970436",
+            account=account,
+            owner_name=f"DON VI {kind.replace('_', ' ').upper()}",
+            contact="0912 345 678",
+            staff_id=self.people["ketoan"],
+        )
+        await self.does(payee_account.agree, self.payees[kind], version, staff_id=self.people["quanly"], told=told)
+        return version
+
+    async def settled(self, day: date) -> None:
+        trade = self.trade
+        async with trade.database.transaction(trade.operator_id, isolation="repeatable read") as tx:
+            assert await settlement.settle_day(tx, day, now=trade.now)
+
+    async def makes(self, who: str = "ketoan") -> UUID:
+        id: UUID = await self.does(payout.make, staff_id=self.people[who])
+        async with self.trade.database.transaction(self.trade.operator_id) as tx:
+            rows = await tx.rows("select id from payments.payout where run_id = $1", id)
+        self.bank.ids, self.bank.run = [row["id"] for row in rows], id
+        return id
+
+    async def approves(self, id: UUID, who: str = "quanly", digest: str | None = None) -> None:
+        async with self.trade.database.transaction(self.trade.operator_id) as tx:
+            file = await tx.value("select file from payments.payout_run where id = $1", id)
+        await self.does(
+            payout.approve, id, staff_id=self.people[who], digest=digest or hashlib.sha256(file).hexdigest()
+        )
+
+    async def works(self) -> None:
+        database = self.trade.database
+        await database.execute("update foundation.due set due_at = clock_timestamp() where kind = 'payments.payout'")
+        for claim in await outbox.claim(database):
+            if claim.kind == payout.PAYOUT:
+                await payout.pursue(database, self.bank, claim)
+                async with database.transaction(claim.operator_id) as tx:
+                    await outbox.done(tx, claim)
+
+    async def looks_again(self, admin: asyncpg.Connection) -> None:
+        await admin.execute("update payments.payout_run set look_at = now() - interval '1 s' where look_at is not null")
+        await payout.look(self.trade.database)
+        await self.works()
+
+    async def lists(self, id: UUID, amount_vnd: int, ref: str, *, returns: bool = False) -> bool:
+        line = PayoutLine(id, "/".join(self.trade.account), ref, amount_vnd, returns, self.trade.now)
+        return await payout.told(self.trade.database, self.trade.operator_id, line)

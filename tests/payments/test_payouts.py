@@ -1,0 +1,222 @@
+"""Payouts: what settled days owe, made by one person, let go by another, and gone once whatever the bank does."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from itertools import product
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from paying import Desk
+from trade import Trade
+
+from foundation import clock
+from payments import books, payee_account, payout
+from payments.finance import payouts
+from payments.payout_states import EVENTS, OWED_AGAIN, STATES, STEPS, NoStep, Step
+
+
+@pytest.fixture
+async def desk(trade: Trade) -> Desk:
+    """An operator with a settled day of 70,000; the demo city has bank details for every payee."""
+    made = await Desk.of(trade)
+    await trade.pays(trade.line(70_000))
+    await made.settled(clock.hanoi_day(trade.now))
+    return made
+
+
+async def states(admin: asyncpg.Connection) -> list[str]:
+    return [row["state"] for row in await admin.fetch("select state from payments.payout order by amount_vnd desc")]
+
+
+async def balance(admin: asyncpg.Connection, account: str) -> int:
+    return int(
+        await admin.fetchval(
+            "select coalesce(sum(case when credit = $1 then amount_vnd when debit = $1 then -amount_vnd else 0 end), 0)"
+            " from payments.transfer",
+            account,
+        )
+    )
+
+
+async def proven(admin: asyncpg.Connection) -> tuple[books.Finding, ...]:
+    async with admin.transaction(isolation="repeatable_read", readonly=True):
+        return (await books.prove(admin)).findings
+
+
+def test_every_state_meets_every_event_and_ends_stay_ended() -> None:
+    assert set(STEPS) == set(product(STATES, EVENTS))
+    assert all(isinstance(step, Step) or step.why for step in STEPS.values())
+    for state, event in product(OWED_AGAIN, EVENTS):
+        assert isinstance(STEPS[state, event], NoStep)
+    assert {event for event in EVENTS if isinstance(STEPS["settled", event], Step)} == {"came_back"}
+    for state in ("asking", "unknown", "accepted"):
+        assert isinstance(STEPS[state, "cancel"], NoStep), "what may have left cannot be called off"
+
+
+async def test_a_payout_is_the_net_of_its_days_and_leaves_once(desk: Desk, admin: asyncpg.Connection) -> None:
+    id = await desk.makes()
+    rows = await admin.fetch("select amount_vnd, payee_id from payments.payout order by amount_vnd desc")
+    assert [row["amount_vnd"] for row in rows] == [42_000 - 350, 28_000, 350]
+    await desk.approves(id)
+    assert await balance(admin, "payout_clearing") == 70_000
+    await desk.works()
+    assert set(await states(admin)) == {"accepted"}
+    desk.bank.fate = "settled"
+    await desk.looks_again(admin)
+    assert set(await states(admin)) == {"settled"}
+    assert await balance(admin, "payout_clearing") == 0
+    assert list(desk.bank.files.values()) == [1]
+    assert await proven(admin) == ()
+    with pytest.raises(payout.NothingToPay):
+        await desk.makes()
+
+
+async def test_who_made_it_or_entered_the_details_cannot_let_it_go(desk: Desk) -> None:
+    with pytest.raises(payout.OwnPayout):
+        await desk.approves(await desk.makes("ketoan"), "ketoan")
+    await desk.does(payout.cancel, desk.bank.run, staff_id=desk.people["quanly"], reason="thử")
+    with pytest.raises(payout.OwnDetailsUsed):
+        await desk.approves(await desk.makes("quanly"), "ketoan")
+
+
+async def test_only_the_file_that_was_looked_at_is_let_go(desk: Desk, admin: asyncpg.Connection) -> None:
+    id = await desk.makes()
+    with pytest.raises(payout.PreviewStale):
+        await desk.approves(id, digest="0" * 64)
+    await desk.approves(id)
+    with pytest.raises(payout.PayoutDecided):
+        await desk.approves(id)
+    file, digest = await admin.fetchrow("select file, digest from payments.payout_run")
+    assert hashlib.sha256(file).digest() == digest
+
+
+async def test_new_bank_details_call_off_what_has_not_left_and_hold_back_what_is_owed(
+    desk: Desk, admin: asyncpg.Connection
+) -> None:
+    id = await desk.makes()
+    await desk.details("city_budget", account="00099988877")
+    assert set(await states(admin)) == {"cancelled"}
+    with pytest.raises(payout.DetailsChanged):
+        await desk.approves(id)
+    async with desk.trade.database.transaction(desk.trade.operator_id) as tx:
+        owed = {each.payee.kind: each for each in await payout.owed(tx, now=desk.trade.now)}
+    assert owed["city_budget"].held == "cooling"
+    assert owed["operator"].held is None
+    desk.trade.now += timedelta(hours=48)
+    await desk.makes()
+    assert await admin.fetchval("select count(*) from payments.payout where state = 'draft'") == 3
+    assert await proven(admin) == ()
+
+
+async def test_what_the_report_leaves_out_is_not_accepted(desk: Desk, admin: asyncpg.Connection) -> None:
+    id = await desk.makes()
+    await desk.approves(id)
+    desk.bank.leaves_out = {desk.bank.ids[0]}
+    await desk.works()
+    assert sorted(await states(admin)) == ["accepted", "accepted", "unknown"]
+    desk.bank.leaves_out = set()
+    await desk.looks_again(admin)
+    assert set(await states(admin)) == {"accepted"}
+    assert list(desk.bank.files.values()) == [1]
+
+
+async def test_a_lost_answer_is_looked_up_and_nothing_is_sent_twice(desk: Desk, admin: asyncpg.Connection) -> None:
+    await desk.approves(await desk.makes())
+    desk.bank.silent = True
+    await desk.works()
+    assert set(await states(admin)) == {"unknown"}
+    desk.bank.silent = False
+    await desk.looks_again(admin)
+    assert set(await states(admin)) == {"accepted"}
+    assert list(desk.bank.files.values()) == [1]
+
+
+async def test_a_bank_that_never_heard_of_it_gets_the_same_file(desk: Desk, admin: asyncpg.Connection) -> None:
+    await desk.approves(await desk.makes())
+    desk.bank.deaf = True
+    await desk.works()
+    desk.bank.deaf = False
+    await desk.looks_again(admin)
+    assert set(await states(admin)) == {"accepted"}
+    assert list(desk.bank.files.values()) == [1]
+
+
+@pytest.mark.parametrize("how", ["rejected", "refused", "returned"])
+async def test_what_did_not_arrive_is_owed_again(desk: Desk, admin: asyncpg.Connection, how: str) -> None:
+    await desk.approves(await desk.makes())
+    if how == "rejected":
+        desk.bank.fate = "rejected"
+    elif how == "refused":
+        desk.bank.refuses = "control_sum"
+    await desk.works()
+    if how == "returned":
+        for number, row in enumerate(await admin.fetch("select id, amount_vnd from payments.payout")):
+            assert await desk.lists(row["id"], row["amount_vnd"], f"D{number}")
+            assert await desk.lists(row["id"], row["amount_vnd"], f"R{number}", returns=True)
+            assert await desk.lists(row["id"], row["amount_vnd"], f"R{number}", returns=True)  # told again
+    assert set(await states(admin)) == {"returned" if how == "returned" else "rejected"}
+    assert await balance(admin, f"payee_payable:{desk.payees['city_budget']}") == 28_000
+    assert await proven(admin) == ()
+    desk.bank.fate, desk.bank.refuses = "accepted", None
+    await desk.makes()  # the days are open again
+
+
+async def test_a_payout_booked_as_two_debits_is_settled_when_both_are_seen(
+    desk: Desk, admin: asyncpg.Connection
+) -> None:
+    await desk.approves(await desk.makes())
+    await desk.works()
+    (id, amount_vnd), *_ = await admin.fetch("select id, amount_vnd from payments.payout order by amount_vnd desc")
+    assert await desk.lists(id, 1_000, "D1")
+    assert set(await states(admin)) == {"accepted"}
+    assert not await desk.lists(id, amount_vnd, "D2"), "more than it is"
+    assert await desk.lists(id, amount_vnd - 1_000, "D3")
+    assert await states(admin) == ["settled", "accepted", "accepted"]
+    assert not await desk.lists(uuid4(), 5, "D4")
+
+
+async def test_bank_details_need_another_person_two_days_and_a_word_to_the_old_contact(desk: Desk) -> None:
+    city, said = desk.payees["city_budget"], {"bin": "970415", "owner_name": "NGAN SACH", "contact": "0912 000 111"}
+    version = await desk.does(payout.change_details, city, account="11112222", staff_id=desk.people["ketoan"], **said)
+    with pytest.raises(payee_account.OwnBankDetails):
+        await desk.does(payee_account.agree, city, version, staff_id=desk.people["ketoan"], told="gọi")
+    with pytest.raises(payee_account.OldContactUntold):
+        await desk.does(payee_account.agree, city, version, staff_id=desk.people["quanly"], told=" ")
+    await desk.does(payee_account.agree, city, version, staff_id=desk.people["quanly"], told="gọi 0912")
+    with pytest.raises(payee_account.BankDetailsDecided):
+        await desk.does(payee_account.withdraw, city, version, staff_id=desk.people["quanly"], reason="")
+    for wrong in ({"bin": "999999"}, {"account": "12"}, {"owner_name": "Ngân sách"}, {"contact": "?"}):
+        with pytest.raises(payee_account.BankDetailsUnfit):
+            await desk.does(
+                payout.change_details,
+                city,
+                **{"account": "11112222", **said, **wrong},
+                staff_id=desk.people["ketoan"],
+            )
+
+
+async def test_a_payee_that_owes_more_than_it_earned_is_not_paid(
+    desk: Desk, trade: Trade, admin: asyncpg.Connection
+) -> None:
+    who = await trade.attendant()
+    await trade.opens(who)
+    await trade.sells(who, trade.line(500_000))
+    await desk.settled(clock.hanoi_day(trade.now) + timedelta(days=1))
+    async with trade.database.transaction(trade.operator_id) as tx:
+        owed = {each.payee.kind: each for each in await payout.owed(tx, now=trade.now)}
+    assert owed["operator"].amount_vnd < 0
+    assert owed["operator"].held == "nothing"
+    await desk.makes()
+    kinds = await admin.fetch(
+        "select kind from payments.payout p join payments.payee y on y.id = p.payee_id order by kind"
+    )
+    assert [row["kind"] for row in kinds] == ["city_budget", "platform"]
+
+
+def test_no_route_takes_the_amount_of_a_payout() -> None:
+    for route in payouts.routes.routes:
+        taken = {field.name for field in route.dependant.body_params}  # type: ignore[attr-defined]
+        assert not [name for name in taken if "vnd" in name or "amount" in name], route
