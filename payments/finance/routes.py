@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from foundation import audit, clock, texts
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, events, permit
-from payments.finance import days, debits, login, proof, queue, refunds, shifts, trail
+from payments.finance import contracts, days, debits, login, proof, queue, refunds, shifts, trail
 from payments.finance.day import Day, Listing, day_of, lines_of, transfers_of
 from payments.finance.page import page
 from payments.finance.spreadsheet import csv_answer, csv_file
@@ -21,6 +21,7 @@ routes = APIRouter(tags=["finance"])
 routers = [
     *(routes, login.routes, queue.routes, debits.routes, refunds.routes),
     *(days.routes, trail.routes, shifts.routes),
+    contracts.routes,
 ]
 """Of all of finance's pages."""
 
