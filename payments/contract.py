@@ -22,6 +22,7 @@ from foundation.errors import NotFound, Refusal
 from foundation.money import CHARGE_MAX_VND
 from foundation.tables import instant, keys, new_id, owner_key
 from payments import ledger, postings
+from payments.held import ReasonMissing
 from payments.payment import Means
 from payments.share import BP, Entitlement, FeeTerm, Terms
 
@@ -270,6 +271,11 @@ class Rent:
     vnd_per_m2_month: int
     due_day: int
 
+    @property
+    def month_vnd(self) -> int:
+        """For a whole month."""
+        return self.area_m2 * self.vnd_per_m2_month
+
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
@@ -302,6 +308,7 @@ class ContractView:
     proposed_at: datetime
     agreer: str | None
     agreed_at: datetime | None
+    withdrawn_at: datetime | None
 
 
 async def add_payee(
@@ -418,8 +425,13 @@ async def agree(tx: Tx, id: UUID, *, staff_id: UUID, now: datetime) -> None:
 
 
 async def withdraw(tx: Tx, id: UUID, *, staff_id: UUID, reason: str, now: datetime) -> None:
-    """A proposal is taken back, by whoever made it or by who should have agreed. Raises NoSuchContract, ContractDecided."""
+    """A proposal is taken back, by whoever made it or by who should have agreed.
+
+    Raises NoSuchContract, ReasonMissing, ContractDecided.
+    """
     found = await find(tx, id)
+    if not reason.strip():
+        raise ReasonMissing()
     await _decide(tx, id, "withdrawn_at = $3", now)
     await audit.note(
         tx,
@@ -511,6 +523,7 @@ def _view(row: Any, parts: list[Any], fees: list[Any], rents: list[Any], known: 
         row["proposed_at"],
         row["agreer"],
         row["agreed_at"],
+        row["withdrawn_at"],
     )
 
 

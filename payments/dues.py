@@ -104,8 +104,7 @@ def rents_of(contracts: Sequence[ContractView], month: date) -> list[_Rented]:
         until = min(following, later.said.valid_from) if later else following
         days = (until - max(month, view.said.valid_from)).days
         for rent in view.said.rents if days > 0 else ():
-            price_vnd = rent.area_m2 * rent.vnd_per_m2_month
-            amount_vnd = (2 * price_vnd * days + length) // (2 * length)
+            amount_vnd = (2 * rent.month_vnd * days + length) // (2 * length)
             due_on = following.replace(day=rent.due_day)
             found.append(_Rented(view.id, rent.place, rent.payee_id, rent.area_m2, days, amount_vnd, due_on))
     return [rent for rent in found if rent.amount_vnd]

@@ -11,7 +11,19 @@ from fastapi.responses import RedirectResponse
 from foundation import audit, clock, texts
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, events, permit
-from payments.finance import days, debits, login, payouts, proof, queue, refunds, settlements, shifts, trail
+from payments.finance import (
+    contracts,
+    days,
+    debits,
+    login,
+    payouts,
+    proof,
+    queue,
+    refunds,
+    settlements,
+    shifts,
+    trail,
+)
 from payments.finance.day import Day, Listing, day_of, lines_of, transfers_of
 from payments.finance.download import csv_answer
 from payments.finance.page import page
@@ -21,7 +33,7 @@ from payments.finance.words import age, word
 routes = APIRouter(tags=["finance"])
 routers = [
     *(routes, login.routes, queue.routes, debits.routes, refunds.routes),
-    *(days.routes, settlements.routes, payouts.routes, trail.routes, shifts.routes),
+    *(days.routes, settlements.routes, payouts.routes, contracts.routes, trail.routes, shifts.routes),
 ]
 """Of all of finance's pages."""
 
