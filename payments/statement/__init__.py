@@ -82,10 +82,12 @@ class Remark:
 class Verdict:
     """What became of a statement: its balances and sums in đồng, and why it is refused, if it is.
 
-    Sums are of the entries given out; of a refused statement these are only those before the fault. `day`: the last.
+    Sums are of the entries given out; of a refused statement these are only those before the fault. `day`: the last. `line`:
+    where the statement ends in its file.
     """
 
     statement: Statement
+    line: int
     day: date | None
     opening_vnd: int | None
     closing_vnd: int | None
@@ -286,7 +288,7 @@ class StatementBalancesDiffer(StatementRefused):
 
 
 class StatementNotTied(StatementRefused):
-    """Line {line}, {where}: opening {opening_vnd} and entries {sum_vnd} are not closing {closing_vnd}; {difference_vnd} too much."""
+    """Line {line}, {where}: opening {opening_vnd} and entries {sum_vnd} are not closing {closing_vnd}, by {difference_vnd}."""
 
 
 class StatementLineNotTied(StatementRefused):

@@ -77,7 +77,7 @@ def read(pieces: Iterable[bytes], name: str, inside: str = "") -> Iterator[Event
             continue
         if head:
             if reading and not (reading.goes_on and field.tag == "60M"):
-                yield from reading.end(field.line)
+                yield from reading.end()
                 reading = None
             if reading is None:
                 number += 1
@@ -89,14 +89,14 @@ def read(pieces: Iterable[bytes], name: str, inside: str = "") -> Iterator[Event
         if reading and not head:
             yield from reading.take(field)
     if reading:
-        yield from reading.end(field.line)
+        yield from reading.end()
 
 
 class _Reading:
     """One statement while it is read, over all of its pages."""
 
     def __init__(self, where: str) -> None:
-        self.where = where
+        self.where, self.line = where, 0
         self.tally = Tally()
         self.id = self.account = self.number = self.currency = ""
         self.opening_vnd: int | None = None
@@ -109,11 +109,13 @@ class _Reading:
 
     def message(self, field: _Field) -> None:
         """A further page begins."""
-        self.seen = set()
+        self.seen, self.line = set(), field.line
         self.id = self.id or field.whole
 
     def take(self, field: _Field) -> Iterator[Event]:
         """A field. What is wrong with it refuses the statement; the rest is then passed over."""
+        if field.tag != "-":
+            self.line = field.line
         if self.tally.refusal is not None:
             if field.tag in ("62F", "62M"):
                 self.goes_on = field.tag == "62M"
@@ -148,8 +150,8 @@ class _Reading:
         except StatementRefused as refusal:
             self.tally.refusal = refusal
 
-    def end(self, line: int) -> Iterator[Event]:
-        place = Place(line, self.where)
+    def end(self) -> Iterator[Event]:
+        place = Place(self.line, self.where)
         if self.tally.refusal is None and (self.entry or self.closing_vnd is None):
             self.tally.refusal = StatementCutOff(**place.at())
         if self.tally.refusal is None and self.goes_on:

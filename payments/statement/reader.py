@@ -55,7 +55,7 @@ def read(file: IO[bytes], name: str, profile: Profile | None = None) -> Iterator
         if isinstance(event, Verdict) and event.refusal is None:
             this = (event.statement, event.day, event.opening_vnd, event.closing_vnd)
             if this in seen:
-                place = Place(0, event.statement.id or event.statement.number or event.statement.account)
+                place = Place(event.line, event.statement.id or event.statement.number or event.statement.account)
                 event = replace(event, refusal=StatementTwice(**place.at()))
             seen.add(this)
             if len(seen) > MOST_STATEMENTS:

@@ -19,12 +19,14 @@ from payments.statement import (
     StatementRefused,
     StatementSheetTooLarge,
     StatementZipBroken,
+    StatementZipTooMany,
     archive,
     shown,
     xml,
 )
 from payments.statement.table import Cell, Row, letters
 
+MOST_PARTS = 100
 MOST_COLUMNS = 200
 MOST_CHARACTERS = 32 << 20
 """Of the strings that cells share, counted with what Python needs for each."""
@@ -44,16 +46,20 @@ def rows(opened: zipfile.ZipFile, name: str) -> Iterator[Row]:
         called = f"{name} {shown(path)}"
         return xml.read(archive.unpack(opened, inside[path], name), re.compile(wanted).fullmatch, called)
 
-    since_1904, sheets = False, []
+    since_1904, sheets, targets = False, list[tuple[str, str]](), dict[str, str]()
     for piece in part(WORKBOOK, "workbook/(?:workbookPr|sheets/sheet)"):
         if piece.path.endswith("workbookPr"):
             since_1904 = piece.fields.get("@date1904") in ("1", "true")
         else:
             sheets.append((shown(piece.fields.get("@name", "")), piece.fields.get("@id", "")))
-    targets = {
-        piece.fields.get("@Id", ""): posixpath.normpath(posixpath.join("/xl", piece.fields.get("@Target", "")))[1:]
-        for piece in part("xl/_rels/workbook.xml.rels", "Relationships/Relationship")
-    }
+        if len(sheets) > MOST_PARTS:
+            raise StatementZipTooMany(file=name, most=MOST_PARTS)
+    for piece in part("xl/_rels/workbook.xml.rels", "Relationships/Relationship"):
+        targets[piece.fields.get("@Id", "")] = posixpath.normpath(
+            posixpath.join("/xl", piece.fields.get("@Target", ""))
+        )[1:]
+        if len(targets) > MOST_PARTS:
+            raise StatementZipTooMany(file=name, most=MOST_PARTS)
     strings: list[str] = []
     if "xl/sharedStrings.xml" in inside:
         kept = 0
@@ -63,7 +69,7 @@ def rows(opened: zipfile.ZipFile, name: str) -> Iterator[Row]:
             if kept > MOST_CHARACTERS:
                 raise StatementSheetTooLarge(file=name, most=MOST_CHARACTERS)
     for number, (sheet, target) in enumerate(sheets, 1):
-        pieces = part(targets.get(target, ""), "worksheet/sheetData/row(?:/c)?")
+        pieces = part(targets.pop(target, ""), "worksheet/sheetData/row(?:/c)?")
         yield from _rows(pieces, sheet or str(number), strings, since_1904)
 
 

@@ -42,6 +42,9 @@ from payments.statement import (
 from payments.statement.profile import Column, Label, Profile
 from payments.statement.tally import Tally
 
+MOST_LINES = 50
+"""That one cell of a CSV may be broken into."""
+
 _PAYERS: tuple[Column, ...] = ("counterparty_account", "counterparty_name", "end_to_end_id", "text")
 """What somebody else than the bank writes."""
 
@@ -76,10 +79,22 @@ def letters(column: int) -> str:
 
 
 def rows(pieces: Iterable[bytes], profile: Profile, name: str) -> Iterator[Row]:
-    """The lines of a CSV."""
-    reader = csv.reader(octets.lines(pieces, name), delimiter=profile.separator, strict=True)
+    """The lines of a CSV. Raises FileRefused."""
+    taken = 0
+
+    def bounded() -> Iterator[str]:
+        # A quote that is never closed would make one line of all that follow.
+        nonlocal taken
+        for line in octets.lines(pieces, name):
+            taken += 1
+            if taken > MOST_LINES:
+                raise StatementCsvBroken(line=reader.line_num, file=name, reason=f"a quote over {MOST_LINES} lines")
+            yield line
+
+    reader = csv.reader(bounded(), delimiter=profile.separator, strict=True)
     try:
         for cells in reader:
+            taken = 0
             yield Row(reader.line_num, [cell.strip() for cell in cells])
     except csv.Error as error:
         raise StatementCsvBroken(line=reader.line_num, file=name, reason=str(error)) from None

@@ -72,6 +72,7 @@ class Tally:
             self.refusal = self._untied(place, opening_vnd, closing_vnd)
         return Verdict(
             self.statement,
+            place.line,
             day,
             opening_vnd,
             closing_vnd,
