@@ -31,6 +31,7 @@ MOST_COLUMNS = 200
 MOST_CHARACTERS = 32 << 20
 """Of the strings that cells share, counted with what Python needs for each."""
 
+_FORMULA = frozenset({"f", "f@t", "f@si", "f@ref"})
 WORKBOOK = "xl/workbook.xml"
 _NUMBER = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?(?:[Ee][+-]?\d{1,2})?", re.ASCII)
 _REFERENCE = re.compile(r"([A-Z]{1,3})([1-9]\d{0,6})", re.ASCII)
@@ -87,9 +88,9 @@ def _rows(pieces: Iterator[xml.Piece], sheet: str, strings: list[str], since_190
             continue
         reference = _REFERENCE.fullmatch(piece.fields.get("@r", ""))
         column = _column(reference[1]) if reference else len(cells)
-        # The row that a cell without a reference stands in is only known at the row's end: the one after the last.
-        place = Place(int(reference[2]) if reference else line + 1, "")
-        place = Place(place.line, f"{sheet}!{letters(column)}{place.line}")
+        # A cell without a reference stands beside the one before, in the row after the last: its own ends later.
+        at = int(reference[2]) if reference else line + 1
+        place = Place(at, f"{sheet}!{reference[0] if reference else letters(column) + str(at)}")
         if column < len(cells) or column >= MOST_COLUMNS:
             fault = fault or StatementFieldUnreadable(**place.at(), text=shown(piece.fields.get("@r", "")))
             continue
@@ -103,7 +104,7 @@ def _rows(pieces: Iterator[xml.Piece], sheet: str, strings: list[str], since_190
 
 def _cell(fields: dict[str, str], strings: list[str], place: Place) -> Cell:
     """The value of a cell. Raises StatementFormula, StatementFieldUnreadable."""
-    if "f" in fields or any(key.startswith("f@") for key in fields):
+    if not _FORMULA.isdisjoint(fields):
         raise StatementFormula(**place.at())
     value, kind = fields.get("v", "").strip(), fields.get("@t", "n")
     match kind:

@@ -12,13 +12,17 @@ from payments.statement import (
     Statement,
     StatementBalanceMissing,
     StatementEntryTwice,
+    StatementFieldUnreadable,
     StatementNotTied,
     StatementRefused,
     StatementTooManyEntries,
     Verdict,
+    shown,
 )
 
 MOST_ENTRIES = 2_000_000
+LONGEST_REF = 64
+"""ISO 20022 allows 35 characters, SWIFT 16."""
 
 
 class Tally:
@@ -37,7 +41,9 @@ class Tally:
         return self.credits_vnd - self.debits_vnd
 
     def add(self, entry: Entry, place: Place) -> Entry:
-        """Counts an entry that is given out. Raises StatementEntryTwice, StatementTooManyEntries."""
+        """Counts an entry that is given out. Raises StatementRefused for one too many, or one that was there before."""
+        if len(entry.bank_ref) > LONGEST_REF:
+            raise StatementFieldUnreadable(**place.at(), text=shown(entry.bank_ref))
         if entry.amount_vnd > 0:
             self.credits += 1
             self.credits_vnd += entry.amount_vnd
