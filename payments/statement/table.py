@@ -197,14 +197,14 @@ class _Reading:
             label = self._labels.get(words.strip())
             if label is None:
                 continue
-            beside = next((later for later in row.cells[at + 1 :] if later != ""), "")
+            self.is_over = label == self.profile.last and bool(self.columns)
             if row.fault:
                 raise row.fault
+            beside = next((later for later in row.cells[at + 1 :] if later != ""), "")
             value: Cell = str(cell).partition(":")[2].strip() if behind.strip() else beside
             self.said.setdefault(label, (value, Place(row.line, self.inside + row.where(at, str(cell)))))
             if label == "totals" and self.columns:
                 self._take_totals(row)
-            self.is_over = label == self.profile.last and bool(self.columns)
             return True
         return False
 
@@ -218,23 +218,25 @@ class _Reading:
 
     def _begin(self) -> Statement:
         self.tally.begun = True
-        account = self.account or str(self.said["account"][0] if "account" in self.said else "").replace(" ", "")
-        currency, place = self.said.get("currency", (self.profile.currency, Place(self.line, self.inside)))
-        number = self.said["number"][0] if "number" in self.said else ""
-        self.tally.statement = Statement(shown(account), shown(str(currency)), "statement", "", shown(str(number)))
+        nowhere = Place(self.line, self.inside or self.profile.name)
+        account = self.account or _words(self.said.get("account", ("", nowhere))[0]).replace(" ", "")
+        currency, place = self.said.get("currency", (self.profile.currency, nowhere))
+        number = _words(self.said.get("number", ("", nowhere))[0])
+        self.tally.statement = Statement(shown(account), shown(_words(currency)), "statement", "", shown(number))
         if self.tally.refusal is None and not account:
-            self.tally.refusal = StatementAccountMissing(line=self.line, where=self.inside or self.profile.name)
+            self.tally.refusal = StatementAccountMissing(**nowhere.at())
         elif self.tally.refusal is None and currency != "VND":
-            self.tally.refusal = StatementCurrencyRefused(**place.at(), currency=shown(str(currency)))
+            self.tally.refusal = StatementCurrencyRefused(**place.at(), currency=shown(_words(currency)))
         return self.tally.statement
 
     def _take_entry(self, row: Row) -> Iterator[Event]:
         if row.fault:
             raise row.fault
-        if len(row.cells) < self.width:
+        # A line of text ends where it was cut off; a spreadsheet leaves out cells that are empty.
+        if not row.sheet and len(row.cells) < self.width:
             raise StatementFieldMissing(**self._place_at(row, len(row.cells)).at())
         if "account" in self.columns:
-            account = str(self._cell(row, "account")).replace(" ", "")
+            account = _words(self._cell(row, "account")).replace(" ", "")
             if self.account and account != self.account:
                 raise StatementAccountMixed(
                     **self._place(row, "account").at(), account=shown(account), other=shown(self.account)
@@ -355,7 +357,7 @@ class _Reading:
             return " ".join(cell.split())
         if abs(cell) >= 10**values.DIGITS:
             raise StatementNumberLost(**self._place(row, column).at(), text=shown(str(cell)))
-        return f"{cell:f}"
+        return _words(cell)
 
     def _cell(self, row: Row, column: Column) -> Cell:
         at = self.columns[column]
@@ -374,3 +376,7 @@ class _Reading:
 def _plain(cell: Cell) -> str:
     """A heading or label as it is compared: banks differ in blanks, capitals and the spelling of one letter's bytes."""
     return " ".join(unicodedata.normalize("NFC", str(cell)).casefold().split())
+
+
+def _words(cell: Cell) -> str:
+    return cell if isinstance(cell, str) else f"{cell:f}"

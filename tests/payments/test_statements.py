@@ -328,6 +328,19 @@ def test_a_text_that_looks_like_the_closing_line_ends_no_table() -> None:
     assert_told(read(statements.csv_two_columns([sly]), TWO), sly)
 
 
+def test_a_sheet_may_leave_out_cells_that_are_empty() -> None:
+    silent = replace(DAY, lines=[replace(line, text="") for line in DAY.lines])
+    events = read(statements.xlsx([statements.signed(silent)]), SIGNED)
+    assert_told([*reversed(entries(events)), *verdicts(events)], silent)
+
+
+def test_a_table_with_a_wrong_last_line_does_not_swallow_the_next() -> None:
+    first, second = statements.csv_signed(DAY), statements.csv_signed(LATER)
+    refused, good = verdicts(read(first.replace("Tổng cộng;;;", "Tổng cộng;;;x") + second, SIGNED))
+    assert code(refused) == "statement_amount_unreadable"
+    assert (code(good), good.statement.account) == (None, LATER.account)
+
+
 def test_a_missing_line_of_a_table_is_named_where_it_is_missing() -> None:
     rows = statements.two_columns([DAY])
     del rows[8]
