@@ -312,23 +312,32 @@ def zipped(parts: dict[str, str] | dict[str, bytes]) -> bytes:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mb", type=int, default=100)
+    parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.write:
+        return _write(given.write, given.mb)
     if given.read:
         return _measure(given.read)
+    # A process begins with the peak of the one that started it: writing and reading have one each, started by a small one.
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "camt053.xml")
-        chance, size = random.Random(1), given.mb * 1_000_000
-        each = len("".join(_entry(some_day(chance, 1).lines[0], "08")).encode())
-        with path.open("w", encoding="utf-8") as file:
-            file.writelines(camt053([some_day(chance, size // each)], "08"))
-        return subprocess.run([sys.executable, "-m", "loadtests.statements", "--read", path], check=False).returncode
+        itself, path = [sys.executable, "-m", "loadtests.statements"], f"{folder}/camt053.xml"
+        subprocess.run([*itself, "--write", path, "--mb", str(given.mb)], check=True)
+        return subprocess.run([*itself, "--read", path], check=False).returncode
+
+
+def _write(path: Path, megabytes: int) -> int:
+    chance = random.Random(1)
+    each = len("".join(_entry(some_day(chance, 1).lines[0], "08")).encode())
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(camt053([some_day(chance, megabytes * 1_000_000 // each)], "08"))
+    return 0
 
 
 def _measure(path: Path) -> int:
     from payments.statement import Entry, Verdict, reader
 
-    # On Linux in kB. What the process needs before it reads is shown, since importing the house needs most of it.
+    # On Linux in kB. What importing the house needs is shown apart.
     before, entries = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0
     began, worked = time.perf_counter(), time.process_time()
     verdicts = []
