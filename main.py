@@ -310,11 +310,18 @@ def _books(_: list[str]) -> int:
     return books.report(settings)
 
 
+def _statement(rest: list[str]) -> int:
+    from payments.statement import check
+
+    return check.report(rest)
+
+
 COMMANDS = {
     "run": (_run, "start everything on this machine: servers, web, worker, mock bank, demo city"),
     "story": (_story, "play every scene over HTTP against a running platform"),
     "day": (_day, "live a day of the city over HTTP, in the pilot's proportions, and compare it to the đồng"),
     "books": (_books, "prove that the books balance (M1-M10) and name what does not fit"),
+    "statement": (_statement, "say what a bank's statement file holds, without importing it"),
     "migrate": (_migrate, "bring the database of DATABASE_URL to today's shape"),
     "check-migrations": (_check_migrations, "compare the migrations with the tables and files"),
     "revise": (_revise, "write a service's next migration from its tables, to be read and corrected"),
