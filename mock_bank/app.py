@@ -21,6 +21,7 @@ from mock_bank import (
     hosted,
     merchant,
     misbehaviour,
+    payout,
     refund,
     transaction,
 )
@@ -52,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
     answer_refusals(app)
     faults.answer_badly(app)
     app.add_middleware(Envelope)
-    for room in (account, merchant, transaction, refund, faults, clock, customer, hosted, misbehaviour):
+    for room in (account, merchant, transaction, refund, payout, faults, clock, customer, hosted, misbehaviour):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
 

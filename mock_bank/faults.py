@@ -88,13 +88,14 @@ class Faults(In):
         0, description="A page begins with up to so many items that stand before its cursor."
     )
 
-    # Answers to programs: transactions, payments, refunds, balances.
+    # Answers to programs: transactions, payments, refunds, payouts, balances.
     answers: Literal["usual", "closed", "error_500", "error_502", "error_503"] = Field(
         "usual", description="Nothing is done; closed breaks the connection."
     )
     answer_delay_ms: Annotated[int, Field(strict=True, ge=0, le=30_000)] = 0
     lose_payment_answers: Flag = Field(False, description="The payment is made, then the connection breaks.")
     lose_refund_answers: Flag = Field(False, description="The refund is taken on, then the connection breaks.")
+    lose_payout_answers: Flag = Field(False, description="The payout file is taken on, then the connection breaks.")
 
     # Refunds asked for from now on.
     refund_seconds: Annotated[int, Field(strict=True, ge=0, le=30 * A_DAY_SECONDS)] = Field(
@@ -102,6 +103,17 @@ class Faults(In):
     )
     return_refunds: Flag = Field(False, description="Accepted, and later returned by the receiving bank.")
     refuse_send_back: Flag = Field(False, description="Refused, unless a named account is given.")
+
+    # Transfers of payout files handed in from now on; the reports, whenever they are asked for.
+    payout_seconds: Annotated[int, Field(strict=True, ge=0, le=30 * A_DAY_SECONDS)] = Field(
+        0, description="From debited to settled, and from settled to returned, bank's time."
+    )
+    reject_payouts: Flag = Field(
+        False, description="Accepted, and on its day rejected: no such account; never debited."
+    )
+    return_payouts: Flag = Field(False, description="Settled, and later returned by the receiving bank.")
+    split_payouts: Flag = Field(False, description="Booked as two debits that add up.")
+    omit_payout_statuses: Flag = Field(False, description="A report leaves the transfer out.")
 
     seed: Annotated[int, Field(strict=True, ge=0, le=2**31)] = Field(
         0, description="The same seed and the same order of requests: the same run."
@@ -189,7 +201,9 @@ Behaving = Depends(_behave)
 a bank that was left down could otherwise neither be mended nor be started on."""
 
 
-async def lose_answer(db: asyncpg.Pool[Any], fault: Literal["lose_payment_answers", "lose_refund_answers"]) -> None:
+async def lose_answer(
+    db: asyncpg.Pool[Any], fault: Literal["lose_payment_answers", "lose_refund_answers", "lose_payout_answers"]
+) -> None:
     """To be called when the act is committed: the answer may get lost."""
     if await db.fetchval("SELECT mock_bank.struck($1)", fault) == "true":
         raise BadAnswer("closed")

@@ -1,4 +1,4 @@
-"""What the bank does later, by its own time: sends refunds and settles or returns them, takes credits back."""
+"""What the bank does later, by its own time: sends refunds and payouts and settles or returns them, takes credits back."""
 
 from __future__ import annotations
 

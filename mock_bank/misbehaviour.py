@@ -28,8 +28,9 @@ GROUPS = {
     ),
     "text": ("payer_text", "text_style", "payer", "bank_ref"),
     "list": ("list_late_seconds", "list_overlap", "reverse_after_seconds"),
-    "answers": ("answers", "answer_delay_ms", "lose_payment_answers", "lose_refund_answers"),
+    "answers": ("answers", "answer_delay_ms", "lose_payment_answers", "lose_refund_answers", "lose_payout_answers"),
     "refunds": ("refund_seconds", "return_refunds", "refuse_send_back"),
+    "payouts": ("payout_seconds", "reject_payouts", "return_payouts", "split_payouts", "omit_payout_statuses"),
 }
 SHAPES = Faults.model_json_schema()["properties"]
 USUAL = Faults()

@@ -70,8 +70,7 @@ CREATE TABLE IF NOT EXISTS mock_bank.transaction (
 ALTER TABLE mock_bank.transaction
     ALTER COLUMN payment_id DROP NOT NULL,
     ALTER COLUMN request DROP NOT NULL,
-    ADD COLUMN IF NOT EXISTS kind text NOT NULL DEFAULT 'payment'
-        CHECK (kind IN ('payment', 'reversal', 'refund', 'refund_return')),
+    ADD COLUMN IF NOT EXISTS kind text NOT NULL DEFAULT 'payment',
     ADD COLUMN IF NOT EXISTS relates_to text,
     ADD COLUMN IF NOT EXISTS refund_id uuid,
     ADD COLUMN IF NOT EXISTS payee_name text,
@@ -80,7 +79,12 @@ ALTER TABLE mock_bank.transaction
     ADD COLUMN IF NOT EXISTS visible_at timestamptz,
     ADD COLUMN IF NOT EXISTS reverse_at timestamptz,
     ADD COLUMN IF NOT EXISTS payer_told text NOT NULL DEFAULT 'told',
-    ADD COLUMN IF NOT EXISTS bank_ref_told text NOT NULL DEFAULT 'told';
+    ADD COLUMN IF NOT EXISTS bank_ref_told text NOT NULL DEFAULT 'told',
+    ADD COLUMN IF NOT EXISTS payout_id text;
+ALTER TABLE mock_bank.transaction  -- anew at every start, since the kinds have grown; what is there was checked before
+    DROP CONSTRAINT IF EXISTS transaction_kind_check,
+    ADD CONSTRAINT transaction_kind_check
+        CHECK (kind IN ('payment', 'reversal', 'refund', 'refund_return', 'payout', 'payout_return')) NOT VALID;
 CREATE INDEX IF NOT EXISTS transaction_by_payer
     ON mock_bank.transaction (payer_bin, payer_account, recorded_at DESC);
 CREATE INDEX IF NOT EXISTS transaction_by_payee
@@ -91,6 +95,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS transaction_reversed_once
     ON mock_bank.transaction (bin, account, relates_to) WHERE kind = 'reversal';
 CREATE UNIQUE INDEX IF NOT EXISTS transaction_refunded_once
     ON mock_bank.transaction (refund_id, kind) WHERE refund_id IS NOT NULL;
+CREATE UNIQUE INDEX IF NOT EXISTS transaction_payout_returned_once
+    ON mock_bank.transaction (bin, account, payout_id) WHERE kind = 'payout_return';
 
 -- Money out, once per `id` of the owner's. What was refused stays refused under its id. `due_at`: its next step, by the
 -- bank's time. `returns`: the receiving bank will send it back.
@@ -115,6 +121,44 @@ CREATE TABLE IF NOT EXISTS mock_bank.refund (
 );
 CREATE INDEX IF NOT EXISTS refund_by_original ON mock_bank.refund (bin, account, original);
 CREATE INDEX IF NOT EXISTS refund_due ON mock_bank.refund (due_at) WHERE due_at IS NOT NULL;
+
+-- Payout files, once per message id of the owner's. `number`, `total_vnd`: what the file says of itself; `refusal`: the
+-- reason for which nothing of it was taken on; `answer`: the report that was given when it was handed in.
+CREATE TABLE IF NOT EXISTS mock_bank.payout_file (
+    message_id text PRIMARY KEY,
+    digest text NOT NULL,
+    payment_id text NOT NULL,
+    number bigint NOT NULL,
+    total_vnd bigint NOT NULL,
+    refusal text,
+    answer text,
+    taken_at timestamptz NOT NULL
+);
+
+-- One transfer of a file. `id`: its EndToEndId, used once on an account unless it was rejected; `due_at`: its next step, by
+-- the bank's time. `rejects`, `returns`, `splits`: what will go wrong with it.
+CREATE TABLE IF NOT EXISTS mock_bank.payout (
+    message_id text NOT NULL REFERENCES mock_bank.payout_file,
+    id text NOT NULL,
+    position integer NOT NULL,
+    bin text NOT NULL,
+    account text NOT NULL,
+    amount_vnd bigint NOT NULL CHECK (amount_vnd > 0),
+    payee_bin text NOT NULL,
+    payee_account text NOT NULL,
+    payee_name text NOT NULL,
+    text text NOT NULL,
+    state text NOT NULL CHECK (state IN ('rejected', 'accepted', 'booked', 'settled', 'returned')),
+    reason text CHECK ((reason IS NOT NULL) = (state = 'rejected')),
+    rejects boolean NOT NULL,
+    returns boolean NOT NULL,
+    splits boolean NOT NULL,
+    seconds integer NOT NULL CHECK (seconds >= 0),
+    due_at timestamptz CHECK ((due_at IS NOT NULL) = (state IN ('accepted', 'booked') OR state = 'settled' AND returns)),
+    PRIMARY KEY (message_id, id)
+);
+CREATE UNIQUE INDEX IF NOT EXISTS payout_once ON mock_bank.payout (bin, account, id) WHERE state <> 'rejected';
+CREATE INDEX IF NOT EXISTS payout_due ON mock_bank.payout (due_at) WHERE due_at IS NOT NULL;
 
 -- The outbox. `due_at` is also the lease: who takes a notice moves it ahead, so one that died with its sender comes back
 -- by itself. `sends` is the fencing token: only the newest sender may write down how it went.
@@ -184,7 +228,7 @@ $$;
 -- One transaction with all that the bank knows of it: what the payer's side is shown.
 CREATE OR REPLACE FUNCTION mock_bank.shown(t mock_bank.transaction) RETURNS json LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN t.kind = 'payment' THEN fact ELSE (fact::jsonb || jsonb_strip_nulls(jsonb_build_object(
-               'kind', t.kind, 'relates_to', t.relates_to, 'refund_id', t.refund_id,
+               'kind', t.kind, 'relates_to', t.relates_to, 'refund_id', t.refund_id, 'payout_id', t.payout_id,
                'payee_name', t.payee_name, 'payee_bin', t.payee_bin, 'payee_account', t.payee_account)))::json END
       FROM json_build_object(
         'bank_ref', t.bank_ref, 'bin', t.bin, 'account', t.account, 'direction', t.direction,
@@ -400,6 +444,149 @@ BEGIN
 END
 $$;
 
+-- Where a transfer stands, as a report says it. What came back stays settled.
+CREATE OR REPLACE FUNCTION mock_bank.status(p mock_bank.payout) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE p.state WHEN 'rejected' THEN 'RJCT' WHEN 'accepted' THEN 'ACCP' WHEN 'booked' THEN 'ACSP' ELSE 'ACSC' END
+$$;
+
+-- Take a payout file on, transfer by transfer, in its order: `p_file` is what it says, `p_digest` tells its bytes apart.
+-- What is promised and not yet debited counts as gone. Outcomes: taken, and then there is no answer yet; replayed,
+-- other_file. AC02: no such account to pay from, AM04: not enough money, DU04: the id was used on this account.
+CREATE OR REPLACE FUNCTION mock_bank.take_on(
+    p_message_id text, p_digest text, p_file jsonb, OUT outcome text, OUT answer text
+) LANGUAGE plpgsql AS $$
+DECLARE
+    v_account mock_bank.account;
+    v_payout mock_bank.payout;
+    v_faults jsonb;
+    v_refusal text := p_file ->> 'refusal';
+    v_left_vnd bigint;
+    v_due_at timestamptz := greatest(
+        mock_bank.now(), (p_file ->> 'execute_on')::date::timestamp AT TIME ZONE 'Asia/Ho_Chi_Minh');
+    v_asked jsonb;
+BEGIN
+    INSERT INTO mock_bank.payout_file (message_id, digest, payment_id, number, total_vnd, taken_at)
+    VALUES (p_message_id, p_digest, p_file ->> 'payment_id', (p_file -> 'number')::bigint,
+            (p_file -> 'total_vnd')::bigint, mock_bank.now())
+    ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        SELECT CASE WHEN f.digest = p_digest THEN 'replayed' ELSE 'other_file' END, f.answer INTO STRICT outcome, answer
+          FROM mock_bank.payout_file f WHERE f.message_id = p_message_id;
+        RETURN;
+    END IF;
+
+    SELECT * INTO v_account FROM mock_bank.account
+     WHERE bin = p_file ->> 'bin' AND account = p_file ->> 'account' FOR UPDATE;
+    IF NOT FOUND THEN
+        v_refusal := 'AC02';
+    END IF;
+    UPDATE mock_bank.payout_file SET refusal = v_refusal WHERE message_id = p_message_id;
+    v_left_vnd := v_account.balance_vnd - (
+        SELECT coalesce(sum(p.amount_vnd), 0) FROM mock_bank.payout p
+         WHERE p.bin = v_account.bin AND p.account = v_account.account AND p.state = 'accepted');
+
+    SELECT settings INTO v_faults FROM mock_bank.faults;
+    FOR v_asked, v_payout.position IN SELECT * FROM jsonb_array_elements(p_file -> 'transfers') WITH ORDINALITY LOOP
+        v_payout.message_id := p_message_id;
+        v_payout.id := v_asked ->> 'id';
+        v_payout.bin := p_file ->> 'bin';
+        v_payout.account := p_file ->> 'account';
+        v_payout.amount_vnd := v_asked -> 'amount_vnd';
+        v_payout.payee_bin := v_asked ->> 'bin';
+        v_payout.payee_account := v_asked ->> 'account';
+        v_payout.payee_name := v_asked ->> 'name';
+        v_payout.text := v_asked ->> 'text';
+        v_payout.reason := CASE
+            WHEN v_refusal IS NOT NULL THEN v_refusal
+            WHEN EXISTS (SELECT FROM mock_bank.payout p WHERE p.bin = v_payout.bin AND p.account = v_payout.account
+                            AND p.id = v_payout.id AND p.state <> 'rejected') THEN 'DU04'
+            WHEN v_payout.amount_vnd > v_left_vnd THEN 'AM04'
+        END;
+        v_payout.state := CASE WHEN v_payout.reason IS NULL THEN 'accepted' ELSE 'rejected' END;
+        v_payout.rejects := false;
+        v_payout.returns := false;
+        v_payout.splits := false;
+        v_payout.seconds := 0;
+        v_payout.due_at := NULL;
+        IF v_payout.reason IS NULL THEN
+            v_left_vnd := v_left_vnd - v_payout.amount_vnd;
+            v_payout.rejects := mock_bank.struck(v_faults, 'reject_payouts') IS NOT NULL;
+            v_payout.returns := mock_bank.struck(v_faults, 'return_payouts') IS NOT NULL;
+            v_payout.splits := mock_bank.struck(v_faults, 'split_payouts') IS NOT NULL AND v_payout.amount_vnd > 1;
+            v_payout.seconds := coalesce(mock_bank.struck(v_faults, 'payout_seconds')::integer, 0);
+            v_payout.due_at := v_due_at;
+        END IF;
+        INSERT INTO mock_bank.payout SELECT v_payout.*;
+    END LOOP;
+    outcome := 'taken';
+END
+$$;
+
+-- Take the next step of a payout that is due; false: there is none. A rejected one is never debited. AC03: no such payee.
+CREATE OR REPLACE FUNCTION mock_bank.proceed_payout(p_now timestamptz) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    v_account mock_bank.account;
+    v_payout mock_bank.payout;
+    v_line mock_bank.transaction;
+    v_part_vnd bigint;
+BEGIN
+    SELECT * INTO v_payout FROM mock_bank.payout WHERE due_at <= p_now ORDER BY due_at, position LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    SELECT * INTO STRICT v_account FROM mock_bank.account
+     WHERE bin = v_payout.bin AND account = v_payout.account FOR UPDATE;
+    SELECT * INTO v_payout FROM mock_bank.payout
+     WHERE message_id = v_payout.message_id AND id = v_payout.id AND due_at <= p_now;
+    v_line.bin := v_account.bin;
+    v_line.account := v_account.account;
+    v_line.payout_id := v_payout.id;
+    IF v_payout.state = 'accepted' AND (v_payout.rejects OR v_payout.amount_vnd > v_account.balance_vnd) THEN
+        v_payout.reason := CASE WHEN v_payout.rejects THEN 'AC03' ELSE 'AM04' END;
+        v_payout.state := 'rejected';
+    ELSIF v_payout.state = 'accepted' THEN
+        v_line.kind := 'payout';
+        v_line.direction := 'debit';
+        v_line.text := v_payout.text;
+        v_line.payer_name := v_account.owner_name;
+        v_line.payer_bin := v_account.bin;
+        v_line.payer_account := v_account.account;
+        v_line.payee_name := v_payout.payee_name;
+        v_line.payee_bin := v_payout.payee_bin;
+        v_line.payee_account := v_payout.payee_account;
+        v_part_vnd := CASE WHEN v_payout.splits THEN v_payout.amount_vnd / 2 ELSE 0 END;
+        IF v_payout.splits THEN
+            v_line.amount_vnd := v_part_vnd;
+            PERFORM mock_bank.enter(v_line);
+        END IF;
+        v_line.amount_vnd := v_payout.amount_vnd - v_part_vnd;
+        PERFORM mock_bank.enter(v_line);
+        v_payout.state := 'booked';
+    ELSIF v_payout.state = 'booked' THEN
+        v_payout.state := 'settled';
+    ELSIF v_payout.state = 'settled' THEN
+        SELECT bank_ref INTO STRICT v_line.relates_to FROM mock_bank.transaction
+         WHERE bin = v_line.bin AND account = v_line.account AND payout_id = v_payout.id AND kind = 'payout'
+         ORDER BY number LIMIT 1;
+        v_line.kind := 'payout_return';
+        v_line.direction := 'credit';
+        v_line.amount_vnd := v_payout.amount_vnd;
+        v_line.text := 'HOAN TRA GD ' || v_line.relates_to || ' TAI KHOAN NHAN KHONG HOP LE';
+        v_line.payer_name := v_payout.payee_name;
+        v_line.payer_bin := v_payout.payee_bin;
+        v_line.payer_account := v_payout.payee_account;
+        PERFORM mock_bank.enter(v_line);
+        v_payout.state := 'returned';
+    END IF;
+    UPDATE mock_bank.payout
+       SET state = v_payout.state, reason = v_payout.reason,
+           due_at = CASE WHEN v_payout.state = 'booked' OR v_payout.state = 'settled' AND returns
+                         THEN v_payout.due_at + make_interval(secs => seconds) END
+     WHERE message_id = v_payout.message_id AND id = v_payout.id;
+    RETURN true;
+END
+$$;
+
 -- Do one thing that has become due by the bank's time; false: there is nothing. An account's row is always locked first,
 -- and what was seen before the lock is looked at again.
 CREATE OR REPLACE FUNCTION mock_bank.proceed() RETURNS boolean LANGUAGE plpgsql AS $$
@@ -438,6 +625,10 @@ BEGIN
         ELSIF v_refund.state = 'sent' THEN
             UPDATE mock_bank.refund SET state = 'settled', ended_at = v_now, due_at = NULL WHERE id = v_refund.id;
         END IF;
+        RETURN true;
+    END IF;
+
+    IF mock_bank.proceed_payout(v_now) THEN
         RETURN true;
     END IF;
 

@@ -109,9 +109,10 @@ class Line(Booked):
     payer_name: str | None = None
     payer_bin: str | None = None
     payer_account: str | None = None
-    kind: Literal["reversal", "refund", "refund_return"] | None = None
+    kind: Literal["reversal", "refund", "refund_return", "payout", "payout_return"] | None = None
     relates_to: str | None = None
     refund_id: UUID | None = None
+    payout_id: str | None = None
     payee_name: str | None = None
     payee_bin: str | None = None
     payee_account: str | None = None

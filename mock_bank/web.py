@@ -30,6 +30,9 @@ from mock_bank.refusal import (
 LARGEST_BODY_BYTES = 64 * 1024
 LARGEST_PICTURE_BODY_BYTES = 2 * 1024 * 1024 + 16 * 1024  # the picture itself and what multipart puts around it
 PICTURE_PATH = "/app/picture"
+LARGEST_FILE_BYTES = 2 * 1024 * 1024
+PAYOUTS_PATH = "/api/v1/payout-files"
+LARGER_BODIES = {PICTURE_PATH: LARGEST_PICTURE_BODY_BYTES, PAYOUTS_PATH: LARGEST_FILE_BYTES}
 HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
@@ -95,7 +98,7 @@ class Envelope:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        left = LARGEST_PICTURE_BODY_BYTES if scope["path"] == PICTURE_PATH else LARGEST_BODY_BYTES
+        left = LARGER_BODIES.get(scope["path"], LARGEST_BODY_BYTES)
         whole = False
 
         async def receive_bounded() -> Message:

