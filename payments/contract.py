@@ -419,7 +419,6 @@ async def agree(tx: Tx, id: UUID, *, staff_id: UUID, now: datetime) -> None:
     if found.proposed_by == staff_id:
         raise OwnProposal()
     await _check(tx, found.said)
-    tx.step("contract.agreed")
     await _decide(tx, id, "agreed_by = $3, agreed_at = $4", staff_id, now)
     await audit.note(tx, staff_id, "contract.agreed", f"contract {id}", after=_in_short(found.said), now=now)
 

@@ -18,7 +18,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, Index, SQLModel, UniqueConstraint, text
 
-from foundation import audit, clock, directory, failpoint, outbox
+from foundation import audit, clock, directory, outbox
 from foundation.database import Database, Tx
 from foundation.errors import NotFound, Refusal
 from foundation.tables import instant, keys, new_id, octets, owner_key
@@ -300,7 +300,6 @@ async def make(tx: Tx, *, staff_id: UUID, now: datetime) -> UUID:
         ],
     )
     file = pain.write(order)
-    tx.step("payout.made")
     await tx.execute(
         "insert into payments.payout_run (operator_id, id, number, up_to_day, file, digest, made_by, made_at, looks)"
         " values ($1, $2, $3, $4, $5, $6, $7, $8, 0)",
@@ -359,7 +358,6 @@ async def approve(tx: Tx, id: UUID, *, digest: str, staff_id: UUID, now: datetim
     for row in payouts:
         if await _step(tx, row, "approve", at=now, now=now, staff_id=staff_id) is None:
             raise PayoutDecided()
-    tx.step("payout.approved")
     await tx.execute(
         "update payments.payout_run set approved_by = $3, approved_at = $4, look_at = $4"
         " where operator_id = $1 and id = $2",
@@ -420,7 +418,6 @@ async def pursue(database: Database, gateway: Paying, claim: outbox.Claim) -> No
         if not any(row["state"] in WORKED_ON for row in payouts):
             return
         sends = [await _step(tx, row, "ask", at=now, now=now) for row in payouts if row["state"] == "approved"]
-    failpoint.here("payout.asking")
     refused = None
     try:
         report = None if sends else await gateway.payout_report(run["file"])
@@ -432,9 +429,7 @@ async def pursue(database: Database, gateway: Paying, claim: outbox.Claim) -> No
         report = None
     except PayoutFileRefused as error:
         report, refused = None, str(error.facts.get("why", ""))
-    failpoint.here("payout.answered")
     async with database.transaction(claim.operator_id) as tx:
-        tx.step("payout.heard")
         await _hear(tx, id, report, await clock.now(tx), refused=refused)
 
 
@@ -511,7 +506,6 @@ async def told(database: Database, operator_id: UUID, line: PayoutLine) -> bool:
             or row["state"] in ("draft", "cancelled")
         ):
             return False
-        tx.step("payout.told")
         await tx.execute(
             "insert into payments.payout_entry (operator_id, bank_account, bank_ref, payout_id, amount_vnd, returns, at)"
             " values ($1, $2, $3, $4, $5, $6, $7)",

@@ -121,3 +121,23 @@ class Desk:
     async def lists(self, id: UUID, amount_vnd: int, ref: str, *, returns: bool = False) -> bool:
         line = PayoutLine(id, "/".join(self.trade.account), ref, amount_vnd, returns, self.trade.now)
         return await payout.told(self.trade.database, self.trade.operator_id, line)
+
+
+DEFECTS = (
+    ("settled_differs", "update payments.settlement_journal set amount_vnd = amount_vnd + 1"),
+    ("divided_differs", "update payments.settlement_item set amount_vnd = amount_vnd + 1 where kind = 'share'"),
+    ("divided_differs", "delete from payments.settlement_item where kind = 'share' and amount_vnd = 28000"),
+    ("settlement_differs", "update payments.settlement set sold_vnd = sold_vnd + 1"),
+    ("statement_differs", "update payments.payee_statement set gross_vnd = gross_vnd + 1, net_vnd = net_vnd + 1"),
+    ("statement_differs", "update payments.held_back set amount_vnd = amount_vnd + 1"),
+    ("statement_differs", "update payments.payee_adjustment set level_vnd = level_vnd + 1 where kind = 'notes'"),
+    ("due_differs", "update payments.due_item set netted_vnd = netted_vnd - 1"),
+    (
+        "payable_unexplained",
+        "update payments.transfer set amount_vnd = amount_vnd + 1 where credit like 'payee_payable:%'",
+    ),
+    ("payable_unexplained", "update payments.payout set state = 'draft' where state = 'settled'"),
+    ("payout_differs", "update payments.payout_day set net_vnd = net_vnd + 1"),
+    ("payout_differs", "update payments.payout_day set released = true"),
+)
+"""What a vandal might do to settlements and payouts, by the rule of the books that names it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import asyncpg
+import paying
 import pytest
 from returning import a_day_of_refunds
 from trade import SOLD_OUT, Trade, a_day_of_everything
@@ -54,6 +55,7 @@ async def test_a_day_with_every_kind_of_event_balances(admin: asyncpg.Connection
         "safe_below_zero",
         "suspense_open",
         "deposit_open",
+        "unsettled_open",
     }
 
 
@@ -524,7 +526,7 @@ async def test_every_planted_defect_is_found_and_named(admin: asyncpg.Connection
 
 def test_every_rule_has_a_planted_defect() -> None:
     named = {key.removeprefix("finance.books.rule.") for key in texts.catalogue("en") if "finance.books.rule." in key}
-    planted = {rule for defects in DEFECTS.values() for rule, _ in defects}
+    planted = {rule for defects in (*DEFECTS.values(), paying.DEFECTS) for rule, _ in defects}
     assert named - planted == {
         "clearing_open",
         "drawer_open",
@@ -538,6 +540,10 @@ def test_every_rule_has_a_planted_defect() -> None:
         "deposit_late",
         "deposit_open",
         "line_undecided",
+        "unsettled_open",
+        "due_open",
+        "due_late",
+        "payout_open",
     }
     assert planted <= named
 

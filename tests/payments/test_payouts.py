@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import product
 from uuid import uuid4
 
 import asyncpg
 import pytest
-from paying import Desk
+from paying import DEFECTS, Desk
 from trade import Trade
 
 from foundation import clock
-from payments import books, payee_account, payout
+from payments import books, contract, dues, payee_account, payout
 from payments.finance import payouts
 from payments.payout_states import EVENTS, OWED_AGAIN, STATES, STEPS, NoStep, Step
 
@@ -220,3 +220,28 @@ def test_no_route_takes_the_amount_of_a_payout() -> None:
     for route in payouts.routes.routes:
         taken = {field.name for field in route.dependant.body_params}  # type: ignore[attr-defined]
         assert not [name for name in taken if "vnd" in name or "amount" in name], route
+
+
+async def test_every_planted_defect_of_settlements_and_payouts_is_found_and_named(
+    desk: Desk, trade: Trade, admin: asyncpg.Connection
+) -> None:
+    who, today = await trade.attendant(), clock.hanoi_day(trade.now)
+    await trade.opens(who)
+    await trade.sells(who, trade.line(5_000))
+    await trade.pays(trade.line(900_000, service="parking"))
+    async with trade.database.transaction(trade.operator_id) as tx:
+        assert await dues.fall_due(tx, await contract.contracts(tx), date(2026, 9, 30), now=trade.now)
+    await desk.settled(today + timedelta(days=1))
+    await desk.approves(await desk.makes())
+    desk.bank.fate = "settled"
+    await desk.works()
+    assert await proven(admin) == ()
+    await admin.execute("set session_replication_role = replica")
+    for rule, plant in DEFECTS:
+        vandalism = admin.transaction()
+        await vandalism.start()
+        assert await admin.execute(plant) not in ("UPDATE 0", "DELETE 0"), plant
+        found = await books.prove(admin)
+        await vandalism.rollback()
+        assert rule in {finding.rule for finding in found.findings}, plant
+    assert await proven(admin) == ()
