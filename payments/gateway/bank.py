@@ -6,6 +6,7 @@ The only room that knows the field names of the (mock) bank. Nothing of it is be
 from __future__ import annotations
 
 import json
+import logging
 from datetime import datetime
 from functools import cached_property
 from typing import Any, get_args
@@ -27,21 +28,29 @@ from payments.gateway import (
     Gone,
     News,
     NoticeForged,
+    PayoutFileRefused,
+    PayoutLine,
+    PayoutReport,
     RefundAnswer,
     RefundFate,
     RefundLine,
     RefundOrder,
     Told,
+    pain,
 )
 from payments.receipt import Credit
 
+log = logging.getLogger("motcham.bank")
 ACCOUNT_PATH = "/api/v1/accounts/{bin}/{account}"
 MERCHANT_PATH = "/api/v1/merchants/{code}"
 TRANSACTIONS_PATH = "/api/v1/transactions"
 REFUNDS_PATH = "/api/v1/refunds"
+PAYOUT_FILES_PATH = "/api/v1/payout-files"
 CREDITED = "transaction.booked"
 FINAL = frozenset({"unknown_account", "unknown_original", "more_than_left", "insufficient_balance", "cannot_send_back"})
 """The bank's refusals of a refund that stay: nothing left, and nothing will under that id."""
+NOT_TAKEN_ON = frozenset({"bad_payload", "other_file", "too_large"})
+"""The bank's refusals of a payout file: nothing of these bytes was taken on, nor will be."""
 FATES: dict[str, RefundFate] = {fate: fate for fate in get_args(RefundFate) if fate != "unknown"}
 """The bank's words for what becomes of a refund are ours."""
 
@@ -67,6 +76,7 @@ class Transaction(BaseModel):
     kind: str | None = Field(None, max_length=40)
     relates_to: str | None = Field(None, max_length=64)
     refund_id: str | None = Field(None, max_length=64)
+    payout_id: str | None = Field(None, max_length=64)
 
     def refund(self) -> RefundLine | None:
         """The line of a refund, or None for any other line."""
@@ -78,6 +88,17 @@ class Transaction(BaseModel):
             return None
         account, returns = f"{self.bin}/{self.account}", self.direction == "credit"
         return RefundLine(refund_id, account, self.bank_ref, self.amount_vnd, returns, self.booked_at)
+
+    def payout(self) -> PayoutLine | None:
+        """The line of a transfer of a payout file, or None for any other line."""
+        if self.kind not in ("payout", "payout_return") or self.payout_id is None:
+            return None
+        try:
+            payout_id = UUID(self.payout_id)
+        except ValueError:
+            return None
+        account, returns = f"{self.bin}/{self.account}", self.direction == "credit"
+        return PayoutLine(payout_id, account, self.bank_ref, self.amount_vnd, returns, self.booked_at)
 
     @property
     def line(self) -> Line:
@@ -93,7 +114,8 @@ class Transaction(BaseModel):
         if self.direction != "credit":
             return None
         payer = f"{self.payer_name or ''} {self.payer_bin or ''}/{self.payer_account or ''}"
-        facts = {"returns": self.refund_id or self.relates_to or ""} if self.kind == "refund_return" else {}
+        returns = self.refund_id or self.payout_id or self.relates_to or ""
+        facts = {"returns": returns} if self.kind in ("refund_return", "payout_return") else {}
         return Credit(
             self.bin, self.account, self.bank_ref, self.amount_vnd, self.text, self.booked_at, payer, facts=facts
         )
@@ -229,6 +251,27 @@ class Bank:
         why = (told.get("refusal") or {}).get("code")
         return RefundAnswer(fate, why, told.get("debit_bank_ref"), datetime.fromisoformat(at) if at else None)
 
+    async def pay_out(self, file: bytes) -> PayoutReport:
+        """Hands a payout file in (`Paying`). The bank takes it on once per message id, and these bytes only."""
+        pain.instructed(file)  # what is none of ours is not sent
+        headers = {"content-type": "application/xml"}
+        answer = await self._ask("POST", PAYOUT_FILES_PATH, content=file, headers=headers)
+        if answer.status_code == 201:
+            return _reported(answer, file)
+        code = _told(answer).get("code")
+        if code in NOT_TAKEN_ON:
+            raise PayoutFileRefused(why=code)
+        raise GatewaySilent()
+
+    async def payout_report(self, file: bytes) -> PayoutReport | None:
+        """What became of a payout file (`Paying`)."""
+        answer = await self._ask("GET", f"{PAYOUT_FILES_PATH}/{pain.instructed(file).message_id.hex}")
+        if answer.status_code == 200:
+            return _reported(answer, file)
+        if answer.status_code == 404 and _told(answer).get("code") == "unknown_file":
+            return None
+        raise GatewaySilent()
+
     async def register_merchant(self, *, code: str, owner_name: str, secret: str, ipn_url: str) -> None:
         """Opens (or updates) a merchant of the mock bank's hosted page; the real one is opened on paper."""
         wanted = {"owner_name": owner_name, "secret": secret, "ipn_url": ipn_url}
@@ -262,3 +305,12 @@ def _told(answer: httpx.Response) -> dict[str, Any]:
     if not isinstance(told, dict):
         raise GatewaySilent()
     return told
+
+
+def _reported(answer: httpx.Response, file: bytes) -> PayoutReport:
+    """The report that an answer holds. One that cannot be believed tells nothing: the outcome stays unknown."""
+    try:
+        return pain.read(answer.content, file)
+    except BadPayload as error:
+        log.warning("the bank's report on a payout file was not believed: %s", error)
+        raise GatewaySilent() from error
