@@ -169,7 +169,7 @@ async def _work(settings: Settings) -> None:
     """The worker of all services: what is due, and what is asked of the bank again and again."""
     from foundation import outbox, worker
     from foundation.database import Database
-    from payments import application, cashless_share, gateways, notice, payment, refund, settlement
+    from payments import application, cashless_share, gateways, notice, payment, payout, refund, settlement
     from payments.finance import proof
 
     stop, woken = asyncio.Event(), asyncio.Event()
@@ -204,6 +204,12 @@ async def _work(settings: Settings) -> None:
         async def look_after_refunds() -> None:
             await refund.look(here.database)
 
+        async def pay_out(database: Database, claim: outbox.Claim) -> None:
+            await payout.pursue(database, asked.bank, claim)
+
+        async def look_after_payouts() -> None:
+            await payout.look(here.database)
+
         listener = asyncio.create_task(_pass_on(here, woken))
         try:
             await worker.work(
@@ -213,6 +219,7 @@ async def _work(settings: Settings) -> None:
                     "payments.rollup": cashless_share.recount,
                     proof.PROVE: proof.keep,
                     refund.REFUND: send_back,
+                    payout.PAYOUT: pay_out,
                 },
                 (
                     worker.Periodic("polling the bank", settings.poll_seconds, poll),
@@ -223,6 +230,7 @@ async def _work(settings: Settings) -> None:
                     worker.Periodic("settling the days that are over", 60, settle),
                     worker.Periodic("part payments whose rest never came", 20, give_up),
                     worker.Periodic("refunds on their way", min(2, settings.poll_seconds), look_after_refunds),
+                    worker.Periodic("payouts on their way", min(2, settings.poll_seconds), look_after_payouts),
                 ),
                 woken,
                 stop,

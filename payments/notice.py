@@ -22,7 +22,7 @@ from foundation.database import Database
 from foundation.errors import Refusal
 from foundation.seal import Sealer
 from foundation.web import Here, Platform, permit
-from payments import attempt, debit, gateways, refund
+from payments import attempt, debit, gateways, payout, refund
 from payments.application import apply_receipt
 from payments.gateway import Done, Gone, Hosting, News, Telling, Told, bank
 from payments.receipt import AccountUnknown, keep, receive
@@ -59,7 +59,7 @@ async def _hear(gateway: Telling, request: Request, here: Platform, later: Backg
                 raise AccountUnknown()
             receipt_id, fresh = await _write_down(here, operator_id, news, told.raw)
             failpoint.here("notice.booked")
-            done = "booked" if fresh else "known" if receipt_id or news.end or news.refund else "ignored"
+            done = "booked" if fresh else "known" if receipt_id or news.end or news.refund or news.payout else "ignored"
             if receipt_id:
                 later.add_task(apply_now, here.database, operator_id, receipt_id)
         status, body = gateway.answer(done)
@@ -73,6 +73,8 @@ async def _hear(gateway: Telling, request: Request, here: Platform, later: Backg
 async def _write_down(here: Platform, operator_id: UUID, news: News, raw: str) -> tuple[UUID | None, bool]:
     """The receipt of what was told, if there is money for us in it, and whether anything was new."""
     if news.refund is not None and await refund.told(here.database, operator_id, news.refund):
+        return None, False
+    if news.payout is not None and await payout.told(here.database, operator_id, news.payout):
         return None, False
     if news.credit is None and news.end is None:
         return None, False
@@ -227,6 +229,9 @@ async def _take_in(
             line, credit = transaction.refund(), transaction.credit()
             if line is not None and await refund.told(database, operator_id, line):
                 continue
+            paid = transaction.payout()
+            if paid is not None and await payout.told(database, operator_id, paid):
+                continue
             if credit is None:
                 await _gone(database, sealer, operator_id, item, transaction.gone(), now=now)
                 continue
@@ -255,6 +260,9 @@ async def _booked(database: Database, operator_id: UUID, items: Sequence[object]
             " join payments.receipt r on r.operator_id = f.operator_id and r.id = f.receipt_id"
             " cross join lateral (values (f.debit_ref, 'debit'), (f.return_ref, 'credit')) told (ref, direction)"
             " where f.operator_id = $1 and told.ref = any($2)"
+            " union all"
+            " select bank_account, bank_ref, amount_vnd, case when returns then 'credit' else 'debit' end"
+            " from payments.payout_entry where operator_id = $1 and bank_ref = any($2)"
             " union all"
             " select bank_account, bank_ref, amount_vnd, 'debit' from payments.debit"
             " where operator_id = $1 and bank_ref = any($2)",

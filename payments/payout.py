@@ -41,6 +41,8 @@ from payments.payout_states import LIVE, OWED_AGAIN, STEPS, WORKED_ON, Event, St
 
 PAYOUT = "payments.payout"
 LONGEST_PAUSE_S = 600
+HEARD: frozenset[State] = frozenset({"asking", "unknown", "accepted", "settled"})
+"""Lines of the bank's list can be about it: it may have left, or has."""
 FATES: dict[PayoutFate, Event] = {
     "unknown": "silent",
     "pending": "silent",
@@ -500,11 +502,8 @@ async def told(database: Database, operator_id: UUID, line: PayoutLine) -> bool:
         if known:
             return True
         whole = line.amount_vnd if line.returns else row["debited_vnd"] + line.amount_vnd
-        if (
-            whole > row["amount_vnd"]
-            or (line.returns and whole != row["amount_vnd"])
-            or row["state"] in ("draft", "cancelled")
-        ):
+        fits = whole == row["amount_vnd"] if line.returns else whole <= row["amount_vnd"]
+        if not fits or row["state"] not in HEARD:
             return False
         await tx.execute(
             "insert into payments.payout_entry (operator_id, bank_account, bank_ref, payout_id, amount_vnd, returns, at)"

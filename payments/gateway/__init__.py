@@ -117,7 +117,8 @@ class News:
     """What a gateway says of one payment, verified and read.
 
     `account`: what it came to, "<bin>/<account>" or "<gateway>/<merchant>"; `credit`: the money, if there is any; `end`:
-    of what we began there, where payments are begun by us; `refund`: a line of a refund. `event_id`: the same however often this is told.
+    of what we began there, where payments are begun by us; `refund`, `payout`: a line of one of ours. `event_id`: the same
+    however often this is told.
     """
 
     account: str
@@ -125,6 +126,7 @@ class News:
     credit: Credit | None
     end: AttemptEnd | None = None
     refund: RefundLine | None = None
+    payout: PayoutLine | None = None
 
 
 Done = Literal["booked", "known", "ignored"]

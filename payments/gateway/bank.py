@@ -177,16 +177,16 @@ class Bank:
             await self._http.aclose()
 
     def hear(self, told: Told) -> News | None:
-        """A booked credit, or a line of a refund; None for what we do not need. Raises NoticeForged, BadPayload."""
+        """A booked credit, or a line of a refund or payout; None for what we do not need. Raises NoticeForged, BadPayload."""
         event_id = verify(self._secrets, dict(told.headers), told.body)
         notice = parse(told.body)
         if not isinstance(notice, dict) or notice.get("type") != CREDITED:
             return None
         transaction = read_transaction(notice.get("data"))
-        credit, line = transaction.credit(), transaction.refund()
-        if credit is None and line is None:
+        credit, refund, payout = transaction.credit(), transaction.refund(), transaction.payout()
+        if credit is None and refund is None and payout is None:
             return None
-        return News(f"{transaction.bin}/{transaction.account}", event_id, credit, refund=line)
+        return News(f"{transaction.bin}/{transaction.account}", event_id, credit, refund=refund, payout=payout)
 
     def answer(self, done: Done | Exception) -> tuple[int, dict[str, object]]:
         """2xx means: booked (or known already). A refusal is a problem document, as everywhere."""
