@@ -17,7 +17,6 @@ from fastapi import APIRouter, Path, Request, Response
 from mock_bank import failpoint, faults, language, pain
 from mock_bank.database import Database
 from mock_bank.later import Clerk
-from mock_bank.notice import Sender
 from mock_bank.refusal import Refusal
 from mock_bank.web import PAYOUTS_PATH, ApiKey, StrictRoute
 
@@ -100,10 +99,9 @@ A_REPORT: dict[str, Any] = {"content": {XML: {"schema": {"type": "string"}}}, "d
     },
     openapi_extra={"requestBody": {"required": True, "content": {XML: {"schema": {"type": "string"}}}}},
 )
-async def hand_in(request: Request, db: Database, sender: Sender, clerk: Clerk, key: ApiKey) -> Response:
+async def hand_in(request: Request, db: Database, clerk: Clerk, key: ApiKey) -> Response:
     """Hand in a file (pain.001.001.03). The same bytes: the same answer again; other bytes under its MsgId: 422."""
     answer, replayed = await take_on(db, await request.body())
-    sender.wake()
     clerk.wake()
     await faults.lose_answer(db, "lose_payout_answers")
     headers = {"idempotent-replayed": "true"} if replayed else {}

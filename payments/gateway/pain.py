@@ -93,7 +93,10 @@ def write(order: PayoutOrder) -> bytes:
     for transfer in order.transfers:
         _put_transfer(payment, order.batch, transfer)
     indent(document)
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(document) + b"\n"
+    file = b'<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(document) + b"\n"
+    if len(file) > LARGEST_BYTES:
+        raise ValueError("a payout file cannot be written: too large, make two of it")
+    return file
 
 
 def plain(text: str) -> str:
