@@ -255,3 +255,36 @@ async def held_back_vnd(tx: Tx) -> int:
         tx.operator_id,
     )
     return whole
+
+
+@dataclass(frozen=True, slots=True)
+class PaidView:
+    """The payout that pays a statement: how far it is, and once it has left, how many whole hours the day's sales had waited
+    for it on average (`hours`) and at most."""
+
+    run_id: UUID
+    number: int
+    state: str
+    left_at: datetime | None
+    hours: int | None
+    longest_hours: int | None
+
+
+async def paid_by(tx: Tx, day: date, payee_id: UUID) -> PaidView | None:
+    """What pays a statement; None while nothing does."""
+    row = await tx.row(
+        "select r.id, r.number, p.state, p.left_at, w.hours, w.longest from payments.payout_day d"
+        " join payments.payout p on p.operator_id = d.operator_id and p.id = d.payout_id"
+        " join payments.payout_run r on r.operator_id = p.operator_id and r.id = p.run_id"
+        " cross join lateral ("
+        "   select (extract(epoch from avg(p.left_at - j.effective_at)) / 3600)::int as hours,"
+        "     (extract(epoch from max(p.left_at - j.effective_at)) / 3600)::int as longest"
+        "   from payments.settlement_journal s"
+        "   join payments.journal j on j.operator_id = s.operator_id and j.id = s.journal_id"
+        "   where s.operator_id = d.operator_id and s.day = d.day and s.amount_vnd > 0) w"
+        " where d.operator_id = $1 and d.day = $2 and d.payee_id = $3 and not d.released",
+        tx.operator_id,
+        day,
+        payee_id,
+    )
+    return None if row is None else PaidView(*row)

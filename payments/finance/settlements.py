@@ -21,7 +21,7 @@ from payments.finance.document import Column, Document, Fact, Table
 from payments.finance.download import Form, download
 from payments.finance.page import page
 from payments.finance.words import word
-from payments.payee_statement import AdjustmentView, HeldView, LineView, StatementView
+from payments.payee_statement import AdjustmentView, HeldView, LineView, PaidView, StatementView
 
 routes = APIRouter(tags=["finance"])
 LISTED_MAX = 200
@@ -37,6 +37,7 @@ class Whole:
     what: dict[tuple[str, str], Explanation]
     adjustments: Sequence[AdjustmentView]
     held: Sequence[HeldView]
+    paid: PaidView | None
     late: Sequence[DueView]
     """Open dues that concern the payee: what the operator owes, or what it is owed."""
 
@@ -50,7 +51,7 @@ async def settlements_page(request: Request, here: Here, person: Clerk, language
         today = clock.hanoi_day(now)
         payees = await contract.payees(tx)
         days = await payee_statement.days(tx)
-        waiting = await payee_statement.waiting(tx, until=today)
+        waiting = await payee_statement.waiting(tx, until=days[0].day) if days else []
         owed = await dues.still_open(tx)
         held_back_vnd = await payee_statement.held_back_vnd(tx)
         following = await settlement.next_day(tx)
@@ -100,6 +101,7 @@ async def statement_page(
         others=days[0].statements,
         adjustment_text=lambda each: adjustment_text(each, language),
         due_text=lambda item: due_text(item, language),
+        paid_text=lambda paid: paid_text(paid, language),
         before=before,
         following=following,
         today=clock.hanoi_day(now),
@@ -166,6 +168,7 @@ async def _whole(tx: Tx, day: date, payee_id: UUID, *, most: int | None = None) 
         await explain(tx, [(line.purpose, line.reference) for line in lines]),
         await payee_statement.adjustments(tx, day, payee_id),
         await payee_statement.held(tx, day, payee_id),
+        await payee_statement.paid_by(tx, day, payee_id),
         [item for item in await dues.still_open(tx) if said.payee.kind == "operator" or item.payee_id == payee_id],
     )
 
@@ -193,6 +196,7 @@ def as_document(whole: Whole, issuer: str, language: str) -> Document:
             Fact(t("carried"), said.carried_vnd, "money"),
             Fact(t("owed"), said.owed_vnd, "money"),
             Fact(t("due_on"), said.due_on, "day"),
+            *([Fact(t("paid"), paid_text(whole.paid, language))] if whole.paid else []),
         ]
 
     tables = []
@@ -264,6 +268,15 @@ def _line_cells(line: LineView, what: dict[tuple[str, str], Explanation], langua
 def adjustment_text(each: AdjustmentView, language: str) -> str:
     """`Notes that the operator keeps`, or which rent."""
     return due_text(each.due, language) if each.due else texts.text(language, f"finance.settlement.kept.{each.kind}")
+
+
+def paid_text(paid: PaidView, language: str) -> str:
+    """`MC000007, paid 23 Nov 2026 08:12; the sales had waited 14 h on average, 22 h at most`."""
+    said = f"MC{paid.number:06}, {texts.text(language, f'finance.payouts.state.{paid.state}')}"
+    if paid.left_at is None or paid.hours is None:
+        return said
+    waited = texts.text(language, "finance.settlement.waited", n=paid.hours, most=paid.longest_hours)
+    return f"{said} {clock.moment_text(paid.left_at, language)}; {waited}"
 
 
 def due_text(item: DueView, language: str) -> str:

@@ -11,6 +11,7 @@ import httpx
 import openpyxl
 import pypdf
 import pytest
+from paying import Desk
 from returning import Office
 from trade import Trade
 
@@ -90,6 +91,31 @@ async def test_the_equation_holds_on_the_page_in_the_json_and_in_every_file(
     text = "".join(each.extract_text() for each in pypdf.PdfReader(io.BytesIO(printed)).pages)
     assert "70.800" in text
     assert "Thực hưởng trong ngày" in text
+
+
+async def test_what_no_settlement_has_had_yet_is_not_said_to_lack_a_contract(
+    trade: Trade, clerk: httpx.AsyncClient, today: date
+) -> None:
+    await trade.pays(trade.line(70_000))
+    await settle(trade, today - timedelta(days=1))
+    assert "Sold without a contract" not in (await clerk.get("/finance/settlements?lang=en")).text
+
+
+async def test_a_statement_says_which_payout_pays_it_and_how_long_its_sales_waited(
+    trade: Trade, clerk: httpx.AsyncClient, admin: asyncpg.Connection, today: date
+) -> None:
+    await trade.pays(trade.line(70_000))
+    await settle(trade, today)
+    desk = await Desk.of(trade)
+    trade.now += timedelta(hours=14)
+    await desk.approves(await desk.makes())
+    for row in await admin.fetch("select id, amount_vnd from payments.payout"):
+        desk.bank.fate = "accepted"
+        await desk.works()
+        assert await desk.lists(row["id"], row["amount_vnd"], f"D{row['id']}")
+    said = (await clerk.get(await path_of(admin, trade, today, "city_budget") + "?lang=en")).text
+    assert "MC000001, paid" in said
+    assert "waited 14 h on average, 14 h at most" in said
 
 
 async def test_a_file_made_again_is_the_same_to_the_byte(
