@@ -18,7 +18,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, Index, SQLModel, UniqueConstraint, text
 
-from foundation import audit, clock, directory, outbox
+from foundation import audit, clock, directory, failpoint, outbox
 from foundation.database import Database, Tx
 from foundation.errors import NotFound, Refusal
 from foundation.tables import instant, keys, new_id, octets, owner_key
@@ -54,7 +54,8 @@ FATES: dict[PayoutFate, Event] = {
 
 
 class PayoutRun(SQLModel, table=True):
-    """One file for the bank: its bytes, who made it, who let it go. `number` stands in the text of every transfer."""
+    """One file for the bank: its bytes, who made it, who let it go. `number` stands in the text of every transfer; the bank
+    carries it out on `execute_on`."""
 
     __tablename__ = "payout_run"
     __table_args__ = (
@@ -77,6 +78,7 @@ class PayoutRun(SQLModel, table=True):
     id: UUID = Field(primary_key=True)
     number: int
     up_to_day: date
+    execute_on: date
     file: bytes = octets()
     digest: bytes = octets()
     made_by: UUID
@@ -279,13 +281,13 @@ async def make(tx: Tx, *, staff_id: UUID, now: datetime) -> UUID:
     number: int = await tx.value(
         "select coalesce(max(number), 0) + 1 from payments.payout_run where operator_id = $1", tx.operator_id
     )
-    id, ids = new_id(), [new_id() for _ in paid]
+    id, ids, execute_on = new_id(), [new_id() for _ in paid], _execute_on(now)
     up_to = max(day for each in paid for day, _ in each.days)
     order = PayoutOrder(
         message_id=id,
         batch=f"MC{number:06}",
         created_at=now,
-        execute_on=_execute_on(now),
+        execute_on=execute_on,
         account=f"{account['bin']}/{account['account']}",
         account_name=account["owner_name"],
         transfers=[
@@ -302,13 +304,15 @@ async def make(tx: Tx, *, staff_id: UUID, now: datetime) -> UUID:
         ],
     )
     file = pain.write(order)
+    tx.step("payout.made")
     await tx.execute(
-        "insert into payments.payout_run (operator_id, id, number, up_to_day, file, digest, made_by, made_at, looks)"
-        " values ($1, $2, $3, $4, $5, $6, $7, $8, 0)",
+        "insert into payments.payout_run (operator_id, id, number, up_to_day, execute_on, file, digest, made_by, made_at,"
+        " looks) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0)",
         tx.operator_id,
         id,
         number,
         up_to,
+        execute_on,
         file,
         hashlib.sha256(file).digest(),
         staff_id,
@@ -360,6 +364,7 @@ async def approve(tx: Tx, id: UUID, *, digest: str, staff_id: UUID, now: datetim
     for row in payouts:
         if await _step(tx, row, "approve", at=now, now=now, staff_id=staff_id) is None:
             raise PayoutDecided()
+    tx.step("payout.approved")
     await tx.execute(
         "update payments.payout_run set approved_by = $3, approved_at = $4, look_at = $4"
         " where operator_id = $1 and id = $2",
@@ -420,6 +425,7 @@ async def pursue(database: Database, gateway: Paying, claim: outbox.Claim) -> No
         if not any(row["state"] in WORKED_ON for row in payouts):
             return
         sends = [await _step(tx, row, "ask", at=now, now=now) for row in payouts if row["state"] == "approved"]
+    failpoint.here("payout.asking")
     refused = None
     try:
         report = None if sends else await gateway.payout_report(run["file"])
@@ -431,7 +437,9 @@ async def pursue(database: Database, gateway: Paying, claim: outbox.Claim) -> No
         report = None
     except PayoutFileRefused as error:
         report, refused = None, str(error.facts.get("why", ""))
+    failpoint.here("payout.answered")
     async with database.transaction(claim.operator_id) as tx:
+        tx.step("payout.heard")
         await _hear(tx, id, report, await clock.now(tx), refused=refused)
 
 
@@ -505,6 +513,7 @@ async def told(database: Database, operator_id: UUID, line: PayoutLine) -> bool:
         fits = whole == row["amount_vnd"] if line.returns else whole <= row["amount_vnd"]
         if not fits or row["state"] not in HEARD:
             return False
+        tx.step("payout.told")
         await tx.execute(
             "insert into payments.payout_entry (operator_id, bank_account, bank_ref, payout_id, amount_vnd, returns, at)"
             " values ($1, $2, $3, $4, $5, $6, $7)",

@@ -366,6 +366,7 @@ async def settle_day(tx: Tx, day: date, *, now: datetime) -> bool:
     await dues.fall_due(tx, contracts, day, now=now)
     open_from = min((each.effective_day for each in divided.undivided), default=day + timedelta(days=1))
     amounts = [amount_vnd for _, _, amount_vnd in divided.journals]
+    tx.step("settlement")
     await tx.execute(
         "insert into payments.settlement (operator_id, day, journals, sold_vnd, given_back_vnd, open_from, digest, made_at)"
         " values ($1, $2, $3, $4, $5, $6, $7, $8)",

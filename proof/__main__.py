@@ -94,6 +94,7 @@ class Run:
             rest, reapers = Rest(people), [Reaper(people, self.seed, roles) for roles in LANES]
             people.live(acts=min(100, 4 * self.kills), name="before")
             reapers[-1].lapses()
+            reapers[-1].pays_out(100 if self.kills > 100 else 2)
             rest.comes()
             batches = 0
             while (kills := house.killed.total()) < self.kills and not self.over():

@@ -267,11 +267,12 @@ class House:
         self._hurry("foundation.due", "lease_until = clock_timestamp()", "lease_until is not null")
 
     def pauses_end(self) -> None:
-        """What would be tried again in a while is tried now: work, questions about cards, refunds on their way."""
+        """What would be tried again in a while is tried now: work, questions about cards, refunds and payouts on their way."""
         self.leases_end()
         self._hurry("foundation.due", "due_at = clock_timestamp()", "parked_at is null")
         self._hurry("payments.attempt", "ask_at = foundation.now()", "ask_at > foundation.now()")
         self._hurry("payments.refund", "look_at = foundation.now()", "look_at > foundation.now()")
+        self._hurry("payments.payout_run", "look_at = foundation.now()", "look_at > foundation.now()")
 
     def _hurry(self, table: str, change: str, which: str) -> None:
         """Rows that somebody is at are left alone: waiting for several of them could be a deadlock."""

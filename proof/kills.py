@@ -7,11 +7,12 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from proof.house import House
 from proof.people import People
-from proof.places import LAPSING, PLACES, Place
+from proof.places import LAPSING, PLACES, SETTLED, Place
 from proof.rest import LAPSES
 from proof.weather import WEATHERS
 
@@ -27,6 +28,7 @@ MILD = (
     "refunds come back a moment later",
     "payers' banks take nothing back",
 )
+A_DAY = timedelta(days=1, hours=1)
 WISHES = 4
 CLOSING = ("close_day",)
 """Leads somewhere only when a day is over."""
@@ -46,7 +48,8 @@ class Reaper:
         self.places = [place for place in PLACES if place.role in roles]
         self._wishes: deque[str] = deque()
         people.wishes.append(self._wishes)
-        self._first = [place for place in self.places if place.name not in LAPSING or place.role != "worker"]
+        led = {("worker", name) for name in LAPSING} | set(SETTLED)
+        self._first = [place for place in self.places if (place.role, place.name) not in led]
         self.dice.shuffle(self._first)
         # However few kills there are, each kind of process is among the first.
         for role in roles:
@@ -108,6 +111,23 @@ class Reaper:
             self.people.move_clock(LAPSES)
             if not strike(self.house, "worker", place, 1, within_s=25, then=lambda: self.house.restart("worker")):
                 self.missed[f"worker {place}"] += 1
+
+    def pays_out(self, most: int) -> None:
+        """Days that are settled and paid out: so many of the places on that way, each with a day of its own."""
+        person = self.people.persons[0]
+        for role, place in self.dice.sample(SETTLED, min(most, len(SETTLED))):
+            charge, _ = person.order("VANMIEU", {"adult": 2})
+            person.pays_vnd(charge, charge.amount_vnd, charge.reference)
+            person.is_paid(charge, 20)
+            self.people.move_clock(A_DAY)
+            if place.startswith("settlement"):
+                hit = strike(self.house, role, place, 1, within_s=25, then=lambda: self.house.restart("worker"))
+            else:
+                self.house.restart("worker")  # it settles the days that are over at its start
+                person.waits_for_settlement("vanmieu")
+                hit = strike(self.house, role, place, 1, within_s=25, then=lambda: person.pays_out("vanmieu"))
+            if not hit:
+                self.missed[f"{role} {place}"] += 1
 
 
 def strike(

@@ -54,6 +54,7 @@ WEIGHTS = {
     "payout_elsewhere": 2,
     "leave_unpaid": 2,
     "close_day": 1,
+    "pay_out": 1,
     "prove": 1,
 }
 
@@ -963,6 +964,39 @@ class Person:
             " where payments.next_day(id) < foundation.hanoi_day(foundation.now())"
         )
         return [(row["code"], row["day"]) for row in found]
+
+    def waits_for_settlement(self, operator: str) -> None:
+        """Until the days that are over are settled."""
+        end = time.monotonic() + 30
+        while self.house.look(
+            "select from foundation.operator where code = $1 and not exists (select from payments.settlement s"
+            " where s.operator_id = id and s.day = foundation.hanoi_day(foundation.now()) - 1)",
+            operator,
+        ):
+            if time.monotonic() > end:
+                self.people.found(f"the day of {operator} that is over was not settled in time")
+                return
+            time.sleep(0.1)
+
+    def pay_out(self, dice: random.Random) -> None:
+        self.pays_out(dice.choice(list(ACCOUNTS)))
+
+    def pays_out(self, operator: str) -> None:
+        """The clerk makes a payout of all that is owed, the manager lets its file go."""
+        made = self.office(operator, "/finance/payouts", key=uuid4().hex)
+        if made.status_code == 409:  # nothing is owed
+            return
+        if made.status_code != 303:
+            self.people.found(f"making a payout was answered with {made.status_code} {made.text[-300:]}")
+            return
+        path = made.headers["location"]
+        (run,) = self.house.look(
+            "select encode(digest, 'hex') as digest from payments.payout_run where id = $1",
+            UUID(path.rpartition("/")[2]),
+        )
+        answer = self.office(operator, f"{path}/approve", manager=True, digest=run["digest"])
+        if answer.status_code not in (303, 409):
+            self.people.found(f"letting a payout go was answered with {answer.status_code} {answer.text[-300:]}")
 
     def refund_elsewhere(self, dice: random.Random) -> None:
         """The bank's own: money that came onto an account of nobody we know goes back, once, however often it is asked."""

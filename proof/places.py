@@ -68,7 +68,15 @@ _BANK: dict[tuple[str, ...], tuple[str, ...]] = {
 LAPSING = _around("charge.ended")
 """Passed by the worker when the rest of a part payment never came: takes a day, so it is led there by the clock."""
 
+SETTLED = (
+    *(("worker", name) for name in _around("settlement")),
+    *(("web", name) for name in _around("payout.made", "payout.approved")),
+    *(("worker", name) for name in ("payout.asking", "payout.answered", *_around("payout.heard", "payout.told"))),
+)
+"""Passed once a day with something to pay out is over: led there by the clock as well."""
+
 PLACES: tuple[Place, ...] = (
+    *(Place(role, name, ()) for role, name in SETTLED),
     *(Place("web", name, deeds) for names, deeds in _WEB.items() for name in names),
     *(Place("worker", name, deeds) for names, deeds in _WORKER.items() for name in names),
     *(Place("worker", name, PAYING, lost=True) for name in _WORKER_ALONE),

@@ -31,8 +31,10 @@ RELEASED = "select reference, released_vnd from payments.proxy_transfer"
 LEFT = """
     select bin || '/' || account as account,
            sum(case direction when 'debit' then amount_vnd else -amount_vnd end)::bigint as vnd
-      from mock_bank.transaction where kind in ('refund', 'refund_return')
-       and refund_id in (select id from payments.refund) group by 1"""
+      from mock_bank.transaction
+     where kind in ('refund', 'refund_return') and refund_id in (select id from payments.refund)
+        or kind in ('payout', 'payout_return') and payout_id in (select replace(id::text, '-', '') from payments.payout)
+     group by 1"""
 RETURNED_ELSEWHERE = """
     select amount_vnd from mock_bank.transaction where kind = 'refund_return' and bin = $1 and account = $2"""
 BY_CARD = """
@@ -63,6 +65,16 @@ MOVED_OTHERWISE = """
        when 'returned' then array['refund ' || f.amount_vnd || ', refund_return ' || f.amount_vnd]
        when 'refused' then array['', 'refused ' || f.amount_vnd]
        else array[''] end)"""
+PAID_OTHERWISE = """
+    select p.id, p.state, p.amount_vnd, x.debited_vnd, x.returned_vnd
+      from payments.payout p
+      cross join lateral (
+        select coalesce(sum(t.amount_vnd) filter (where t.kind = 'payout'), 0) as debited_vnd,
+               coalesce(sum(t.amount_vnd) filter (where t.kind = 'payout_return'), 0) as returned_vnd
+          from mock_bank.transaction t where t.payout_id = replace(p.id::text, '-', '')) x
+     where (x.debited_vnd, x.returned_vnd) <> (
+       case when p.state in ('settled', 'returned') then p.amount_vnd else 0 end,
+       case when p.state = 'returned' then p.amount_vnd else 0 end)"""
 NOT_OURS = "select bank_account, bank_ref, amount_vnd, kind from payments.debit"
 MORE_THAN_CAME = """
     select r.bank_ref, r.amount_vnd, sum(f.amount_vnd)::bigint as back_vnd from payments.refund f
@@ -137,6 +149,13 @@ class Rest:
         )[0]["n"]
         said += [f"{over} part payments whose time is over"] if over else []
         said += [f"{row['n']} refunds that are {row['state']}" for row in refunds]
+        payouts = self.house.look(
+            "select p.state, count(*) as n from payments.payout_run r"
+            " join payments.payout p on p.operator_id = r.operator_id and p.run_id = r.id"
+            " where r.look_at is not null and r.execute_on <= foundation.hanoi_day(foundation.now())"  # the bank's week-end
+            "   and p.state in ('approved', 'asking', 'unknown', 'accepted') group by p.state"
+        )
+        said += [f"{row['n']} payouts that are {row['state']}" for row in payouts]
         said += [f"{cards} payments by card that only the gateway knows"] if cards else []
         return [*said, *([f"{lost} transfers that only the bank knows"] if lost else [])]
 
@@ -204,6 +223,8 @@ class Rest:
                 yield f"Our books say that {row['ours_vnd']} of {row['operator']} are at the gateways, but {there} are"
         for row in self.house.look(MOVED_OTHERWISE):
             yield f"Refund {row['id']} of {row['amount_vnd']} is {row['state']}, but the bank moved: {row['moved']}"
+        for row in self.house.look(PAID_OTHERWISE):
+            yield f"A payout is one thing, and the bank moved another: {dict(row)}"
         for row in self.house.look(NOT_OURS):
             yield f"Money left that the books take for none of ours: {dict(row)}"
         for row in self.house.look(MORE_THAN_CAME):

@@ -28,13 +28,26 @@ WEATHERS: dict[str, dict[str, Any]] = {
     "the bank acts and its answer is lost": {
         "lose_payment_answers": True,
         "lose_refund_answers": True,
-        "when": {"lose_payment_answers": {"share": 0.4}, "lose_refund_answers": {"share": 0.4}},
+        "lose_payout_answers": True,
+        "when": {
+            "lose_payment_answers": {"share": 0.4},
+            "lose_refund_answers": {"share": 0.4},
+            "lose_payout_answers": {"share": 0.4},
+        },
     },
     "refunds come back a moment later": {
         "return_refunds": True,
         "refund_seconds": 2,
         "when": {"return_refunds": {"share": 0.5}},
     },
+    "payouts are refused, come back, or are left out of reports": {
+        "reject_payouts": True,
+        "return_payouts": True,
+        "omit_payout_statuses": True,
+        "payout_seconds": 1,
+        "when": dict.fromkeys(("reject_payouts", "return_payouts", "omit_payout_statuses"), _SHARE),
+    },
+    "payouts are booked in two": {"split_payouts": True},
     "payers' banks take nothing back": {"refuse_send_back": True, "when": {"refuse_send_back": {"share": 0.5}}},
     "pages of the list overlap, notices lost": {"list_overlap": 20, "lose_notices": True},
     LATE: {"list_late_seconds": 3000, "lose_notices": True, "when": {"list_late_seconds": {"share": 0.5}}},

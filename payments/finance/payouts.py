@@ -21,7 +21,7 @@ from payments.gateway import vietqr
 routes = APIRouter(tags=["finance"])
 LISTED_MAX = 60
 RUNS = (
-    "select r.id, r.number, r.up_to_day, r.digest, r.made_by, r.made_at, r.approved_at, m.name as maker, a.name as approver,"
+    "select r.id, r.number, r.up_to_day, r.execute_on, r.digest, r.made_by, r.made_at, r.approved_at, m.name as maker, a.name as approver,"
     " (select array_agg(distinct p.state order by p.state) from payments.payout p"
     "   where p.operator_id = r.operator_id and p.run_id = r.id) as states,"
     " (select sum(p.amount_vnd)::bigint from payments.payout p where p.operator_id = r.operator_id and p.run_id = r.id)"
@@ -139,6 +139,7 @@ async def payouts_json(here: Here, person: Clerk, answer: Response) -> list[dict
                 "id": run["id"],
                 "number": run["number"],
                 "up_to_day": run["up_to_day"],
+                "execute_on": run["execute_on"],
                 "sha256": run["digest"].hex(),
                 "made_at": run["made_at"],
                 "approved_at": run["approved_at"],

@@ -49,6 +49,7 @@ def upgrade() -> None:
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('number', sa.Integer(), nullable=False),
     sa.Column('up_to_day', sa.Date(), nullable=False),
+    sa.Column('execute_on', sa.Date(), nullable=False),
     sa.Column('file', sa.LargeBinary(), nullable=False),
     sa.Column('digest', sa.LargeBinary(), nullable=False),
     sa.Column('made_by', sa.Uuid(), nullable=False),
