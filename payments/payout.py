@@ -383,9 +383,7 @@ async def cancel(tx: Tx, id: UUID, *, staff_id: UUID, reason: str, now: datetime
     for row in payouts:
         if await _step(tx, row, "cancel", at=now, now=now, staff_id=staff_id, why=reason.strip()) is None:
             raise PayoutDecided()
-    await tx.execute(
-        "update payments.payout_run set look_at = null where operator_id = $1 and id = $2", tx.operator_id, id
-    )
+    await _look_at(tx, id, None)
     await audit.note(tx, staff_id, "payout.cancelled", f"payout {id}", reason=reason.strip(), now=now)
 
 
@@ -422,7 +420,8 @@ async def pursue(database: Database, gateway: Paying, claim: outbox.Claim) -> No
         if not await outbox.still_held(tx, claim):
             return
         now, (run, payouts) = await clock.now(tx), await _lock(tx, id)
-        if not any(row["state"] in WORKED_ON for row in payouts):
+        if not any(row["state"] in WORKED_ON for row in payouts):  # the bank's list has told of all of them
+            await _look_at(tx, id, None)
             return
         sends = [await _step(tx, row, "ask", at=now, now=now) for row in payouts if row["state"] == "approved"]
     failpoint.here("payout.asking")
@@ -463,12 +462,8 @@ async def _hear(tx: Tx, id: UUID, report: PayoutReport | None, now: datetime, *,
         await _step(tx, row, event, at=now, now=now, why=refused or (answer.why if answer else None))
     _, payouts = await _lock(tx, id)
     open = any(row["state"] in WORKED_ON for row in payouts)
-    await tx.execute(
-        "update payments.payout_run set looks = looks + 1, look_at = $3 where operator_id = $1 and id = $2",
-        tx.operator_id,
-        id,
-        now + timedelta(seconds=min(2 ** min(run["looks"] + 1, 12), LONGEST_PAUSE_S)) if open else None,
-    )
+    pause_s = min(2 ** min(run["looks"] + 1, 12), LONGEST_PAUSE_S)
+    await _look_at(tx, id, now + timedelta(seconds=pause_s) if open else None)
 
 
 async def look(database: Database) -> int:
@@ -538,6 +533,15 @@ async def told(database: Database, operator_id: UUID, line: PayoutLine) -> bool:
             if whole == row["amount_vnd"]:
                 await _step(tx, row, "left", at=line.at, now=now)
         return True
+
+
+async def _look_at(tx: Tx, id: UUID, at: datetime | None) -> None:
+    await tx.execute(
+        "update payments.payout_run set looks = looks + 1, look_at = $3 where operator_id = $1 and id = $2",
+        tx.operator_id,
+        id,
+        at,
+    )
 
 
 async def _lock(tx: Tx, id: UUID) -> tuple[Any, list[Any]]:
