@@ -1298,14 +1298,14 @@ with moved_payable as (
     select operator_id, debit, credit, sum(amount_vnd) as amount_vnd from payments.transfer
     where operator_id = any($1) and (debit like 'payee_payable:%' or credit like 'payee_payable:%') group by 1, 2, 3
 ), sold as (
-    select t.operator_id, j.id as journal_id, j.recorded_at,
+    select t.operator_id, j.id as journal_id, j.recorded_at, j.effective_day,
            t.amount_vnd * case j.template when 'service.delivered' then 1 else -1 end as amount_vnd
     from payments.journal j
     join payments.transfer t on t.operator_id = j.operator_id and t.journal_id = j.id
     where j.operator_id = any($1) and j.template in ('service.delivered', 'charge.given_back')
 ), journals as (
     select coalesce(s.operator_id, j.operator_id) as operator_id, coalesce(s.journal_id, j.journal_id) as journal_id,
-           j.day, s.recorded_at, s.amount_vnd as booked_vnd, j.amount_vnd as settled_vnd
+           j.day, s.recorded_at, s.effective_day, s.amount_vnd as booked_vnd, j.amount_vnd as settled_vnd
     from sold s
     full join (select * from payments.settlement_journal where operator_id = any($1)) j
       on j.operator_id = s.operator_id and j.journal_id = s.journal_id
@@ -1391,6 +1391,13 @@ union all
 select 'M4', 'red', 'settled_differs', operator_id, 'operator_payable', journal_id::text,
        settled_vnd - coalesce(booked_vnd, 0), recorded_at
 from journals where settled_vnd is not null and settled_vnd is distinct from booked_vnd
+union all
+-- Each settlement looks only at what is not before the day that the last one left open.
+select 'M4', 'red', 'sale_forgotten', j.operator_id, 'operator_payable', j.journal_id::text, j.booked_vnd, j.recorded_at
+from journals j
+join (select distinct on (operator_id) operator_id, open_from from payments.settlement where operator_id = any($1)
+      order by operator_id, day desc) latest on latest.operator_id = j.operator_id
+where j.settled_vnd is null and j.effective_day < latest.open_from
 union all
 select 'M4', 'red', 'divided_differs', j.operator_id, 'operator_payable', j.journal_id::text,
        (coalesce(d.parts_vnd, 0) - j.settled_vnd)::bigint, j.recorded_at

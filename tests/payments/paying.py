@@ -124,6 +124,10 @@ class Desk:
 
 
 DEFECTS = (
+    (
+        "sale_forgotten",
+        "with gone as (delete from payments.settlement_journal) update payments.settlement set open_from = '2100-01-01'",
+    ),
     ("settled_differs", "update payments.settlement_journal set amount_vnd = amount_vnd + 1"),
     ("divided_differs", "update payments.settlement_item set amount_vnd = amount_vnd + 1 where kind = 'share'"),
     ("divided_differs", "delete from payments.settlement_item where kind = 'share' and amount_vnd = 28000"),

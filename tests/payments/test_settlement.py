@@ -16,6 +16,7 @@ from foundation.database import Database
 from foundation.settings import Settings
 from payments import books, contract, dues, settlement
 from payments.contract import Proposal
+from payments.day_close import close_day
 from payments.share import BP, Entitlement
 
 
@@ -255,3 +256,31 @@ async def test_the_worker_settles_each_day_that_is_over_and_no_other(trade: Trad
     assert days == [first + timedelta(days=n) for n in range(len(days))]
     assert days[-1] < first + timedelta(days=2)
     assert await settlement.settle_what_is_over(trade.database) == 0
+
+
+async def test_what_comes_late_into_a_settled_day_is_settled_though_that_day_is_closed_meanwhile(
+    trade: Trade, admin: asyncpg.Connection
+) -> None:
+    then = trade.now
+    trade.now -= timedelta(days=2)
+    first = clock.hanoi_day(trade.now)
+    await trade.pays(trade.line(70_000))
+    await settle(trade, first)
+    await trade.pays(trade.line(30_000))
+    staff_id = await admin.fetchval("select id from foundation.staff where operator_id = $1 limit 1", trade.operator_id)
+    assert await close_day(trade.database, trade.operator_id, first, staff_id=staff_id, now=then)
+    await settle(trade, first + timedelta(days=1))
+    assert (await proven(admin)).findings == ()
+    assert await admin.fetchval("select sum(sold_vnd)::bigint from payments.settlement") == 100_000
+
+
+async def test_what_comes_late_from_before_the_first_settled_day_is_settled(
+    trade: Trade, today: date, admin: asyncpg.Connection
+) -> None:
+    await trade.pays(trade.line(70_000))
+    await settle(trade, today)
+    trade.now -= timedelta(days=3)
+    await trade.pays(trade.line(30_000))
+    trade.now += timedelta(days=3)
+    await settle(trade, today + timedelta(days=1))
+    assert await admin.fetchval("select sum(sold_vnd)::bigint from payments.settlement") == 100_000
