@@ -326,6 +326,8 @@ async def settle_what_is_over(database: Database) -> int:
                 settled += 1
         except (asyncpg.UniqueViolationError, *CONFLICTS):
             log.info("another worker settles the days of %s", operator_id)
+        except Exception:
+            log.exception("the days of %s cannot be settled", operator_id)  # which never stops the others
     return settled
 
 
@@ -361,6 +363,8 @@ async def settle_day(tx: Tx, day: date, *, now: datetime) -> bool:
         return False
     if await tx.value("select true from payments.settlement where operator_id = $1 and day = $2", tx.operator_id, day):
         return False
+    # Whoever agrees to a contract waits, and finds the day settled; one agreed since this instant ends this attempt.
+    await tx.rows("select id from payments.contract where operator_id = $1 for share", tx.operator_id)
     contracts, payees = await contract.contracts(tx), await contract.payees(tx)
     moved = await _unsettled(tx, day)
     divided = divide(moved, await _items_of(tx, {each.charge_id for each in moved if each.amount_vnd < 0}), contracts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,8 +12,8 @@ import pytest
 from returning import Office
 from trade import Trade, a_day_of_everything
 
-from foundation import clock
-from foundation.database import Database
+from foundation import clock, directory
+from foundation.database import Database, Tx
 from foundation.settings import Settings
 from payments import books, contract, dues, settlement
 from payments.contract import Proposal
@@ -59,14 +60,20 @@ async def proven(admin: asyncpg.Connection) -> books.Proof:
         return await books.prove(admin)
 
 
-async def agreed(trade: Trade, said: Proposal) -> UUID:
+async def proposed(trade: Trade, said: Proposal) -> UUID:
     async with trade.database.transaction(trade.operator_id) as tx:
-        people = await tx.rows(
-            "select id from foundation.staff where operator_id = $1 and login in ('ketoan', 'quanly') order by login",
-            tx.operator_id,
-        )
-        id = await contract.propose(tx, said, staff_id=people[0]["id"], now=trade.now)
-        await contract.agree(tx, id, staff_id=people[1]["id"], now=trade.now)
+        return await contract.propose(tx, said, staff_id=await person(tx, "ketoan"), now=trade.now)
+
+
+async def agree(trade: Trade, id: UUID) -> None:
+    async with trade.database.transaction(trade.operator_id) as tx:
+        await contract.agree(tx, id, staff_id=await person(tx, "quanly"), now=trade.now)
+
+
+async def person(tx: Tx, login: str) -> UUID:
+    id: UUID = await tx.value(
+        "select id from foundation.staff where operator_id = $1 and login = $2", tx.operator_id, login
+    )
     return id
 
 
@@ -214,7 +221,7 @@ async def test_a_sale_without_a_contract_waits_with_its_name(
         paper="03/2026",
         entitlements=[Entitlement(own, share_bp=BP)],
     )
-    await agreed(trade, said)
+    await agree(trade, await proposed(trade, said))
     await settle(trade, today + timedelta(days=1))
     assert (await statements(trade, today + timedelta(days=1)))["operator"]["gross_vnd"] == 30_000
     assert await balance(admin, "operator_payable") == 0
@@ -284,3 +291,50 @@ async def test_what_comes_late_from_before_the_first_settled_day_is_settled(
     trade.now += timedelta(days=3)
     await settle(trade, today + timedelta(days=1))
     assert await admin.fetchval("select sum(sold_vnd)::bigint from payments.settlement") == 100_000
+
+
+async def test_a_contract_agreed_while_a_day_is_settled_never_begins_among_its_sales(
+    trade: Trade, today: date, admin: asyncpg.Connection
+) -> None:
+    await trade.pays(trade.line(70_000))
+    said = Proposal("ticketing", today, "9/2026", [Entitlement(await payee(trade, "operator"), share_bp=BP)])
+    id = await proposed(trade, said)
+    async with trade.database.transaction(trade.operator_id, isolation="repeatable read") as tx:
+        assert await settlement.settle_day(tx, today, now=trade.now)
+        agreeing = asyncio.create_task(agree(trade, id))
+        while not agreeing.done() and not await admin.fetchval("select true from pg_locks where not granted limit 1"):
+            await asyncio.sleep(0.01)
+    with pytest.raises(contract.BeginsTooEarly):
+        await agreeing
+    async with trade.database.transaction(trade.operator_id) as tx:
+        stored, anew = await settlement.again(tx, today)
+    assert stored == anew
+
+
+async def test_a_day_is_not_settled_by_contracts_older_than_the_last_one_agreed(trade: Trade, today: date) -> None:
+    await trade.pays(trade.line(70_000))
+    said = Proposal("ticketing", today, "9/2026", [Entitlement(await payee(trade, "operator"), share_bp=BP)])
+    id = await proposed(trade, said)
+    with pytest.raises(asyncpg.SerializationError):
+        async with trade.database.transaction(trade.operator_id, isolation="repeatable read") as tx:
+            await clock.now(tx)
+            await agree(trade, id)
+            await settlement.settle_day(tx, today, now=trade.now)
+    assert await settle(trade, today)
+    assert (await statements(trade, today))["operator"]["gross_vnd"] == 70_000
+
+
+async def test_one_operator_whose_day_cannot_be_settled_never_stops_the_others(
+    trade: Trade, monkeypatch: pytest.MonkeyPatch, admin: asyncpg.Connection
+) -> None:
+    trade.now -= timedelta(days=2)
+    await trade.pays(trade.line(70_000))
+    first, tried = await directory.operators(trade.database), []
+
+    async def stuck(database: Database, operator_id: UUID) -> bool:
+        tried.append(operator_id)
+        raise ValueError("nobody to divide among")
+
+    monkeypatch.setattr(settlement, "_settle_next", stuck)
+    assert await settlement.settle_what_is_over(trade.database) == 0
+    assert tried == list(first)
