@@ -268,6 +268,7 @@ async def make(tx: Tx, *, staff_id: UUID, now: datetime) -> UUID:
 
     Raises NothingToPay, DaysInAnotherRun (by its constraint).
     """
+    await _one_at_a_time(tx)
     paid = [each for each in await owed(tx, now=now) if each.held is None and each.details is not None]
     if not paid:
         raise NothingToPay()
@@ -335,6 +336,11 @@ async def make(tx: Tx, *, staff_id: UUID, now: datetime) -> UUID:
     return id
 
 
+async def _one_at_a_time(tx: Tx) -> None:
+    """Runs and bank details of an operator are made one after the other: the second sees what the first left."""
+    await tx.execute("select pg_advisory_xact_lock(hashtextextended($1::text || 'payout', 0))", str(tx.operator_id))
+
+
 def _execute_on(now: datetime) -> date:
     today = clock.hanoi_day(now)
     return today if working_days.is_working(today) else working_days.after(today, 1)
@@ -391,6 +397,7 @@ async def change_details(
 
     Raises what `payee_account.enter` raises.
     """
+    await _one_at_a_time(tx)
     version = await payee_account.enter(
         tx, payee_id, bin=bin, account=account, owner_name=owner_name, contact=contact, staff_id=staff_id, now=now
     )
@@ -452,6 +459,8 @@ async def _hear(tx: Tx, id: UUID, report: PayoutReport | None, now: datetime, *,
     for row in payouts:
         answer = report.transfers.get(row["id"]) if report else None
         event: Event = "declined" if refused is not None else FATES[answer.fate] if answer else "silent"
+        if event == "declined" and row["debited_vnd"]:
+            event = "silent"  # a part of it has left by the bank's own list, which is the last word
         await _step(tx, row, event, at=now, now=now, why=refused or (answer.why if answer else None))
     _, payouts = await _lock(tx, id)
     open = any(row["state"] in WORKED_ON for row in payouts)
@@ -503,7 +512,9 @@ async def told(database: Database, operator_id: UUID, line: PayoutLine) -> bool:
             return True
         whole = line.amount_vnd if line.returns else row["debited_vnd"] + line.amount_vnd
         fits = whole == row["amount_vnd"] if line.returns else whole <= row["amount_vnd"]
-        if not fits or row["state"] not in HEARD:
+        # The list may tell of the return first: what came back had left.
+        heard = row["state"] in HEARD or (row["state"] == "returned" and not line.returns)
+        if not fits or not heard:
             return False
         await tx.execute(
             "insert into payments.payout_entry (operator_id, bank_account, bank_ref, payout_id, amount_vnd, returns, at)"
