@@ -100,7 +100,7 @@ def rents_of(contracts: Sequence[ContractView], month: date) -> list[_Rented]:
         key=lambda view: view.said.valid_from,
     )
     found = []
-    for view, later in zip(holding, [*holding[1:], None], strict=True):
+    for view, later in zip(holding, [*holding[1:], None], strict=False):
         until = min(following, later.said.valid_from) if later else following
         days = (until - max(month, view.said.valid_from)).days
         for rent in view.said.rents if days > 0 else ():
@@ -111,12 +111,28 @@ def rents_of(contracts: Sequence[ContractView], month: date) -> list[_Rented]:
 
 
 async def fall_due(tx: Tx, contracts: Sequence[ContractView], day: date, *, now: datetime) -> int:
-    """With the last day of a month settled, its rents fall due. Returns how many are new; made before, they stay."""
+    """With the last day of a month settled, its rents fall due. Returns how many are new; made before, they stay.
+
+    So do those of settled months before, if a contract that began in them was agreed only later.
+    """
     if (day + timedelta(days=1)).day != 1:
         return 0
-    month = day.replace(day=1)
+    first: date = await tx.value(
+        "select least($2, coalesce((select max(month) + interval '1 month' from payments.due_item where operator_id = $1),"
+        "  (select min(day) from payments.settlement where operator_id = $1), $2))::date",
+        tx.operator_id,
+        day,
+    )
+    made, month = 0, first.replace(day=1)
+    while month <= day:
+        made += await _make(tx, rents_of(contracts, month), month, now)
+        month += timedelta(days=monthrange(month.year, month.month)[1])
+    return made
+
+
+async def _make(tx: Tx, rents: Sequence[_Rented], month: date, now: datetime) -> int:
     made = 0
-    for rent in rents_of(contracts, month):
+    for rent in rents:
         status = await tx.execute(
             "insert into payments.due_item (operator_id, id, contract_id, place, month, payee_id, area_m2, days, amount_vnd,"
             " due_on, made_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"

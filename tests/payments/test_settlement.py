@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from foundation import clock, directory
 from foundation.database import Database, Tx
 from foundation.settings import Settings
 from payments import books, contract, dues, settlement
-from payments.contract import Proposal
+from payments.contract import Proposal, Rent
 from payments.day_close import close_day
 from payments.share import BP, Entitlement
 
@@ -338,3 +338,36 @@ async def test_one_operator_whose_day_cannot_be_settled_never_stops_the_others(
     monkeypatch.setattr(settlement, "_settle_next", stuck)
     assert await settlement.settle_what_is_over(trade.database) == 0
     assert tried == list(first)
+
+
+async def test_the_rent_of_a_settled_month_falls_due_though_its_contract_was_agreed_later(
+    settings: Settings, database: Database, admin: asyncpg.Connection
+) -> None:
+    trade = await Trade.at(settings, database, "thanglong")  # nobody agreed on parking here
+    now, september = trade.now, date(2026, 9, 1)
+    trade.now = datetime(2026, 9, 29, 12, tzinfo=clock.HANOI)
+    await trade.pays(trade.line(70_000))
+    trade.now = now
+    for day in (29, 30):
+        await settle(trade, september.replace(day=day))
+    async with trade.database.transaction(trade.operator_id) as tx:
+        lot = await tx.value("select number from foundation.place where operator_id = $1 limit 1", trade.operator_id)
+    own, city = await payee(trade, "operator"), await payee(trade, "city_budget")
+    await admin.execute("update foundation.place set service = 'parking' where number = $1", lot)
+    said = Proposal(
+        "parking", september, "9/2026", [Entitlement(own, share_bp=BP)], rents=[Rent(lot, city, 10, 60_000, 10)]
+    )
+    await agree(trade, await proposed(trade, said))
+    async with trade.database.transaction(trade.operator_id) as tx:
+        held = await contract.contracts(tx)
+        assert await dues.fall_due(tx, held, date(2026, 10, 31), now=now) == 2
+        assert [item.month.month for item in await dues.still_open(tx)] == [9, 10]
+        assert await dues.fall_due(tx, held, date(2026, 10, 31), now=now) == 0
+        assert await dues.fall_due(tx, held, date(2026, 11, 30), now=now) == 1
+
+
+async def test_the_last_day_of_a_month_is_settled_for_an_operator_without_a_lot(
+    settings: Settings, database: Database
+) -> None:
+    trade = await Trade.at(settings, database, "thanglong")
+    assert await settle(trade, date(2026, 9, 30))
