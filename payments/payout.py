@@ -1,7 +1,7 @@
 """Paying out what settled days owe their payees: one file to the bank, made by one person and let go by another.
 
 Nobody names an amount: a payout is the net of the days that it pays, and a day is paid by one payout only. The maker makes
-the run, and with it the bytes of its file; the checker signs the hash of exactly those. Neither may have entered the bank
+the run, and with it the bytes of its file; the checker signs the hash of exactly those, and has entered none of the bank
 details that are used. What became of it the bank says in its report and in its list; what a report leaves out is not
 accepted. States and events are in `payout_states`.
 """
@@ -35,6 +35,7 @@ from payments.gateway import (
     PayoutTransfer,
     pain,
 )
+from payments.held import ReasonMissing
 from payments.ledger import Source
 from payments.payee_account import BankDetails
 from payments.payout_states import LIVE, OWED_AGAIN, STEPS, WORKED_ON, Event, State, Step
@@ -379,7 +380,12 @@ async def approve(tx: Tx, id: UUID, *, digest: str, staff_id: UUID, now: datetim
 
 
 async def cancel(tx: Tx, id: UUID, *, staff_id: UUID, reason: str, now: datetime) -> None:
-    """A run that the bank has not heard of is called off; its days are open again. Raises NoSuchPayout, PayoutDecided."""
+    """A run that the bank has not heard of is called off; its days are open again.
+
+    Raises ReasonMissing, NoSuchPayout, PayoutDecided.
+    """
+    if not reason.strip():
+        raise ReasonMissing()
     _, payouts = await _lock(tx, id)
     for row in payouts:
         if await _step(tx, row, "cancel", at=now, now=now, staff_id=staff_id, why=reason.strip()) is None:

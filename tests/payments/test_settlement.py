@@ -15,7 +15,7 @@ from trade import Trade, a_day_of_everything
 from foundation import clock, directory
 from foundation.database import Database, Tx
 from foundation.settings import Settings
-from payments import books, contract, dues, settlement
+from payments import books, contract, dues, payee_statement, settlement
 from payments.contract import Proposal, Rent
 from payments.day_close import close_day
 from payments.share import BP, Entitlement
@@ -109,6 +109,8 @@ async def test_a_sale_is_settled_once_whoever_tries_and_how_often(
     assert await settle(trade, today)
     assert not await settle(trade, today)
     await trade.pays(trade.line(35_000))  # the day is not closed: this is the next settlement's
+    async with trade.database.transaction(trade.operator_id) as tx:
+        assert await payee_statement.waiting(tx, until=today) == [], "it has its contract"
     assert await settle(trade, today + timedelta(days=1))
     assert [row["sold_vnd"] for row in await admin.fetch("select sold_vnd from payments.settlement order by day")] == [
         70_000,
