@@ -297,7 +297,7 @@ async def make(tx: Tx, *, staff_id: UUID, now: datetime) -> UUID:
                 each.details.bin,
                 each.details.account,
                 each.details.owner_name,
-                f"QUYET TOAN DEN {up_to:%d%m%Y}",
+                f"QUYET TOAN DEN {up_to:%d%m%Y} {each.payee.budget_line or ''}",  # the Treasury books by the line
             )
             for payout_id, each in zip(ids, paid, strict=True)
             if each.details is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from datetime import date, datetime, timedelta
 from itertools import product
 from uuid import UUID, uuid4
@@ -63,6 +64,9 @@ async def test_a_payout_is_the_net_of_its_days_and_leaves_once(desk: Desk, admin
     id = await desk.makes()
     rows = await admin.fetch("select amount_vnd, payee_id from payments.payout order by amount_vnd desc")
     assert [row["amount_vnd"] for row in rows] == [42_000 - 350, 28_000, 350]
+    texts = re.findall("<Ustrd>(.*)</Ustrd>", (await admin.fetchval("select file from payments.payout_run")).decode())
+    until = f"MC000001 QUYET TOAN DEN {clock.hanoi_day(desk.trade.now):%d%m%Y}"
+    assert texts == [until, f"{until} C 560 TM 2714", until], "each names the run, the city's its line of the budget"
     await desk.approves(id)
     assert await balance(admin, "payout_clearing") == 70_000
     await desk.works()
