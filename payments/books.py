@@ -1298,14 +1298,14 @@ with moved_payable as (
     select operator_id, debit, credit, sum(amount_vnd) as amount_vnd from payments.transfer
     where operator_id = any($1) and (debit like 'payee_payable:%' or credit like 'payee_payable:%') group by 1, 2, 3
 ), sold as (
-    select t.operator_id, j.id as journal_id, j.recorded_at,
+    select t.operator_id, j.id as journal_id, j.recorded_at, j.effective_day,
            t.amount_vnd * case j.template when 'service.delivered' then 1 else -1 end as amount_vnd
     from payments.journal j
     join payments.transfer t on t.operator_id = j.operator_id and t.journal_id = j.id
     where j.operator_id = any($1) and j.template in ('service.delivered', 'charge.given_back')
 ), journals as (
     select coalesce(s.operator_id, j.operator_id) as operator_id, coalesce(s.journal_id, j.journal_id) as journal_id,
-           j.day, s.recorded_at, s.amount_vnd as booked_vnd, j.amount_vnd as settled_vnd
+           j.day, s.recorded_at, s.effective_day, s.amount_vnd as booked_vnd, j.amount_vnd as settled_vnd
     from sold s
     full join (select * from payments.settlement_journal where operator_id = any($1)) j
       on j.operator_id = s.operator_id and j.journal_id = s.journal_id
@@ -1373,12 +1373,24 @@ with moved_payable as (
     from payments.payee y where y.operator_id = any($1)
 ), paid_days as (
     select p.operator_id, p.id, p.amount_vnd - coalesce(sum(d.net_vnd), 0)::bigint as surplus_vnd,
-           bool_or(d.released <> (p.state in ('rejected', 'returned', 'cancelled'))
+           p.debited_vnd <> coalesce((select sum(e.amount_vnd) from payments.payout_entry e
+                                      where e.operator_id = p.operator_id and e.payout_id = p.id and not e.returns), 0)
+           or bool_or(d.payee_id <> p.payee_id or d.released <> (p.state in ('rejected', 'returned', 'cancelled'))
                    or d.net_vnd <> (select s.net_vnd from payments.payee_statement s where s.operator_id = d.operator_id
                                       and s.payee_id = d.payee_id and s.day = d.day)) as astray
     from payments.payout p
     left join payments.payout_day d on d.operator_id = p.operator_id and d.payout_id = p.id
     where p.operator_id = any($1) group by p.operator_id, p.id
+), unfit as (
+    -- Let go by nobody, by who made it or entered the details, to details that were not usable, or in another file.
+    select p.operator_id, p.id, p.amount_vnd, r.made_at
+    from payments.payout p
+    join payments.payout_run r on r.operator_id = p.operator_id and r.id = p.run_id
+    join payments.payee_account a on a.operator_id = p.operator_id and a.payee_id = p.payee_id and a.version = p.version
+    where p.operator_id = any($1) and (r.digest <> sha256(r.file)
+        or p.approved_at is null and p.state not in ('draft', 'cancelled')
+        or p.approved_at is not null and (r.approved_by is null or r.approved_by in (r.made_by, a.entered_by)
+            or a.usable_from is null or a.usable_from > p.approved_at or a.usable_from < a.agreed_at + interval '48 hours'))
 ), rents as (
     select d.operator_id, d.id, d.made_at, d.netted_vnd + coalesce(sum(a.amount_vnd), 0)::bigint as surplus_vnd
     from payments.due_item d
@@ -1391,6 +1403,13 @@ union all
 select 'M4', 'red', 'settled_differs', operator_id, 'operator_payable', journal_id::text,
        settled_vnd - coalesce(booked_vnd, 0), recorded_at
 from journals where settled_vnd is not null and settled_vnd is distinct from booked_vnd
+union all
+-- Each settlement looks only at what is not before the day that the last one left open.
+select 'M4', 'red', 'sale_forgotten', j.operator_id, 'operator_payable', j.journal_id::text, j.booked_vnd, j.recorded_at
+from journals j
+join (select distinct on (operator_id) operator_id, open_from from payments.settlement where operator_id = any($1)
+      order by operator_id, day desc) latest on latest.operator_id = j.operator_id
+where j.settled_vnd is null and j.effective_day < latest.open_from
 union all
 select 'M4', 'red', 'divided_differs', j.operator_id, 'operator_payable', j.journal_id::text,
        (coalesce(d.parts_vnd, 0) - j.settled_vnd)::bigint, j.recorded_at
@@ -1405,6 +1424,11 @@ from said where differs
 union all
 select 'M4', 'red', 'statement_differs', operator_id, 'payee_payable:' || payee_id, day::text, null, null from unsaid
 union all
+select 'M4', 'red', 'statement_differs', h.operator_id, 'payee_reserve:' || h.payee_id, h.day::text, h.amount_vnd, null
+from payments.held_back h
+where h.operator_id = any($1) and h.released_with is null
+  and h.release_on <= (select max(s.day) from payments.settlement s where s.operator_id = h.operator_id)
+union all
 select 'M4', 'red', 'statement_differs', operator_id, 'kept_by_operator', day || ' ' || kind, surplus_vnd, null
 from levels where surplus_vnd <> 0
 union all
@@ -1413,6 +1437,8 @@ from payable where surplus_vnd <> 0
 union all
 select 'M4', 'red', 'payout_differs', operator_id, null, id::text, surplus_vnd, null
 from paid_days where surplus_vnd <> 0 or astray
+union all
+select 'M4', 'red', 'payout_unfit', operator_id, null, id::text, amount_vnd, made_at from unfit
 union all
 select 'M9', 'open', 'payout_open', operator_id, 'payout_clearing', id::text, amount_vnd, approved_at
 from payments.payout where operator_id = any($1) and state in ('approved', 'asking', 'unknown', 'accepted')

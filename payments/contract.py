@@ -415,6 +415,8 @@ async def agree(tx: Tx, id: UUID, *, staff_id: UUID, now: datetime) -> None:
 
     Raises NoSuchContract, OwnProposal, ContractDecided, BeginsTwice, and what `propose` raises if the world has changed.
     """
+    # Settlements hold all contracts while they divide by them: what is checked below is what they left.
+    await tx.execute("select from payments.contract where operator_id = $1 and id = $2 for update", tx.operator_id, id)
     found = await find(tx, id)
     if found.proposed_by == staff_id:
         raise OwnProposal()

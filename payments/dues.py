@@ -92,7 +92,8 @@ class _Rented:
 
 def rents_of(contracts: Sequence[ContractView], month: date) -> list[_Rented]:
     """What is owed for a month (its first day): per lot the price of whole months, by days where a contract began or ended
-    in it, rounded half up to the đồng."""
+    in it, rounded half up to the đồng: what is owed by the end of its days less what was by their beginning, so that
+    contracts that follow each other in a month owe it once."""
     length = monthrange(month.year, month.month)[1]
     following = month + timedelta(days=length)
     holding = sorted(
@@ -100,23 +101,43 @@ def rents_of(contracts: Sequence[ContractView], month: date) -> list[_Rented]:
         key=lambda view: view.said.valid_from,
     )
     found = []
-    for view, later in zip(holding, [*holding[1:], None], strict=True):
+    for view, later in zip(holding, [*holding[1:], None], strict=False):
         until = min(following, later.said.valid_from) if later else following
-        days = (until - max(month, view.said.valid_from)).days
-        for rent in view.said.rents if days > 0 else ():
-            amount_vnd = (2 * rent.month_vnd * days + length) // (2 * length)
+        first, last = (max(view.said.valid_from, month) - month).days, (until - month).days
+        for rent in view.said.rents if last > first else ():
+            amount_vnd = _by(last, length, rent.month_vnd) - _by(first, length, rent.month_vnd)
             due_on = following.replace(day=rent.due_day)
-            found.append(_Rented(view.id, rent.place, rent.payee_id, rent.area_m2, days, amount_vnd, due_on))
+            found.append(_Rented(view.id, rent.place, rent.payee_id, rent.area_m2, last - first, amount_vnd, due_on))
     return [rent for rent in found if rent.amount_vnd]
 
 
+def _by(days: int, length: int, month_vnd: int) -> int:
+    return (2 * month_vnd * days + length) // (2 * length)
+
+
 async def fall_due(tx: Tx, contracts: Sequence[ContractView], day: date, *, now: datetime) -> int:
-    """With the last day of a month settled, its rents fall due. Returns how many are new; made before, they stay."""
+    """With the last day of a month settled, its rents fall due. Returns how many are new; made before, they stay.
+
+    So do those of settled months before, if a contract that began in them was agreed only later.
+    """
     if (day + timedelta(days=1)).day != 1:
         return 0
-    month = day.replace(day=1)
+    first: date = await tx.value(
+        "select least($2, coalesce((select max(month) + interval '1 month' from payments.due_item where operator_id = $1),"
+        "  (select min(day) from payments.settlement where operator_id = $1), $2))::date",
+        tx.operator_id,
+        day,
+    )
+    made, month = 0, first.replace(day=1)
+    while month <= day:
+        made += await _make(tx, rents_of(contracts, month), month, now)
+        month += timedelta(days=monthrange(month.year, month.month)[1])
+    return made
+
+
+async def _make(tx: Tx, rents: Sequence[_Rented], month: date, now: datetime) -> int:
     made = 0
-    for rent in rents_of(contracts, month):
+    for rent in rents:
         status = await tx.execute(
             "insert into payments.due_item (operator_id, id, contract_id, place, month, payee_id, area_m2, days, amount_vnd,"
             " due_on, made_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"

@@ -8,6 +8,7 @@ is already on its way (money.md R34, threats.md T18).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -178,9 +179,9 @@ async def agree(tx: Tx, payee_id: UUID, version: int, *, staff_id: UUID, told: s
     found = await _find(tx, payee_id, version)
     if found.entered_by == staff_id:
         raise OwnBankDetails()
-    older = [each for each in await of_payee(tx, payee_id) if each.agreed_at is not None]
-    if older and not told.strip():
-        raise OldContactUntold(contact=older[0].contact)
+    contact = old_contact(await of_payee(tx, payee_id), now)
+    if contact is not None and not told.strip():
+        raise OldContactUntold(contact=contact)
     await _decide(
         tx,
         payee_id,
@@ -232,6 +233,14 @@ def newest(details: list[BankDetails]) -> dict[UUID, BankDetails]:
         if each.withdrawn_at is None:
             found.setdefault(each.payee_id, each)
     return found
+
+
+def old_contact(details: Sequence[BankDetails], now: datetime) -> str | None:
+    """Who is to be told of new details of one payee (its versions, the newest first): who was paid last. A contact that
+    still cools off is as new as they are."""
+    agreed = [each for each in details if each.agreed_at is not None]
+    usable = [each for each in agreed if each.standing(now) == "usable"]
+    return next((each.contact for each in (*usable, *agreed)), None)
 
 
 async def _find(tx: Tx, payee_id: UUID, version: int) -> BankDetails:

@@ -236,8 +236,10 @@ async def waiting(tx: Tx, *, until: date) -> list[Waiting]:
         "select l.service, count(distinct j.id)::int, sum(l.amount_vnd)::bigint, min(j.effective_day)"
         " from payments.journal j"
         " join payments.charge_line l on l.operator_id = j.operator_id and l.charge_id = j.source_id::uuid"
+        " cross join (select open_from, recorded_at from payments.settlement where operator_id = $1"
+        "   order by day desc limit 1) t"
         " where j.operator_id = $1 and j.template = 'service.delivered' and j.source_type = 'charge' and j.effective_day <= $2"
-        "   and j.effective_day >= (select open_from from payments.settlement where operator_id = $1 order by day desc limit 1)"
+        "   and j.effective_day >= t.open_from and j.recorded_at < t.recorded_at"  # what came since waits for its turn only
         "   and not exists (select from payments.settlement_journal s"
         "                   where s.operator_id = j.operator_id and s.journal_id = j.id)"
         " group by l.service order by l.service",

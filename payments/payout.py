@@ -1,7 +1,7 @@
 """Paying out what settled days owe their payees: one file to the bank, made by one person and let go by another.
 
 Nobody names an amount: a payout is the net of the days that it pays, and a day is paid by one payout only. The maker makes
-the run, and with it the bytes of its file; the checker signs the hash of exactly those. Neither may have entered the bank
+the run, and with it the bytes of its file; the checker signs the hash of exactly those, and has entered none of the bank
 details that are used. What became of it the bank says in its report and in its list; what a report leaves out is not
 accepted. States and events are in `payout_states`.
 """
@@ -35,6 +35,7 @@ from payments.gateway import (
     PayoutTransfer,
     pain,
 )
+from payments.held import ReasonMissing
 from payments.ledger import Source
 from payments.payee_account import BankDetails
 from payments.payout_states import LIVE, OWED_AGAIN, STEPS, WORKED_ON, Event, State, Step
@@ -270,6 +271,7 @@ async def make(tx: Tx, *, staff_id: UUID, now: datetime) -> UUID:
 
     Raises NothingToPay, DaysInAnotherRun (by its constraint).
     """
+    await _one_at_a_time(tx)
     paid = [each for each in await owed(tx, now=now) if each.held is None and each.details is not None]
     if not paid:
         raise NothingToPay()
@@ -297,7 +299,7 @@ async def make(tx: Tx, *, staff_id: UUID, now: datetime) -> UUID:
                 each.details.bin,
                 each.details.account,
                 each.details.owner_name,
-                f"QUYET TOAN DEN {up_to:%d%m%Y}",
+                f"QUYET TOAN DEN {up_to:%d%m%Y} {each.payee.budget_line or ''}",  # the Treasury books by the line
             )
             for payout_id, each in zip(ids, paid, strict=True)
             if each.details is not None
@@ -339,6 +341,11 @@ async def make(tx: Tx, *, staff_id: UUID, now: datetime) -> UUID:
     return id
 
 
+async def _one_at_a_time(tx: Tx) -> None:
+    """Runs and bank details of an operator are made one after the other: the second sees what the first left."""
+    await tx.execute("select pg_advisory_xact_lock(hashtextextended($1::text || 'payout', 0))", str(tx.operator_id))
+
+
 def _execute_on(now: datetime) -> date:
     today = clock.hanoi_day(now)
     return today if working_days.is_working(today) else working_days.after(today, 1)
@@ -378,7 +385,12 @@ async def approve(tx: Tx, id: UUID, *, digest: str, staff_id: UUID, now: datetim
 
 
 async def cancel(tx: Tx, id: UUID, *, staff_id: UUID, reason: str, now: datetime) -> None:
-    """A run that the bank has not heard of is called off; its days are open again. Raises NoSuchPayout, PayoutDecided."""
+    """A run that the bank has not heard of is called off; its days are open again.
+
+    Raises ReasonMissing, NoSuchPayout, PayoutDecided.
+    """
+    if not reason.strip():
+        raise ReasonMissing()
     _, payouts = await _lock(tx, id)
     for row in payouts:
         if await _step(tx, row, "cancel", at=now, now=now, staff_id=staff_id, why=reason.strip()) is None:
@@ -394,6 +406,7 @@ async def change_details(
 
     Raises what `payee_account.enter` raises.
     """
+    await _one_at_a_time(tx)
     version = await payee_account.enter(
         tx, payee_id, bin=bin, account=account, owner_name=owner_name, contact=contact, staff_id=staff_id, now=now
     )
@@ -459,6 +472,8 @@ async def _hear(tx: Tx, id: UUID, report: PayoutReport | None, now: datetime, *,
     for row in payouts:
         answer = report.transfers.get(row["id"]) if report else None
         event: Event = "declined" if refused is not None else FATES[answer.fate] if answer else "silent"
+        if event == "declined" and row["debited_vnd"]:
+            event = "silent"  # a part of it has left by the bank's own list, which is the last word
         await _step(tx, row, event, at=now, now=now, why=refused or (answer.why if answer else None))
     _, payouts = await _lock(tx, id)
     open = any(row["state"] in WORKED_ON for row in payouts)
@@ -506,7 +521,9 @@ async def told(database: Database, operator_id: UUID, line: PayoutLine) -> bool:
             return True
         whole = line.amount_vnd if line.returns else row["debited_vnd"] + line.amount_vnd
         fits = whole == row["amount_vnd"] if line.returns else whole <= row["amount_vnd"]
-        if not fits or row["state"] not in HEARD:
+        # The list may tell of the return first: what came back had left.
+        heard = row["state"] in HEARD or (row["state"] == "returned" and not line.returns)
+        if not fits or not heard:
             return False
         tx.step("payout.told")
         await tx.execute(

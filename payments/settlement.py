@@ -49,7 +49,8 @@ KEPT: Mapping[str, tuple[str, ...]] = {
 class Settlement(SQLModel, table=True):
     """A settled day: how much was sold and given back in it. `digest` is of everything that follows from it.
 
-    `open_from`: the first day of the ledger on which something is left for a later settlement.
+    `open_from`: the first day of the ledger on which something is left for a later settlement, or may still come: a day
+    takes postings until it is closed, also one that is settled.
     """
 
     __tablename__ = "settlement"
@@ -325,6 +326,8 @@ async def settle_what_is_over(database: Database) -> int:
                 settled += 1
         except (asyncpg.UniqueViolationError, *CONFLICTS):
             log.info("another worker settles the days of %s", operator_id)
+        except Exception:
+            log.exception("the days of %s cannot be settled", operator_id)  # which never stops the others
     return settled
 
 
@@ -360,11 +363,13 @@ async def settle_day(tx: Tx, day: date, *, now: datetime) -> bool:
         return False
     if await tx.value("select true from payments.settlement where operator_id = $1 and day = $2", tx.operator_id, day):
         return False
+    # Whoever agrees to a contract waits, and finds the day settled; one agreed since this instant ends this attempt.
+    await tx.rows("select id from payments.contract where operator_id = $1 for share", tx.operator_id)
     contracts, payees = await contract.contracts(tx), await contract.payees(tx)
     moved = await _unsettled(tx, day)
     divided = divide(moved, await _items_of(tx, {each.charge_id for each in moved if each.amount_vnd < 0}), contracts)
     await dues.fall_due(tx, contracts, day, now=now)
-    open_from = min((each.effective_day for each in divided.undivided), default=day + timedelta(days=1))
+    open_from = min(await _first_open(tx), day + timedelta(days=1), *(each.effective_day for each in divided.undivided))
     amounts = [amount_vnd for _, _, amount_vnd in divided.journals]
     tx.step("settlement")
     await tx.execute(
@@ -422,16 +427,21 @@ order by a.id, l.line_no
 
 
 async def _unsettled(tx: Tx, day: date) -> list[Moved]:
-    """What no settlement has had, up to a day. A day that is not closed may have got more since it was settled."""
+    """What no settlement has had, up to a day."""
     since: date | None = await tx.value(
-        "select least((select open_from from payments.settlement where operator_id = $1 order by day desc limit 1),"
-        " (select min(day) from payments.settlement where operator_id = $1 and day > coalesce("
-        "   (select closed_through from payments.book where operator_id = $1), '-infinity')))",
-        tx.operator_id,
+        "select open_from from payments.settlement where operator_id = $1 order by day desc limit 1", tx.operator_id
     )
     return await _moved(
         tx, "s.journal_id is null and j.effective_day <= $2 and j.effective_day >= $3", day, since or date.min
     )
+
+
+async def _first_open(tx: Tx) -> date:
+    """The first day that may get more: as this transaction sees it, so what is closed later is looked at once more."""
+    closed: date | None = await tx.value(
+        "select closed_through from payments.book where operator_id = $1", tx.operator_id
+    )
+    return closed + timedelta(days=1) if closed else date.min
 
 
 async def _moved(tx: Tx, which: str, *values: object) -> list[Moved]:

@@ -21,10 +21,11 @@ MOVABLE = {
     2027: (
         (date(2027, 2, 4), date(2027, 2, 10)),
         (date(2027, 4, 16), date(2027, 4, 16)),
+        (date(2027, 5, 3), date(2027, 5, 3)),
         (date(2027, 9, 2), date(2027, 9, 3)),
     ),
 }
-"""First and last day: Tết, the Hùng Kings, National Day with the day beside it."""
+"""First and last day: Tết, the Hùng Kings, National Day with the day beside it, and the Monday for one on a weekend."""
 
 
 def is_working(day: date) -> bool:

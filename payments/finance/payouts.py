@@ -52,6 +52,7 @@ async def payouts_page(request: Request, here: Here, person: Clerk, language: La
         owed=owed,
         runs=runs,
         details={each.payee.id: [d for d in details if d.payee_id == each.payee.id] for each in owed},
+        old_contact=payee_account.old_contact,
         payable=any(each.held is None for each in owed),
         banks=sorted(vietqr.banks().items(), key=lambda bank: bank[1]),
         moment=now,

@@ -124,6 +124,10 @@ class Desk:
 
 
 DEFECTS = (
+    (
+        "sale_forgotten",
+        "with gone as (delete from payments.settlement_journal) update payments.settlement set open_from = '2100-01-01'",
+    ),
     ("settled_differs", "update payments.settlement_journal set amount_vnd = amount_vnd + 1"),
     ("divided_differs", "update payments.settlement_item set amount_vnd = amount_vnd + 1 where kind = 'share'"),
     ("divided_differs", "delete from payments.settlement_item where kind = 'share' and amount_vnd = 28000"),
@@ -139,5 +143,18 @@ DEFECTS = (
     ("payable_unexplained", "update payments.payout set state = 'draft' where state = 'settled'"),
     ("payout_differs", "update payments.payout_day set net_vnd = net_vnd + 1"),
     ("payout_differs", "update payments.payout_day set released = true"),
+    ("payout_differs", "update payments.payout_day set payee_id = gen_random_uuid()"),
+    ("payout_differs", "update payments.payout set debited_vnd = amount_vnd"),
+    ("payout_unfit", "update payments.payout_run set file = file || ' '"),
+    ("payout_unfit", "update payments.payout_run set approved_by = null, approved_at = null"),
+    ("payout_unfit", "update payments.payee_account set entered_by = agreed_by, agreed_by = entered_by"),
+    ("payout_unfit", "update payments.payee_account set agreed_at = usable_from"),
+    ("payout_unfit", "update payments.payee_account set usable_from = usable_from + interval '3 days'"),
+    ("payout_unfit", "update payments.payout set approved_at = null"),
+    (
+        "statement_differs",  # what was held back ought to have been released by then
+        "insert into payments.settlement select operator_id, day + 30, 0, 0, 0, open_from, digest, made_at, recorded_at"
+        " from payments.settlement order by day desc limit 1",
+    ),
 )
 """What a vandal might do to settlements and payouts, by the rule of the books that names it."""

@@ -173,13 +173,13 @@ async def test_a_payee_has_its_names_its_treasury_and_its_kind_once(desk: Desk) 
 async def test_a_rent_counts_the_days_on_which_its_contract_held(desk: Desk) -> None:
     own, city = desk.payees["operator"], desk.payees["city_budget"]
 
-    def parking(first: date, area: int) -> Proposal:
+    def parking(first: date, area: int, price: int = 60_000) -> Proposal:
         return desk.says(
             service="parking",
             valid_from=first,
             paper=f"{area}",
             entitlements=(Entitlement(own, share_bp=BP),),
-            rents=(Rent(2, city, area, 60_000, 10),),
+            rents=(Rent(2, city, area, price, 10),),
         )
 
     await desk.agrees(await desk.proposes(parking(date(2030, 4, 11), 30)))
@@ -190,3 +190,8 @@ async def test_a_rent_counts_the_days_on_which_its_contract_held(desk: Desk) -> 
         (30, 20, 30 * 60_000 * 20 // 30),
     ]
     assert {rent.due_on for rent in found} == {date(2030, 5, 10)}
+    for first in (date(2030, 6, 1), date(2030, 6, 16)):  # the same terms, twice half a month
+        await desk.agrees(await desk.proposes(parking(first, 1, 60_001)))
+    async with desk.trade.database.transaction(desk.trade.operator_id) as tx:
+        found = dues.rents_of(await contract.contracts(tx), date(2030, 6, 1))
+    assert [rent.amount_vnd for rent in found] == [30_001, 30_000]

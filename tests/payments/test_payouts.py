@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from datetime import date, timedelta
+import re
+from datetime import date, datetime, timedelta
 from itertools import product
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -13,6 +15,8 @@ from paying import DEFECTS, Desk
 from trade import Trade
 
 from foundation import clock
+from foundation.database import Tx
+from foundation.errors import refusal_of_constraint
 from payments import books, contract, dues, payee_account, payout
 from payments.finance import payouts
 from payments.payout_states import EVENTS, OWED_AGAIN, STATES, STEPS, NoStep, Step
@@ -60,6 +64,9 @@ async def test_a_payout_is_the_net_of_its_days_and_leaves_once(desk: Desk, admin
     id = await desk.makes()
     rows = await admin.fetch("select amount_vnd, payee_id from payments.payout order by amount_vnd desc")
     assert [row["amount_vnd"] for row in rows] == [42_000 - 350, 28_000, 350]
+    texts = re.findall("<Ustrd>(.*)</Ustrd>", (await admin.fetchval("select file from payments.payout_run")).decode())
+    until = f"MC000001 QUYET TOAN DEN {clock.hanoi_day(desk.trade.now):%d%m%Y}"
+    assert texts == [until, f"{until} C 560 TM 2714", until], "each names the run, the city's its line of the budget"
     await desk.approves(id)
     assert await balance(admin, "payout_clearing") == 70_000
     await desk.works()
@@ -249,3 +256,67 @@ async def test_every_planted_defect_of_settlements_and_payouts_is_found_and_name
         await vandalism.rollback()
         assert rule in {finding.rule for finding in found.findings}, plant
     assert await proven(admin) == ()
+
+
+async def test_two_clerks_at_once_make_one_run(desk: Desk, admin: asyncpg.Connection) -> None:
+    done = await asyncio.gather(*(desk.makes(who) for who in ("ketoan", "quanly")), return_exceptions=True)
+    assert [type(each) for each in done if not isinstance(each, UUID)] == [payout.NothingToPay]
+    assert await admin.fetchval("select count(*) from payments.payout_run") == 1
+
+
+async def test_two_clerks_at_once_enter_one_version_of_bank_details(desk: Desk) -> None:
+    said = {"bin": "970415", "account": "11112222", "owner_name": "NGAN SACH", "contact": "0912 000 111"}
+    done = await asyncio.gather(
+        *(
+            desk.does(payout.change_details, desk.payees["city_budget"], **said, staff_id=desk.people[who])
+            for who in ("ketoan", "quanly")
+        ),
+        return_exceptions=True,
+    )
+    (other,) = [each for each in done if not isinstance(each, int)]
+    assert isinstance(other, asyncpg.UniqueViolationError)
+    assert isinstance(refusal_of_constraint(other.constraint_name), payee_account.BankDetailsWait)
+
+
+async def test_a_return_that_is_listed_before_its_debit_is_no_unknown_debit(
+    desk: Desk, admin: asyncpg.Connection
+) -> None:
+    await desk.approves(await desk.makes())
+    await desk.works()
+    (id, amount_vnd), *_ = await admin.fetch("select id, amount_vnd from payments.payout order by amount_vnd desc")
+    assert await desk.lists(id, amount_vnd, "R1", returns=True)
+    assert await desk.lists(id, amount_vnd, "D1"), "or finance had it in suspense, and the operator lost it"
+    assert not await desk.lists(id, amount_vnd, "D2")
+    assert not await desk.lists(id, amount_vnd, "R2", returns=True)
+    assert await states(admin) == ["returned", "accepted", "accepted"]
+    assert await proven(admin) == ()
+
+
+async def test_what_has_left_in_part_is_not_owed_again_though_the_bank_says_rejected(
+    desk: Desk, admin: asyncpg.Connection
+) -> None:
+    await desk.approves(await desk.makes())
+    await desk.works()
+    (id, amount_vnd), *_ = await admin.fetch("select id, amount_vnd from payments.payout order by amount_vnd desc")
+    assert await desk.lists(id, 1_000, "D1")
+    desk.bank.fate = "rejected"
+    await desk.looks_again(admin)
+    assert await states(admin) == ["accepted", "rejected", "rejected"]
+    assert await desk.lists(id, amount_vnd - 1_000, "D2")
+    assert await states(admin) == ["settled", "rejected", "rejected"]
+    assert await proven(admin) == ()
+
+
+async def test_a_contact_changed_a_moment_ago_is_not_who_is_told_of_the_next_change(desk: Desk) -> None:
+    city = desk.payees["city_budget"]
+    (before,) = await desk.does(old_details, city)
+    await desk.details("city_budget", told="gọi kế toán trưởng")
+    said = {"bin": "970415", "account": "66666666", "owner_name": "NGAN SACH", "contact": "0999 666 666"}
+    version = await desk.does(payout.change_details, city, **said, staff_id=desk.people["ketoan"])
+    with pytest.raises(payee_account.OldContactUntold) as refused:
+        await desk.does(payee_account.agree, city, version, staff_id=desk.people["quanly"], told="")
+    assert refused.value.facts == {"contact": before.contact}
+
+
+async def old_details(tx: Tx, payee_id: UUID, *, now: datetime) -> list[payee_account.BankDetails]:
+    return await payee_account.of_payee(tx, payee_id)

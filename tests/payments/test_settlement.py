@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+import asyncio
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +12,12 @@ import pytest
 from returning import Office
 from trade import Trade, a_day_of_everything
 
-from foundation import clock
-from foundation.database import Database
+from foundation import clock, directory
+from foundation.database import Database, Tx
 from foundation.settings import Settings
-from payments import books, contract, dues, settlement
-from payments.contract import Proposal
+from payments import books, contract, dues, payee_statement, settlement
+from payments.contract import Proposal, Rent
+from payments.day_close import close_day
 from payments.share import BP, Entitlement
 
 
@@ -58,14 +60,20 @@ async def proven(admin: asyncpg.Connection) -> books.Proof:
         return await books.prove(admin)
 
 
-async def agreed(trade: Trade, said: Proposal) -> UUID:
+async def proposed(trade: Trade, said: Proposal) -> UUID:
     async with trade.database.transaction(trade.operator_id) as tx:
-        people = await tx.rows(
-            "select id from foundation.staff where operator_id = $1 and login in ('ketoan', 'quanly') order by login",
-            tx.operator_id,
-        )
-        id = await contract.propose(tx, said, staff_id=people[0]["id"], now=trade.now)
-        await contract.agree(tx, id, staff_id=people[1]["id"], now=trade.now)
+        return await contract.propose(tx, said, staff_id=await person(tx, "ketoan"), now=trade.now)
+
+
+async def agree(trade: Trade, id: UUID) -> None:
+    async with trade.database.transaction(trade.operator_id) as tx:
+        await contract.agree(tx, id, staff_id=await person(tx, "quanly"), now=trade.now)
+
+
+async def person(tx: Tx, login: str) -> UUID:
+    id: UUID = await tx.value(
+        "select id from foundation.staff where operator_id = $1 and login = $2", tx.operator_id, login
+    )
     return id
 
 
@@ -101,6 +109,8 @@ async def test_a_sale_is_settled_once_whoever_tries_and_how_often(
     assert await settle(trade, today)
     assert not await settle(trade, today)
     await trade.pays(trade.line(35_000))  # the day is not closed: this is the next settlement's
+    async with trade.database.transaction(trade.operator_id) as tx:
+        assert await payee_statement.waiting(tx, until=today) == [], "it has its contract"
     assert await settle(trade, today + timedelta(days=1))
     assert [row["sold_vnd"] for row in await admin.fetch("select sold_vnd from payments.settlement order by day")] == [
         70_000,
@@ -213,7 +223,7 @@ async def test_a_sale_without_a_contract_waits_with_its_name(
         paper="03/2026",
         entitlements=[Entitlement(own, share_bp=BP)],
     )
-    await agreed(trade, said)
+    await agree(trade, await proposed(trade, said))
     await settle(trade, today + timedelta(days=1))
     assert (await statements(trade, today + timedelta(days=1)))["operator"]["gross_vnd"] == 30_000
     assert await balance(admin, "operator_payable") == 0
@@ -255,3 +265,111 @@ async def test_the_worker_settles_each_day_that_is_over_and_no_other(trade: Trad
     assert days == [first + timedelta(days=n) for n in range(len(days))]
     assert days[-1] < first + timedelta(days=2)
     assert await settlement.settle_what_is_over(trade.database) == 0
+
+
+async def test_what_comes_late_into_a_settled_day_is_settled_though_that_day_is_closed_meanwhile(
+    trade: Trade, admin: asyncpg.Connection
+) -> None:
+    then = trade.now
+    trade.now -= timedelta(days=2)
+    first = clock.hanoi_day(trade.now)
+    await trade.pays(trade.line(70_000))
+    await settle(trade, first)
+    await trade.pays(trade.line(30_000))
+    staff_id = await admin.fetchval("select id from foundation.staff where operator_id = $1 limit 1", trade.operator_id)
+    assert await close_day(trade.database, trade.operator_id, first, staff_id=staff_id, now=then)
+    await settle(trade, first + timedelta(days=1))
+    assert (await proven(admin)).findings == ()
+    assert await admin.fetchval("select sum(sold_vnd)::bigint from payments.settlement") == 100_000
+
+
+async def test_what_comes_late_from_before_the_first_settled_day_is_settled(
+    trade: Trade, today: date, admin: asyncpg.Connection
+) -> None:
+    await trade.pays(trade.line(70_000))
+    await settle(trade, today)
+    trade.now -= timedelta(days=3)
+    await trade.pays(trade.line(30_000))
+    trade.now += timedelta(days=3)
+    await settle(trade, today + timedelta(days=1))
+    assert await admin.fetchval("select sum(sold_vnd)::bigint from payments.settlement") == 100_000
+
+
+async def test_a_contract_agreed_while_a_day_is_settled_never_begins_among_its_sales(
+    trade: Trade, today: date, admin: asyncpg.Connection
+) -> None:
+    await trade.pays(trade.line(70_000))
+    said = Proposal("ticketing", today, "9/2026", [Entitlement(await payee(trade, "operator"), share_bp=BP)])
+    id = await proposed(trade, said)
+    async with trade.database.transaction(trade.operator_id, isolation="repeatable read") as tx:
+        assert await settlement.settle_day(tx, today, now=trade.now)
+        agreeing = asyncio.create_task(agree(trade, id))
+        while not agreeing.done() and not await admin.fetchval("select true from pg_locks where not granted limit 1"):
+            await asyncio.sleep(0.01)
+    with pytest.raises(contract.BeginsTooEarly):
+        await agreeing
+    async with trade.database.transaction(trade.operator_id) as tx:
+        stored, anew = await settlement.again(tx, today)
+    assert stored == anew
+
+
+async def test_a_day_is_not_settled_by_contracts_older_than_the_last_one_agreed(trade: Trade, today: date) -> None:
+    await trade.pays(trade.line(70_000))
+    said = Proposal("ticketing", today, "9/2026", [Entitlement(await payee(trade, "operator"), share_bp=BP)])
+    id = await proposed(trade, said)
+    with pytest.raises(asyncpg.SerializationError):
+        async with trade.database.transaction(trade.operator_id, isolation="repeatable read") as tx:
+            await clock.now(tx)
+            await agree(trade, id)
+            await settlement.settle_day(tx, today, now=trade.now)
+    assert await settle(trade, today)
+    assert (await statements(trade, today))["operator"]["gross_vnd"] == 70_000
+
+
+async def test_one_operator_whose_day_cannot_be_settled_never_stops_the_others(
+    trade: Trade, monkeypatch: pytest.MonkeyPatch, admin: asyncpg.Connection
+) -> None:
+    trade.now -= timedelta(days=2)
+    await trade.pays(trade.line(70_000))
+    first, tried = await directory.operators(trade.database), []
+
+    async def stuck(database: Database, operator_id: UUID) -> bool:
+        tried.append(operator_id)
+        raise ValueError("nobody to divide among")
+
+    monkeypatch.setattr(settlement, "_settle_next", stuck)
+    assert await settlement.settle_what_is_over(trade.database) == 0
+    assert tried == list(first)
+
+
+async def test_the_rent_of_a_settled_month_falls_due_though_its_contract_was_agreed_later(
+    settings: Settings, database: Database, admin: asyncpg.Connection
+) -> None:
+    trade = await Trade.at(settings, database, "thanglong")  # nobody agreed on parking here
+    now, september = trade.now, date(2026, 9, 1)
+    trade.now = datetime(2026, 9, 29, 12, tzinfo=clock.HANOI)
+    await trade.pays(trade.line(70_000))
+    trade.now = now
+    for day in (29, 30):
+        await settle(trade, september.replace(day=day))
+    async with trade.database.transaction(trade.operator_id) as tx:
+        lot = await tx.value("select number from foundation.place where operator_id = $1 limit 1", trade.operator_id)
+    own, city = await payee(trade, "operator"), await payee(trade, "city_budget")
+    await admin.execute("update foundation.place set service = 'parking' where number = $1", lot)
+    said = Proposal(
+        "parking", september, "9/2026", [Entitlement(own, share_bp=BP)], rents=[Rent(lot, city, 10, 60_000, 10)]
+    )
+    await agree(trade, await proposed(trade, said))
+    async with trade.database.transaction(trade.operator_id) as tx:
+        held = await contract.contracts(tx)
+        assert await dues.fall_due(tx, held, date(2026, 10, 31), now=now) == 2
+        assert [item.month.month for item in await dues.still_open(tx)] == [9, 10]
+        assert await dues.fall_due(tx, held, date(2026, 10, 31), now=now) == 0
+        assert await dues.fall_due(tx, held, date(2026, 11, 30), now=now) == 1
+
+
+async def test_the_last_day_of_a_month_is_settled_for_an_operator_without_a_lot(
+    settings: Settings, database: Database
+) -> None:
+    trade = await Trade.at(settings, database, "thanglong")
+    assert await settle(trade, date(2026, 9, 30))

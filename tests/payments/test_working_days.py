@@ -18,6 +18,7 @@ from payments.working_days import after, is_working
         (date(2026, 2, 13), 1, date(2026, 2, 23)),  # Tết
         (date(2026, 4, 29), 1, date(2026, 5, 4)),  # two holidays and a week-end
         (date(2026, 12, 31), 2, date(2027, 1, 5)),
+        (date(2027, 4, 29), 1, date(2027, 5, 4)),  # Labour Day is a Saturday
     ],
 )
 def test_the_next_working_day_leaves_out_week_ends_and_holidays(day: date, count: int, reached: date) -> None:
