@@ -220,10 +220,6 @@ class PreviewStale(Refusal):
     """This is not the file that you looked at; look at it again."""
 
 
-class DetailsChanged(Refusal):
-    """The bank details of {payee} have changed since this payout was made; cancel it and make it anew."""
-
-
 class PayoutDecided(Refusal):
     """This payout was decided before, or has left; nothing has changed."""
 
@@ -234,10 +230,12 @@ Held = Literal["nothing", "none", "waits", "cooling"]
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """What a payee is owed of days that no payout pays, and where it would go; `held`: why it is not paid now."""
+    """What a payee is owed of days that no payout pays, since `due_on` at the latest, and where it would go; `held`: why it is
+    not paid now."""
 
     payee: PayeeView
     days: Sequence[tuple[date, int]]
+    due_on: date | None
     details: BankDetails | None
     held: Held | None
 
@@ -245,11 +243,15 @@ class Owed:
     def amount_vnd(self) -> int:
         return sum(net_vnd for _, net_vnd in self.days)
 
+    def late_days(self, today: date) -> int:
+        """Days since the oldest of it was to be paid out; 0 while nothing is late."""
+        return max((today - self.due_on).days, 0) if self.due_on and self.amount_vnd > 0 else 0
+
 
 async def owed(tx: Tx, *, now: datetime) -> list[Owed]:
     """What every payee is owed of settled days that no payout pays."""
     rows = await tx.rows(
-        "select s.payee_id, s.day, s.net_vnd from payments.payee_statement s"
+        "select s.payee_id, s.day, s.net_vnd, s.due_on from payments.payee_statement s"
         " left join payments.payout_day d"
         "   on d.operator_id = s.operator_id and d.payee_id = s.payee_id and d.day = s.day and not d.released"
         " where s.operator_id = $1 and d.day is null order by s.day",
@@ -258,11 +260,13 @@ async def owed(tx: Tx, *, now: datetime) -> list[Owed]:
     details = payee_account.newest(await payee_account.of_payee(tx))
     found = []
     for payee in await contract.payees(tx):
-        days = [(row["day"], row["net_vnd"]) for row in rows if row["payee_id"] == payee.id]
+        mine = [row for row in rows if row["payee_id"] == payee.id]
+        days = [(row["day"], row["net_vnd"]) for row in mine]
+        due_on = min((row["due_on"] for row in mine if row["net_vnd"]), default=None)
         known = details.get(payee.id)
         standing = known.standing(now) if known else "none"
         held: Held | None = None if standing == "usable" else standing
-        found.append(Owed(payee, days, known, "nothing" if sum(net for _, net in days) <= 0 else held))
+        found.append(Owed(payee, days, due_on, known, "nothing" if sum(net for _, net in days) <= 0 else held))
     return found
 
 
@@ -354,23 +358,21 @@ def _execute_on(now: datetime) -> date:
 async def approve(tx: Tx, id: UUID, *, digest: str, staff_id: UUID, now: datetime) -> None:
     """A second person lets the run go, having seen the file of that hash (SHA-256, hexadecimal).
 
-    Raises NoSuchPayout, OwnPayout, OwnDetailsUsed, PreviewStale, DetailsChanged, PayoutDecided.
+    Details that change call its run off (`change_details`), so what is still a draft is to usable ones. Raises NoSuchPayout,
+    OwnPayout, OwnDetailsUsed, PreviewStale, PayoutDecided.
     """
     run, payouts = await _lock(tx, id)
+    if any(row["state"] != "draft" for row in payouts):
+        raise PayoutDecided()
     if run["made_by"] == staff_id:
         raise OwnPayout()
     if run["digest"].hex() != digest:
         raise PreviewStale()
-    details = payee_account.newest(await payee_account.of_payee(tx))
+    entered = {(each.payee_id, each.version): each.entered_by for each in await payee_account.of_payee(tx)}
+    if any(entered[row["payee_id"], row["version"]] == staff_id for row in payouts):
+        raise OwnDetailsUsed()
     for row in payouts:
-        known = details[row["payee_id"]]
-        if known.version != row["version"] or known.standing(now) != "usable":
-            raise DetailsChanged(payee=row["name_en"])
-        if known.entered_by == staff_id:
-            raise OwnDetailsUsed()
-    for row in payouts:
-        if await _step(tx, row, "approve", at=now, now=now, staff_id=staff_id) is None:
-            raise PayoutDecided()
+        await _step(tx, row, "approve", at=now, now=now, staff_id=staff_id)
     tx.step("payout.approved")
     await tx.execute(
         "update payments.payout_run set approved_by = $3, approved_at = $4, look_at = $4"
@@ -416,7 +418,7 @@ async def change_details(
         payee_id,
     )
     for row in runs:
-        await cancel(tx, row["run_id"], staff_id=staff_id, reason="bank details changed", now=now)
+        await cancel(tx, row["run_id"], staff_id=staff_id, reason="details_changed", now=now)
     return version
 
 

@@ -56,6 +56,7 @@ async def payouts_page(request: Request, here: Here, person: Clerk, language: La
         payable=any(each.held is None for each in owed),
         banks=sorted(vietqr.banks().items(), key=lambda bank: bank[1]),
         moment=now,
+        today=clock.hanoi_day(now),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from datetime import timedelta
 
 import asyncpg
 import httpx
@@ -14,6 +15,8 @@ from paying import Desk
 from trade import Trade
 
 from foundation import clock
+from payments import payout
+from payments.working_days import after
 
 
 @pytest.fixture
@@ -36,6 +39,16 @@ async def test_what_is_owed_is_shown_before_anything_was_made(desk: Desk, clerk:
     shown = (await clerk.get("/finance/payouts?lang=en")).text
     for said in ("41,650", "28,000", "350", "can be paid", "No payout has been made yet.", "KBNN KHU VUC I"):
         assert said in shown, said
+
+
+async def test_what_should_have_been_paid_out_is_late_by_days(
+    desk: Desk, trade: Trade, clerk: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    assert "1 days late" not in (await clerk.get("/finance/payouts?lang=en")).text
+    async with trade.database.transaction(trade.operator_id) as tx:
+        (city,) = [each for each in await payout.owed(tx, now=trade.now) if each.payee.kind == "city_budget"]
+    assert city.due_on == after(clock.hanoi_day(trade.now), 1)
+    assert city.late_days(city.due_on + timedelta(days=3)) == 3
 
 
 async def test_one_makes_it_another_lets_exactly_that_file_go(

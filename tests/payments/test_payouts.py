@@ -106,7 +106,7 @@ async def test_new_bank_details_call_off_what_has_not_left_and_hold_back_what_is
     id = await desk.makes()
     await desk.details("city_budget", account="00099988877")
     assert set(await states(admin)) == {"cancelled"}
-    with pytest.raises(payout.DetailsChanged):
+    with pytest.raises(payout.PayoutDecided):
         await desk.approves(id)
     async with desk.trade.database.transaction(desk.trade.operator_id) as tx:
         owed = {each.payee.kind: each for each in await payout.owed(tx, now=desk.trade.now)}
