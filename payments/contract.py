@@ -22,7 +22,7 @@ from foundation.errors import NotFound, Refusal
 from foundation.money import CHARGE_MAX_VND
 from foundation.tables import instant, keys, new_id, owner_key
 from payments import ledger, postings
-from payments.held import ReasonMissing
+from payments.held import reason_of
 from payments.payment import Means
 from payments.share import BP, Entitlement, FeeTerm, Terms
 
@@ -431,15 +431,14 @@ async def withdraw(tx: Tx, id: UUID, *, staff_id: UUID, reason: str, now: dateti
     Raises NoSuchContract, ReasonMissing, ContractDecided.
     """
     found = await find(tx, id)
-    if not reason.strip():
-        raise ReasonMissing()
+    reason = reason_of(reason)
     await _decide(tx, id, "withdrawn_at = $3", now)
     await audit.note(
         tx,
         staff_id,
         "contract.withdrawn",
         f"contract {id}",
-        reason=reason.strip(),
+        reason=reason,
         before=_in_short(found.said),
         now=now,
     )

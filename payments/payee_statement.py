@@ -86,6 +86,13 @@ class DayView:
     digest: bytes
     statements: Sequence[StatementView]
 
+    def of(self, payee_id: UUID) -> StatementView:
+        """One payee's. Raises NoSuchSettlement."""
+        for found in self.statements:
+            if found.payee.id == payee_id:
+                return found
+        raise NoSuchSettlement()
+
 
 async def days(tx: Tx, *, most: int = 31, day: date | None = None) -> list[DayView]:
     """The days settled last (or one day), newest first. Of a single day that is not settled: NoSuchSettlement."""
@@ -117,15 +124,6 @@ async def days(tx: Tx, *, most: int = 31, day: date | None = None) -> list[DayVi
         )
         for row in rows
     ]
-
-
-async def statement(tx: Tx, day: date, payee_id: UUID) -> StatementView:
-    """One payee's statement of a day. Raises NoSuchSettlement."""
-    (settled,) = await days(tx, day=day)
-    for found in settled.statements:
-        if found.payee.id == payee_id:
-            return found
-    raise NoSuchSettlement()
 
 
 def _statement(payee: PayeeView, row: Any, made_at: datetime) -> StatementView:

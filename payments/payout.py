@@ -22,7 +22,7 @@ from foundation import audit, clock, directory, failpoint, outbox
 from foundation.database import Database, Tx
 from foundation.errors import NotFound, Refusal
 from foundation.tables import instant, keys, new_id, octets, owner_key
-from payments import contract, ledger, payee_account, working_days
+from payments import contract, ledger, payee_account, settlement, working_days
 from payments.contract import PayeeView
 from payments.gateway import (
     GatewaySilent,
@@ -35,7 +35,7 @@ from payments.gateway import (
     PayoutTransfer,
     pain,
 )
-from payments.held import ReasonMissing
+from payments.held import reason_of
 from payments.ledger import Source
 from payments.payee_account import BankDetails
 from payments.payout_states import LIVE, OWED_AGAIN, STEPS, WORKED_ON, Event, State, Step
@@ -250,13 +250,7 @@ class Owed:
 
 async def owed(tx: Tx, *, now: datetime) -> list[Owed]:
     """What every payee is owed of settled days that no payout pays."""
-    rows = await tx.rows(
-        "select s.payee_id, s.day, s.net_vnd, s.due_on from payments.payee_statement s"
-        " left join payments.payout_day d"
-        "   on d.operator_id = s.operator_id and d.payee_id = s.payee_id and d.day = s.day and not d.released"
-        " where s.operator_id = $1 and d.day is null order by s.day",
-        tx.operator_id,
-    )
+    rows = await settlement.unpaid(tx)
     details = payee_account.newest(await payee_account.of_payee(tx))
     found = []
     for payee in await contract.payees(tx):
@@ -391,14 +385,13 @@ async def cancel(tx: Tx, id: UUID, *, staff_id: UUID, reason: str, now: datetime
 
     Raises ReasonMissing, NoSuchPayout, PayoutDecided.
     """
-    if not reason.strip():
-        raise ReasonMissing()
+    reason = reason_of(reason)
     _, payouts = await _lock(tx, id)
     for row in payouts:
-        if await _step(tx, row, "cancel", at=now, now=now, staff_id=staff_id, why=reason.strip()) is None:
+        if await _step(tx, row, "cancel", at=now, now=now, staff_id=staff_id, why=reason) is None:
             raise PayoutDecided()
     await _look_at(tx, id, None)
-    await audit.note(tx, staff_id, "payout.cancelled", f"payout {id}", reason=reason.strip(), now=now)
+    await audit.note(tx, staff_id, "payout.cancelled", f"payout {id}", reason=reason, now=now)
 
 
 async def change_details(
@@ -505,9 +498,7 @@ async def told(database: Database, operator_id: UUID, line: PayoutLine) -> bool:
     then it is for the caller to keep. The same line again is no news."""
     async with database.transaction(operator_id) as tx:
         row = await tx.row(
-            "select p.*, r.file from payments.payout p"
-            " join payments.payout_run r on r.operator_id = p.operator_id and r.id = p.run_id"
-            " where p.operator_id = $1 and p.id = $2 for update of p",
+            "select * from payments.payout where operator_id = $1 and id = $2 for update",
             operator_id,
             line.payout_id,
         )
@@ -570,9 +561,7 @@ async def _lock(tx: Tx, id: UUID) -> tuple[Any, list[Any]]:
     if run is None:
         raise NoSuchPayout()
     payouts = await tx.rows(
-        "select p.*, y.name_vi, y.name_en from payments.payout p"
-        " join payments.payee y on y.operator_id = p.operator_id and y.id = p.payee_id"
-        " where p.operator_id = $1 and p.run_id = $2 order by p.id for update of p",
+        "select * from payments.payout where operator_id = $1 and run_id = $2 order by id for update",
         tx.operator_id,
         id,
     )

@@ -617,16 +617,23 @@ class _Posting:
             )
 
 
-async def _carried(tx: Tx) -> dict[UUID, int]:
-    """What each payee is owed of earlier days, as far as no payout pays it."""
-    rows = await tx.rows(
-        "select s.payee_id, sum(s.net_vnd)::bigint as owed_vnd from payments.payee_statement s"
+async def unpaid(tx: Tx) -> list[Any]:
+    """The statements that no payout pays, the oldest first: payee_id, day, net_vnd, due_on."""
+    return await tx.rows(
+        "select s.payee_id, s.day, s.net_vnd, s.due_on from payments.payee_statement s"
         " left join payments.payout_day d"
         "   on d.operator_id = s.operator_id and d.payee_id = s.payee_id and d.day = s.day and not d.released"
-        " where s.operator_id = $1 and d.day is null group by s.payee_id",
+        " where s.operator_id = $1 and d.day is null order by s.day",
         tx.operator_id,
     )
-    return {row["payee_id"]: row["owed_vnd"] for row in rows}
+
+
+async def _carried(tx: Tx) -> dict[UUID, int]:
+    """What each payee is owed of earlier days, as far as no payout pays it."""
+    owed: dict[UUID, int] = defaultdict(int)
+    for row in await unpaid(tx):
+        owed[row["payee_id"]] += row["net_vnd"]
+    return owed
 
 
 def _to_hold(earned: Mapping[UUID, int], contracts: Sequence[ContractView], day: date) -> list[tuple[UUID, int, date]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,7 +11,6 @@ from fastapi.responses import RedirectResponse
 from foundation import audit, clock, idempotency
 from foundation.database import Tx
 from foundation.operator import operator_name
-from foundation.staff import OnDuty
 from foundation.web import Clerk, Here, Language, permit
 from payments import payee_account, payout
 from payments.finance.page import page
@@ -163,10 +161,14 @@ async def payouts_json(here: Here, person: Clerk, answer: Response) -> list[dict
 async def make(here: Here, person: Clerk, key: Annotated[str, Form(min_length=1, max_length=255)]) -> Response:
     """Makes a run of all that is owed and can be paid. The form's hidden key makes the second press the same run."""
 
-    async def act(tx: Tx) -> dict[str, str]:
-        return {"run": str(await payout.make(tx, staff_id=person.staff_id, now=await clock.now(tx)))}
+    async with here.database.transaction(person.operator_id) as tx:
 
-    answer = await _once(here, person, "payout.make", key, {}, act)
+        async def act() -> dict[str, str]:
+            return {"run": str(await payout.make(tx, staff_id=person.staff_id, now=await clock.now(tx)))}
+
+        answer = await idempotency.once(
+            tx, principal=f"staff {person.staff_id}", route="payout.make", key=key, asked={}, act=act
+        )
     return RedirectResponse(f"/finance/payouts/{answer['run']}", 303)
 
 
@@ -246,7 +248,7 @@ async def _payouts(tx: Tx, run_id: UUID) -> list[Any]:
     return await tx.rows(
         "select p.id, p.payee_id, p.amount_vnd, p.debited_vnd, p.state, p.why, p.left_at, p.ended_at, y.name_vi, y.name_en,"
         " a.bin, a.account, a.owner_name, a.version, a.entered_by,"
-        # How long the oldest and, on average, all of the sales it pays waited for it.
+        # How long the oldest of the sales that it pays waited for it.
         " (select extract(epoch from p.left_at - min(j.effective_at))::bigint / 3600 from payments.payout_day d"
         "   join payments.settlement_journal s on s.operator_id = d.operator_id and s.day = d.day"
         "   join payments.journal j on j.operator_id = s.operator_id and j.id = s.journal_id"
@@ -259,21 +261,3 @@ async def _payouts(tx: Tx, run_id: UUID) -> list[Any]:
         tx.operator_id,
         run_id,
     )
-
-
-async def _once(
-    here: Here,
-    person: OnDuty,
-    route: str,
-    key: str,
-    asked: dict[str, Any],
-    act: Callable[[Tx], Awaitable[dict[str, str]]],
-) -> dict[str, str]:
-    async with here.database.transaction(person.operator_id) as tx:
-
-        async def once() -> dict[str, str]:
-            return await act(tx)
-
-        return await idempotency.once(
-            tx, principal=f"staff {person.staff_id}", route=route, key=key, asked=asked, act=once
-        )

@@ -17,7 +17,7 @@ from foundation.web import Clerk, Here, Language, permit
 from payments import contract, dues, payee_statement, settlement
 from payments.dues import DueView
 from payments.explain import Explanation, explain
-from payments.finance.document import Column, Document, Fact, Table
+from payments.finance.document import Column, Document, Fact, Kind, Table
 from payments.finance.download import Form, download
 from payments.finance.page import page
 from payments.finance.words import word
@@ -32,6 +32,8 @@ class Whole:
     """A statement with everything that it is made of."""
 
     said: StatementView
+    others: Sequence[StatementView]
+    """Of the same day."""
     lines: Sequence[LineView]
     count: int
     what: dict[tuple[str, str], Explanation]
@@ -83,7 +85,6 @@ async def statement_page(
     async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
         now, name = await clock.now(tx), await operator_name(tx, language)
         whole = await _whole(tx, day, payee_id, most=LISTED_MAX)
-        days = await payee_statement.days(tx, day=day)
         following = await tx.value(
             "select min(day) from payments.settlement where operator_id = $1 and day > $2", tx.operator_id, day
         )
@@ -98,7 +99,6 @@ async def statement_page(
         now,
         operator_name=name,
         whole=whole,
-        others=days[0].statements,
         adjustment_text=lambda each: adjustment_text(each, language),
         due_text=lambda item: due_text(item, language),
         paid_text=lambda paid: paid_text(paid, language),
@@ -159,10 +159,12 @@ async def settlements_json(
 
 
 async def _whole(tx: Tx, day: date, payee_id: UUID, *, most: int | None = None) -> Whole:
-    said = await payee_statement.statement(tx, day, payee_id)
+    (settled,) = await payee_statement.days(tx, day=day)
+    said = settled.of(payee_id)
     lines, count = await payee_statement.lines(tx, day, payee_id, most=most)
     return Whole(
         said,
+        settled.statements,
         lines,
         count,
         await explain(tx, [(line.purpose, line.reference) for line in lines]),
@@ -243,11 +245,11 @@ EQUATION = ("gross", "refunds", "fees", "adjustments", "reserve", "net")
 
 
 def _line_columns(language: str) -> list[Column]:
-    names = (
+    names: tuple[tuple[str, Kind], ...] = (
         *(("at", "moment"), ("reference", "text"), ("what", "text"), ("service", "text"), ("means", "text")),
         *(("price", "money"), ("part", "money"), ("fee", "money"), ("fee_vat", "money")),
     )
-    return [Column(texts.text(language, f"finance.settlement.{name}"), kind) for name, kind in names]  # type: ignore[arg-type]
+    return [Column(texts.text(language, f"finance.settlement.{name}"), kind) for name, kind in names]
 
 
 def _line_cells(line: LineView, what: dict[tuple[str, str], Explanation], language: str) -> list[Any]:
