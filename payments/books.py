@@ -26,6 +26,7 @@ from foundation.settings import Settings
 from payments import (  # noqa: F401 - their tables are examined
     application,
     attempt,
+    bank_statement,
     cash,
     cash_refund,
     contract,
@@ -36,6 +37,7 @@ from payments import (  # noqa: F401 - their tables are examined
     give_back,
     handover,
     ledger,
+    matching,
     payee_account,
     payment,
     payout,

@@ -112,8 +112,8 @@ class NothingToSettle(Refusal):
     """Nothing of that debit waits for you any more."""
 
 
-async def book(tx: Tx, gone: Gone) -> None:
-    """Money left: it is in suspense from now on. The same line again is no news. Raises BankRefMissing."""
+async def book(tx: Tx, gone: Gone) -> bool:
+    """Money left: it is in suspense from now on. The same line again is no news: False. Raises BankRefMissing."""
     bank_ref = gone.bank_ref.strip()
     if not bank_ref:
         raise BankRefMissing()
@@ -139,6 +139,7 @@ async def book(tx: Tx, gone: Gone) -> None:
             effective_at=gone.left_at,
             flow=id,
         )
+    return id is not None
 
 
 async def settle(

@@ -1,5 +1,5 @@
 -- What the app may change in payments: states of what is owed and waits, never an amount or an account.
-grant update (poll_cursor, polled_at, swept_at) on payments.collection_account to motcham_app;
+grant update (poll_cursor, polled_at, swept_at, statement_at) on payments.collection_account to motcham_app;
 grant update (balance_vnd, reserved_vnd) on payments.balance to motcham_app;
 grant update (closed_through) on payments.book to motcham_app;
 grant update (state, received_vnd, given_back_vnd, paid_at, topup_until) on payments.charge to motcham_app;
@@ -31,3 +31,6 @@ grant update (agreed_by, agreed_at, usable_from, told, withdrawn_at) on payments
 grant update (approved_by, approved_at, looks, look_at) on payments.payout_run to motcham_app;
 grant update (state, why, debited_vnd, approved_at, left_at, ended_at) on payments.payout to motcham_app;
 grant update (released) on payments.payout_day to motcham_app;
+grant delete on payments.claim, payments.suggestion, payments.suggestion_item to motcham_app;
+grant update (state, score, sealed, codes, name, note, named_by, named_at), delete on payments.open_item to motcham_app;
+grant update (decided_by, decided_at, agreed) on payments.write_off_ask to motcham_app;

@@ -25,7 +25,7 @@ from foundation.database import Tx
 from foundation.errors import NotFound, Refusal
 from foundation.money import TRANSFER_MAX_VND
 from foundation.tables import instant, keys, new_id, owner_key, recorded
-from payments.postings import ACCOUNTS, CURRENT, DRAWER, PAYABLE, RESERVE, Template
+from payments.postings import ACCOUNTS, BANK, CURRENT, DRAWER, PAYABLE, RESERVE, Template
 
 
 class Account(SQLModel, table=True):
@@ -241,6 +241,16 @@ async def open_payable(tx: Tx, payee_id: UUID) -> None:
     )
 
 
+async def open_bank(tx: Tx, bank_account: str) -> None:
+    """The account of a collection account, "<bin>/<account>", from its first statement on."""
+    await tx.execute(
+        "insert into payments.account (operator_id, code, kind, authorising) values ($1, $2, 'A', false)"
+        " on conflict do nothing",
+        tx.operator_id,
+        BANK.format(account=bank_account),
+    )
+
+
 async def post(
     tx: Tx,
     template: Template,
@@ -252,6 +262,7 @@ async def post(
     drawer: str = "cash_in_transit",
     payee: UUID | None = None,
     other: UUID | None = None,
+    account: str | None = None,
     reserved: UUID | None = None,
 ) -> bool:
     """Posts an event. True if it is new, False if exactly this was posted before.
@@ -260,7 +271,9 @@ async def post(
     event was posted with another content, NotEnoughThere for an overdrawn drawer, ReservationEnded, ReservationExpired.
     """
     row = CURRENT[template]
-    debit, credit = (side.format(drawer=drawer, payee=payee, other=other) for side in (row.debit, row.credit))
+    debit, credit = (
+        side.format(drawer=drawer, payee=payee, other=other, account=account) for side in (row.debit, row.credit)
+    )
     with _refusals():
         return bool(
             await tx.value(

@@ -25,6 +25,8 @@ ACCOUNTS: Mapping[str, str] = {
     "losses": "E",  # taken from the account, and nothing of it comes back
     "cash_over_short": "E",  # what a count found missing (debit) or too much (credit)
     "payout_clearing": "C",  # on its way to a payee
+    "rounding": "E",  # small differences between the bank's word and ours
+    "bank_interest": "I",  # what the bank paid for itself
     "kept_by_operator": "C",  # his, and not on the account: notes in his safe, shortages, what the bank took
 }
 """The accounts that every operator has from its first day, with their kind. Each shift adds a drawer of its own, each payee
@@ -33,6 +35,9 @@ what it is owed and what of it is held back."""
 PAYABLE = "payee_payable:{payee}"
 RESERVE = "payee_reserve:{payee}"
 """Liabilities: what a payee is owed, and what of it is held back for a while."""
+
+BANK = "bank:{account}"
+"""An asset: what the bank's statements say of a collection account, as far as it is matched with what is in the books."""
 
 DRAWER = "cash_drawer:{shift}"
 """An asset that authorises: it has a guarded balance row and can never hold less than nothing."""
@@ -72,13 +77,18 @@ Template = Literal[
     "payee.released",
     "payout.reserved",
     "payout.sent",
+    "line.credit",
+    "line.debit",
+    "line.less",
+    "line.more",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Posting:
     """One row: the event, its version, "debit → credit", and what happened. {drawer} is the drawer of the shift
-    concerned, or cash_in_transit once that shift is counted; {payee} who is concerned, {other} to whom he owes it."""
+    concerned, or cash_in_transit once that shift is counted; {payee} who is concerned, {other} to whom he owes it; {account}
+    a collection account, or where a difference is booked."""
 
     template: Template
     version: int
@@ -128,6 +138,10 @@ POSTINGS = (
     Posting("payee.released", 1, RESERVE, PAYABLE, "what was held back is free"),
     Posting("payout.reserved", 1, PAYABLE, "payout_clearing", "two people let a payout go"),
     Posting("payout.sent", 1, "payout_clearing", "gw_receivable", "it has left the account"),
+    Posting("line.credit", 1, BANK, "gw_receivable", "credits of a statement are matched; or debits no longer are"),
+    Posting("line.debit", 1, "gw_receivable", BANK, "debits of a statement are matched; or credits no longer are"),
+    Posting("line.less", 1, "{account}", "gw_receivable", "the bank's word is less than ours, and it stays so"),
+    Posting("line.more", 1, "gw_receivable", "{account}", "the bank's word is more than ours, and it stays so"),
 )
 
 CURRENT: Mapping[str, Posting] = {row.template: row for row in sorted(POSTINGS, key=lambda row: row.version)}

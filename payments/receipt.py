@@ -26,7 +26,8 @@ from payments import reference
 
 
 class CollectionAccount(SQLModel, table=True):
-    """The account, in the operator's own name, that VietQR codes name and payers pay to."""
+    """The account, in the operator's own name, that VietQR codes name and payers pay to. `statement_at`: no earlier is the
+    bank asked for its next statement."""
 
     __tablename__ = "collection_account"
     __table_args__ = (
@@ -40,6 +41,7 @@ class CollectionAccount(SQLModel, table=True):
     poll_cursor: str | None = None
     polled_at: datetime | None = instant(default=None)
     swept_at: datetime | None = instant(default=None)
+    statement_at: datetime | None = instant(default=None)
 
 
 class Notice(SQLModel, table=True):
@@ -144,7 +146,7 @@ async def receive(
     credit: Credit,
     *,
     now: datetime,
-    source: Literal["notice", "poll"],
+    source: Literal["notice", "poll", "statement"],
     event_id: str | None = None,
     raw: str = "",
     tx: Tx | None = None,

@@ -1,0 +1,509 @@
+"""What a bank's statements say of an operator's account: taken in once, line by line, each statement behind the one before.
+
+A file is read in a process of its own (`statement.rows`), stored in one transaction, and known by its SHA-256. A statement
+that does not tie, or does not continue the one before it, goes to quarantine with the numbers, and none of its lines is
+kept. A line is known by the bank's reference and amount, or where there is no reference by its content: taken in again,
+overlapping or in another order it adds nothing. What a line was is for `matching` to say; nothing is booked here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import struct
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import BigInteger
+from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, Index, SQLModel, UniqueConstraint, text
+
+from foundation import audit
+from foundation.database import Database, Tx
+from foundation.errors import NotFound, Refusal, refusal_of
+from foundation.seal import Sealer
+from foundation.tables import document, instant, keys, new_id, octets, owner_key
+from payments import ledger
+from payments.statement.rows import BLOCK, COLUMNS
+
+Source = Literal["upload", "bank"]
+State = Literal["accepted", "known", "quarantined"]
+UPLOAD_MAX_BYTES = 5 * 1024 * 1024
+TEXT = "statement.text"
+"""What the texts of a statement's lines are sealed for."""
+SECONDS, MEGABYTES = 10, 512
+"""What reading an uploaded file may take of a processor and of memory; a file that the bank itself was asked for may take
+longer."""
+
+
+class StatementFile(SQLModel, table=True):
+    """A file that was given in: by whom (nobody: fetched from the bank), and what it was, to the byte."""
+
+    __tablename__ = "statement_file"
+    __table_args__ = (
+        UniqueConstraint(*keys("sha256"), name="statement_file_sha256_key"),
+        ForeignKeyConstraint(
+            keys("loaded_by"),
+            ["foundation.staff.operator_id", "foundation.staff.id"],
+            name="statement_file_loaded_fkey",
+        ),
+        CheckConstraint("source in ('upload', 'bank') and (loaded_by is null) = (source = 'bank')", name="source"),
+        CheckConstraint("length(sha256) = 32 and size_bytes > 0", name="content"),
+        {"schema": "payments", "comment": "insert-only: what was given in"},
+    )
+    operator_id: UUID = owner_key()
+    id: UUID = Field(primary_key=True)
+    sha256: bytes = octets()
+    name: str
+    size_bytes: int = Field(sa_type=BigInteger)
+    source: str
+    loaded_by: UUID | None = None
+    loaded_at: datetime = instant()
+
+
+class BankStatement(SQLModel, table=True):
+    """One statement of a file. `state`: accepted, known (it added nothing), or quarantined: `why` is a refusal's code.
+
+    `bank_account`: ours, "<bin>/<account>"; of one in quarantine maybe only what the bank wrote. `lines`: those that are
+    new with it; `day`: its last.
+    """
+
+    __tablename__ = "bank_statement"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            keys("file_id"),
+            ["payments.statement_file.operator_id", "payments.statement_file.id"],
+            name="bank_statement_file_fkey",
+        ),
+        CheckConstraint("state in ('accepted', 'known', 'quarantined')", name="state"),
+        CheckConstraint("(why is not null) = (state = 'quarantined')", name="why"),
+        CheckConstraint("state = 'quarantined' or num_nulls(day, opening_vnd, closing_vnd) = 0", name="balances"),
+        CheckConstraint("lines = 0 or lines > 0 and state = 'accepted'", name="lines"),
+        Index(
+            "bank_statement_chain_idx",
+            *keys("bank_account", "day", "id"),
+            postgresql_where=text("state = 'accepted'"),
+        ),
+        {"schema": "payments", "comment": "insert-only: what the bank said"},
+    )
+    operator_id: UUID = owner_key()
+    id: UUID = Field(primary_key=True)
+    file_id: UUID
+    bank_account: str
+    said_id: str
+    said_number: str
+    page: int
+    day: date | None = None
+    opening_vnd: int | None = Field(default=None, sa_type=BigInteger)
+    closing_vnd: int | None = Field(default=None, sa_type=BigInteger)
+    credits: int
+    credits_vnd: int = Field(sa_type=BigInteger)
+    debits: int
+    debits_vnd: int = Field(sa_type=BigInteger)
+    lines: int
+    state: str
+    why: str | None = None
+    facts: dict[str, str] = document(default={})
+    remarks: list[dict[str, object]] = document(default=[])
+    at: datetime = instant()
+
+
+class StatementLine(SQLModel, table=True):
+    """Money that moved by the bank's word: `amount_vnd` > 0 came in. `day`: of the statement that told of it first.
+
+    Its text and counterparty stand sealed in block `position` // 500 of `statement_text`.
+    """
+
+    __tablename__ = "statement_line"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            keys("statement_id"),
+            ["payments.bank_statement.operator_id", "payments.bank_statement.id"],
+            name="statement_line_statement_fkey",
+        ),
+        UniqueConstraint(*keys("identity"), name="statement_line_identity_key"),
+        CheckConstraint("amount_vnd <> 0 and part >= 0 and position >= 0", name="amount"),
+        {"schema": "payments", "comment": "insert-only: what the bank said"},
+    )
+    operator_id: UUID = owner_key(implied=True)
+    statement_id: UUID = Field(primary_key=True)
+    position: int = Field(primary_key=True)
+    bank_account: str
+    bank_ref: str
+    part: int
+    amount_vnd: int = Field(sa_type=BigInteger)
+    day: date
+    booked_day: date
+    value_day: date
+    is_reversal: bool
+    identity: UUID
+    end_to_end_id: str
+
+
+class StatementText(SQLModel, table=True):
+    """What is sensitive in 500 lines, sealed as one: a list of [text, counterparty's name, counterparty's account]."""
+
+    __tablename__ = "statement_text"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            keys("statement_id"),
+            ["payments.bank_statement.operator_id", "payments.bank_statement.id"],
+            name="statement_text_statement_fkey",
+        ),
+        {"schema": "payments", "comment": "insert-only: what the bank said"},
+    )
+    operator_id: UUID = owner_key(implied=True)
+    statement_id: UUID = Field(primary_key=True)
+    block: int = Field(primary_key=True)
+    sealed: bytes = octets()
+
+
+class NoSuchStatement(NotFound):
+    """There is no such bank statement."""
+
+
+class StatementIsNotification(Refusal):
+    """This is a notification (camt.054) without balances: its lines are booked when the statement tells of them."""
+
+
+class StatementForeign(Refusal):
+    """Account {account} is not one of this operator's."""
+
+
+class StatementDayMissing(Refusal):
+    """The statement does not say which day it is of."""
+
+
+class StatementNotChained(Refusal):
+    """The account stood at {expected_vnd} đồng before, this statement begins with {opening_vnd}: one is missing or wrong."""
+
+
+class StatementContradicts(Refusal):
+    """For {day} the bank said before that the account closed at {before_vnd} đồng, and now {closing_vnd}."""
+
+
+class StatementAddsToPast(Refusal):
+    """It has {lines} lines that no statement up to {day} had: what is over takes no new lines."""
+
+
+class UploadTooLarge(Refusal):
+    """A file given in here may have {most_bytes} bytes."""
+
+    status = 413
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of one statement of a file. `known`: so many of its lines were here before."""
+
+    id: UUID
+    bank_account: str
+    day: date | None
+    state: State
+    lines: int
+    known: int
+    why: Refusal | None
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """What became of a file. `before`: when these same bytes were given in already."""
+
+    file_id: UUID
+    before: datetime | None
+    statements: list[Taken] = field(default_factory=list)
+
+    @property
+    def lines(self) -> int:
+        return sum(each.lines for each in self.statements)
+
+
+async def take_in(
+    database: Database,
+    sealer: Sealer,
+    operator_id: UUID,
+    path: Path,
+    *,
+    name: str,
+    profile: str = "",
+    staff_id: UUID | None,
+    now: datetime,
+    seconds: int = SECONDS,
+) -> TakenIn:
+    """Takes a file in, whole or not at all; of its statements each by itself. The same bytes again add nothing, but what
+    stood in quarantine is looked at anew. Raises FileRefused.
+    """
+    sha256, size_bytes = await asyncio.to_thread(_digest, path)
+    month = await sealer.ready(now)
+    key = sealer.tag(operator_id, "statement line")
+    async with _reading(path, name, profile, key, seconds) as frames, database.transaction(operator_id) as tx:
+        # A large file is one long statement after the other, and the reader's pauses are not idleness.
+        await tx.execute(
+            "set local statement_timeout = '10min'; set local idle_in_transaction_session_timeout = '1min'"
+        )
+        await tx.execute("select pg_advisory_xact_lock(hashtextextended($1::text || 'statement', 0))", str(operator_id))
+        before = await tx.row(
+            "select id, loaded_at from payments.statement_file where operator_id = $1 and sha256 = $2",
+            operator_id,
+            sha256,
+        )
+        done = TakenIn(before["id"] if before else new_id(), before["loaded_at"] if before else None)
+        if before is None:
+            await tx.execute(
+                "insert into payments.statement_file (operator_id, id, sha256, name, size_bytes, source, loaded_by,"
+                " loaded_at) values ($1, $2, $3, $4, $5, $6, $7, $8)",
+                operator_id,
+                done.file_id,
+                sha256,
+                name,
+                size_bytes,
+                "upload" if staff_id else "bank",
+                staff_id,
+                now,
+            )
+        await tx.execute(_STAGING)
+        async for letter, body in frames:
+            if letter == "S":
+                done.statements.append(await _take(tx, sealer, frames, done, json.loads(body), month, now))
+        tx.step("statement.taken")
+        if staff_id is not None:
+            after = {"sha256": sha256.hex(), "lines": done.lines, "statements": len(done.statements)}
+            await audit.note(tx, staff_id, "statement.loaded", f"file {done.file_id}", after=after, now=now)
+    return done
+
+
+async def head(tx: Tx, bank_account: str) -> Any:
+    """The statement that an account's next one has to continue: day, closing_vnd; None before the first."""
+    return await tx.row(
+        "select id, day, closing_vnd, said_number from payments.bank_statement"
+        " where operator_id = $1 and bank_account = $2 and state = 'accepted' order by day desc, id desc limit 1",
+        tx.operator_id,
+        bank_account,
+    )
+
+
+async def before_the_first_vnd(tx: Tx, bank_account: str) -> int:
+    """What stood on the account before its first statement; 0 without one."""
+    opening_vnd: int | None = await tx.value(
+        "select opening_vnd from payments.bank_statement"
+        " where operator_id = $1 and bank_account = $2 and state = 'accepted' order by day, id limit 1",
+        tx.operator_id,
+        bank_account,
+    )
+    return opening_vnd or 0
+
+
+async def texts(tx: Tx, sealer: Sealer, lines: list[tuple[UUID, int]]) -> dict[tuple[UUID, int], list[str]]:
+    """By (statement, position) the text, the counterparty's name and its account."""
+    blocks = sorted({(statement_id, position // BLOCK) for statement_id, position in lines})
+    rows = await tx.rows(
+        "select t.statement_id, t.block, t.sealed from payments.statement_text t"
+        " join unnest($2::uuid[], $3::int[]) wanted (statement_id, block)"
+        " on wanted.statement_id = t.statement_id and wanted.block = t.block where t.operator_id = $1",
+        tx.operator_id,
+        [statement_id for statement_id, _ in blocks],
+        [block for _, block in blocks],
+    )
+    opened = {
+        (row["statement_id"], row["block"]): json.loads(await sealer.open(row["sealed"], context=TEXT)) for row in rows
+    }
+    return {
+        (statement_id, position): opened[statement_id, position // BLOCK][position % BLOCK]
+        for statement_id, position in lines
+    }
+
+
+# --- one statement -------------------------------------------------------------------------------------------------
+
+_STAGING = """
+create temp table if not exists incoming_line (position integer, bank_ref text, part integer, amount_vnd bigint,
+    booked_day date, value_day date, is_reversal boolean, identity uuid, end_to_end_id text) on commit drop
+"""
+
+
+async def _take(
+    tx: Tx,
+    sealer: Sealer,
+    frames: AsyncIterator[tuple[str, bytes]],
+    file: TakenIn,
+    said: Any,
+    month: int,
+    now: datetime,
+) -> Taken:
+    """One statement: its lines into the staging table, then, by its verdict, into the books or into quarantine."""
+    await tx.execute("truncate incoming_line")
+    sealed: list[bytes] = []
+    verdict: dict[str, Any] = {}
+
+    async def rows() -> AsyncIterator[bytes]:
+        async for letter, body in frames:
+            if letter == "L":
+                yield body
+            elif letter == "T":
+                sealed.append(sealer.seal(body.decode(), month=month, context=TEXT))
+            else:
+                verdict.update(json.loads(body))
+                return
+
+    await tx.connection.copy_to_table("incoming_line", source=rows(), columns=COLUMNS, format="text", timeout=600)
+    account: str | None = await tx.value(
+        "select bin || '/' || account from payments.collection_account where operator_id = $1 and account = $2",
+        tx.operator_id,
+        said["account"],
+    )
+    new, new_vnd = 0, 0
+    why = refusal_of(verdict["why"]["code"], verdict["why"]["facts"]) if verdict["why"] else None
+    day = date.fromisoformat(verdict["day"]) if verdict["day"] else None
+    state: State = "quarantined"
+    if why is None and said["kind"] == "notification":
+        why = StatementIsNotification()
+    elif why is None and account is None:
+        why = StatementForeign(account=said["account"])
+    elif why is None and day is None:
+        why = StatementDayMissing()
+    if why is None and account and day:
+        await tx.execute(
+            "delete from incoming_line i using payments.statement_line l"
+            " where l.operator_id = $1 and l.identity = i.identity",
+            tx.operator_id,
+        )
+        row = await tx.row(
+            "select count(*)::int as lines, coalesce(sum(amount_vnd), 0)::bigint as vnd from incoming_line"
+        )
+        new, new_vnd = row["lines"], row["vnd"]
+        state, why = await _place(tx, account, day, verdict, new, new_vnd)
+    taken = Taken(
+        new_id(),
+        account or said["account"],
+        day,
+        state,
+        new if state == "accepted" else 0,
+        verdict["credits"] + verdict["debits"] - new,
+        why,
+    )
+    await tx.execute(
+        "insert into payments.bank_statement (operator_id, id, file_id, bank_account, said_id, said_number, page, day,"
+        " opening_vnd, closing_vnd, credits, credits_vnd, debits, debits_vnd, lines, state, why, facts, remarks, at)"
+        " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+        tx.operator_id,
+        taken.id,
+        file.file_id,
+        taken.bank_account,
+        said["id"],
+        said["number"],
+        said["page"],
+        day,
+        *(verdict[name] for name in ("opening_vnd", "closing_vnd", "credits", "credits_vnd", "debits", "debits_vnd")),
+        taken.lines,
+        state,
+        why.code if why else None,
+        json.dumps({name: str(fact) for name, fact in why.facts.items()} if why else {}),
+        json.dumps(verdict["remarks"]),
+        now,
+    )
+    if state == "accepted":
+        assert account
+        await ledger.open_bank(tx, account)
+        await tx.execute(
+            "insert into payments.statement_line (operator_id, statement_id, position, bank_account, bank_ref, part,"
+            " amount_vnd, day, booked_day, value_day, is_reversal, identity, end_to_end_id)"
+            " select $1, $2, position, $3, bank_ref, part, amount_vnd, $4, booked_day, value_day, is_reversal, identity,"
+            " end_to_end_id from incoming_line",
+            tx.operator_id,
+            taken.id,
+            account,
+            day,
+        )
+        if new:
+            await tx.connection.executemany(
+                "insert into payments.statement_text (operator_id, statement_id, block, sealed) values ($1, $2, $3, $4)",
+                [(tx.operator_id, taken.id, block, each) for block, each in enumerate(sealed)],
+            )
+    return taken
+
+
+async def _place(
+    tx: Tx, account: str, day: date, verdict: dict[str, Any], new: int, new_vnd: int
+) -> tuple[State, Refusal | None]:
+    """Whether a statement that holds by itself continues what is known of its account: what the account stood at, and its
+    new lines, make its closing balance. An older one may only say again what is known."""
+    last = await head(tx, account)
+    opening_vnd, closing_vnd = verdict["opening_vnd"], verdict["closing_vnd"]
+    if last is None:
+        return "accepted", None
+    same_day_vnd: int | None = await tx.value(
+        "select closing_vnd from payments.bank_statement where operator_id = $1 and bank_account = $2 and day = $3"
+        " and state = 'accepted' order by id desc limit 1",
+        tx.operator_id,
+        account,
+        day,
+    )
+    if day < last["day"] or (day == last["day"] and not new):
+        if new:
+            return "quarantined", StatementAddsToPast(lines=new, day=last["day"])
+        if same_day_vnd is not None and same_day_vnd != closing_vnd:
+            return "quarantined", StatementContradicts(day=day, before_vnd=same_day_vnd, closing_vnd=closing_vnd)
+        return "known", None
+    if last["closing_vnd"] + new_vnd != closing_vnd:
+        # In the words of its own: what it adds stands before its closing balance.
+        expected_vnd = opening_vnd + last["closing_vnd"] + new_vnd - closing_vnd
+        return "quarantined", StatementNotChained(expected_vnd=expected_vnd, opening_vnd=opening_vnd)
+    return "accepted", None
+
+
+# --- the process that reads ------------------------------------------------------------------------------------------
+
+
+class _reading:
+    """The frames of a file, read by a process of its own that is gone when the block ends."""
+
+    def __init__(self, path: Path, name: str, profile: str, key: bytes, seconds: int) -> None:
+        self._arguments = (str(path), name, profile, str(seconds), str(MEGABYTES))
+        self._name, self._key = name, key
+
+    async def __aenter__(self) -> AsyncIterator[tuple[str, bytes]]:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "payments.statement.rows",
+            *self._arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=1 << 20,
+        )
+        assert self._process.stdin
+        self._process.stdin.write(self._key)
+        self._process.stdin.close()
+        return self._frames()
+
+    async def _frames(self) -> AsyncIterator[tuple[str, bytes]]:
+        out = self._process.stdout
+        assert out
+        while True:
+            try:
+                head = await out.readexactly(5)
+                letter, length = head[:1].decode(), struct.unpack(">I", head[1:])[0]
+                body = await out.readexactly(length)
+            except asyncio.IncompleteReadError:  # it was ended for what it took
+                raise refusal_of("statement_unreadable", {"file": self._name}) from None
+            if letter == "E":
+                told = json.loads(body)
+                raise refusal_of(told["code"], told["facts"])
+            if letter == ".":
+                return
+            yield letter, body
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+
+
+def _digest(path: Path) -> tuple[bytes, int]:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest(), file.tell()

@@ -1,0 +1,112 @@
+-- Everything in the books that a statement of a collection account tells of as well, one row per line that is expected
+-- there: `amount_vnd` > 0 came in. What went through another gateway, or has not left yet, is not among it.
+create or replace function payments.movements(p_operator uuid)
+returns table (kind text, id uuid, bank_account text, bank_ref text, amount_vnd bigint, at timestamptz)
+language sql stable as $$
+    select 'receipt', r.id, r.bank_account, r.bank_ref, r.amount_vnd, r.paid_at
+    from payments.receipt r where r.operator_id = p_operator and r.gateway = 'bank'
+    union all
+    select 'refund', f.id, r.bank_account, f.debit_ref, -f.amount_vnd, f.accepted_at
+    from payments.refund f
+    join payments.receipt r on r.operator_id = f.operator_id and r.id = f.receipt_id and r.gateway = 'bank'
+    where f.operator_id = p_operator and f.state in ('accepted', 'settled', 'returned')
+    union all
+    select 'refund_return', f.id, r.bank_account, f.return_ref, f.amount_vnd, f.ended_at
+    from payments.refund f
+    join payments.receipt r on r.operator_id = f.operator_id and r.id = f.receipt_id and r.gateway = 'bank'
+    where f.operator_id = p_operator and f.state = 'returned'
+    union all
+    -- Booked when the last part of it has left.
+    select case when e.returns then 'payout_return' else 'payout' end, md5(e.bank_account || ' ' || e.bank_ref)::uuid,
+           e.bank_account, e.bank_ref, case when e.returns then e.amount_vnd else -e.amount_vnd end,
+           case when e.returns then e.at else greatest(e.at, p.left_at) end
+    from payments.payout_entry e
+    join payments.payout p on p.operator_id = e.operator_id and p.id = e.payout_id
+    where e.operator_id = p_operator and p.left_at is not null
+    union all
+    select 'debit', d.id, d.bank_account, d.bank_ref, -d.amount_vnd, d.left_at
+    from payments.debit d where d.operator_id = p_operator
+$$;
+
+-- The exact part of a run: lines that no run has looked at, and those still open, with the movements of the same account,
+-- reference and amount, where each has one partner only. What a person has taken meanwhile stays his. Returns what was
+-- matched, by account, day of booking and direction. What belongs to a day closed by `p_closed` takes effect on
+-- `p_open_day`.
+create or replace function payments.match_exactly(p_operator uuid, p_event uuid, p_closed date, p_open_day date)
+returns table (bank_account text, effective_day date, came_in boolean, lines bigint, amount_vnd bigint)
+language plpgsql set work_mem = '256MB' as $$
+#variable_conflict use_column
+begin
+    return query
+    with line as materialized (
+        select l.statement_id, l.position, l.bank_account, l.bank_ref, l.amount_vnd, l.day
+        from payments.statement_line l
+        where l.operator_id = p_operator and l.bank_ref <> ''
+          and l.statement_id in (
+              select s.id from payments.bank_statement s where s.operator_id = p_operator and s.state = 'accepted'
+              and not exists (select from payments.matched_statement m
+                              where m.operator_id = p_operator and m.statement_id = s.id))
+        union all
+        select l.statement_id, l.position, l.bank_account, l.bank_ref, l.amount_vnd, l.day
+        from payments.open_item o
+        join payments.statement_line l on l.operator_id = o.operator_id and l.statement_id = o.statement_id
+            and l.position = o.position
+        where o.operator_id = p_operator and o.side = 'line' and l.bank_ref <> ''
+    ), tied as materialized (
+        select bank_account, bank_ref, amount_vnd from line group by 1, 2, 3 having count(*) > 1
+    ), pair as materialized (
+        select l.statement_id, l.position, l.bank_account, l.amount_vnd, m.kind, m.id,
+               case when greatest(l.day, foundation.hanoi_day(m.at)) > p_closed
+                    then greatest(l.day, foundation.hanoi_day(m.at)) else p_open_day end as day
+        from line l
+        join payments.movements(p_operator) m
+          on m.bank_account = l.bank_account and m.bank_ref = l.bank_ref and m.amount_vnd = l.amount_vnd
+        where not exists (select from payments.claim c
+                          where c.operator_id = p_operator and c.kind = m.kind and c.movement_id = m.id)
+          and (l.bank_account, l.bank_ref, l.amount_vnd) not in (select * from tied)
+    ), doubled as materialized (
+        select statement_id, position from pair group by 1, 2 having count(*) > 1
+    ), claimed as (
+        insert into payments.claim (operator_id, kind, movement_id, statement_id, position, event_id, line_vnd, moved_vnd,
+                                    bank_account, effective_day)
+        select p_operator, kind, id, statement_id, position, p_event, amount_vnd, amount_vnd, bank_account, day
+        from pair where (statement_id, position) not in (select * from doubled)
+        on conflict do nothing
+        returning bank_account, effective_day, line_vnd
+    )
+    select bank_account::text, effective_day, line_vnd > 0, count(*), sum(line_vnd)::bigint
+    from claimed group by 1, 2, 3 order by 1, 2, 3;
+end $$;
+
+-- What a run leaves: every line and every movement up to the last statement's day that nothing claims, once, as work for
+-- a person. `p_since`: how far back movements are looked through.
+create or replace function payments.keep_open_items(p_operator uuid, p_since timestamptz, p_now timestamptz)
+returns void language sql as $$
+    delete from payments.open_item o using payments.claim c
+    where o.operator_id = p_operator and c.operator_id = p_operator
+      and (o.side = 'line' and c.statement_id = o.statement_id and c.position = o.position
+           or o.side = 'movement' and c.kind = o.kind and c.movement_id = o.movement_id);
+    insert into payments.open_item (operator_id, id, side, statement_id, position, bank_account, bank_ref, amount_vnd, day,
+                                    since)
+    select p_operator, md5(l.statement_id::text || l.position)::uuid, 'line', l.statement_id, l.position, l.bank_account,
+           l.bank_ref, l.amount_vnd, l.day, p_now
+    from payments.statement_line l
+    where l.operator_id = p_operator
+      and l.statement_id in (
+          select s.id from payments.bank_statement s where s.operator_id = p_operator and s.state = 'accepted'
+          and not exists (select from payments.matched_statement m
+                          where m.operator_id = p_operator and m.statement_id = s.id))
+      and not exists (select from payments.claim c
+                      where c.operator_id = p_operator and c.statement_id = l.statement_id and c.position = l.position)
+    on conflict do nothing;
+    insert into payments.open_item (operator_id, id, side, kind, movement_id, bank_account, bank_ref, amount_vnd, day, since)
+    select p_operator, md5(m.kind || m.id)::uuid, 'movement', m.kind, m.id, m.bank_account, coalesce(m.bank_ref, ''),
+           m.amount_vnd, foundation.hanoi_day(m.at), p_now
+    from payments.movements(p_operator) m
+    join (select bank_account, max(day) as day from payments.bank_statement
+          where operator_id = p_operator and state = 'accepted' group by 1) seen using (bank_account)
+    where m.at >= p_since and foundation.hanoi_day(m.at) <= seen.day
+      and not exists (select from payments.claim c
+                      where c.operator_id = p_operator and c.kind = m.kind and c.movement_id = m.id)
+    on conflict do nothing
+$$;

@@ -1,0 +1,254 @@
+"""Which line of a bank's statement is which movement in the books: pure calculation, the same for the same rows in any order.
+
+Automatic is only what leaves no doubt: the bank's reference and the amount agree, or where one side has no reference our own
+code in the text and the amount, and nothing else fits either of the two. Everything else is a suggestion with its reasons,
+for a person to accept; where several fit equally they are shown together as ambiguous. Two references of the bank that
+differ are two transfers, whatever else agrees, unless nothing better is found.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import combinations
+from typing import Literal, TypeVar
+
+WINDOW_DAYS = 3
+"""So far apart may be what only its amount speaks for."""
+PARTS_MAX, CANDIDATES_MAX = 5, 14
+"""A sum is looked for among so many, of at most so many parts: beyond that chance finds sums that mean nothing."""
+RULES_VERSION = 1
+
+Rule = Literal["ref", "order", "code", "ref_only", "code_only", "amount", "sum", "parts", "batch"]
+"""`ref`: the bank's reference and the amount. `order`: the number that we gave the transfer. `code`: our reference in its text.
+`ref_only`, `code_only`: so, but the amounts differ. `amount`: nothing but amount and day. `sum`: one line for several
+movements. `parts`: several lines for one movement. `batch`: one line for all movements of a day."""
+SCORES: Mapping[Rule, int] = {
+    "ref": 100,
+    "order": 95,
+    "code": 95,
+    "amount": 80,
+    "ref_only": 70,
+    "batch": 65,
+    "code_only": 60,
+    "sum": 55,
+    "parts": 55,
+}
+AUTOMATIC: frozenset[Rule] = frozenset({"ref", "order", "code"})
+OTHER_REF = 40
+"""What it costs that both sides have a reference of the bank, and another one."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Side:
+    """A line, or a movement. `key` names it; `codes`: our own references, in its text or of what it paid; `order`: of a
+    transfer that we ordered, the number that we gave it."""
+
+    key: str
+    account: str
+    ref: str
+    amount_vnd: int
+    day: date
+    codes: frozenset[str] = frozenset()
+    order: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Lines and movements that may belong together. `difference_vnd`: lines less movements. `ambiguous`: something else fits
+    as well as this does."""
+
+    rule: Rule
+    lines: tuple[str, ...]
+    movements: tuple[str, ...]
+    score: int
+    difference_vnd: int = 0
+    days: int = 0
+    ambiguous: bool = False
+
+    @property
+    def automatic(self) -> bool:
+        return self.rule in AUTOMATIC and not self.ambiguous and self.score == SCORES[self.rule]
+
+
+def decide(lines: Iterable[Side], movements: Iterable[Side]) -> list[Match]:
+    """Automatic matches and suggestions. What an automatic match takes nothing else is suggested for; the order is fixed."""
+    left, right = {side.key: side for side in sorted(lines)}, {side.key: side for side in sorted(movements)}
+    found: list[Match] = []
+    ambiguous: list[Match] = []
+    for rule in ("ref", "order", "code"):
+        certain, tied = _certain(rule, left.values(), right.values())
+        found += certain
+        ambiguous += tied
+        for match in (*certain, *tied):  # of what is tied nobody but a person may take one, also not by another rule
+            left.pop(match.lines[0], None)
+            right.pop(match.movements[0], None)
+    return _sorted([*found, *ambiguous, *_suggestions(list(left.values()), list(right.values()))])
+
+
+def _certain(rule: Rule, lines: Iterable[Side], movements: Iterable[Side]) -> tuple[list[Match], list[Match]]:
+    """The pairs that a rule finds where each side has one only; and the pairs of those that have more."""
+    pairs = list(_pairs(rule, lines, movements))
+    of_line, of_movement = _counts(a.key for a, _ in pairs), _counts(b.key for _, b in pairs)
+    certain: list[Match] = []
+    tied: list[Match] = []
+    for line, movement in pairs:
+        alone = of_line[line.key] == of_movement[movement.key] == 1
+        days = abs((line.day - movement.day).days)
+        match = Match(rule, (line.key,), (movement.key,), SCORES[rule], days=days, ambiguous=not alone)
+        (certain if alone else tied).append(match)
+    return certain, tied
+
+
+def _pairs(rule: Rule, lines: Iterable[Side], movements: Iterable[Side]) -> Iterator[tuple[Side, Side]]:
+    by_value: dict[Hashable, list[Side]] = defaultdict(list)
+    for movement in movements:
+        for value in _values(rule, movement):
+            by_value[movement.account, movement.amount_vnd, value].append(movement)
+    for line in lines:
+        met = set()
+        for value in _values(rule, line):
+            for movement in by_value.get((line.account, line.amount_vnd, value), ()):
+                if movement.key not in met and (rule == "ref" or _may_be_one(line, movement)):
+                    met.add(movement.key)
+                    yield line, movement
+
+
+def _values(rule: Rule, side: Side) -> Iterable[str]:
+    match rule:
+        case "ref" | "ref_only":
+            return (side.ref,) if side.ref else ()
+        case "order":
+            return (side.order,) if side.order else ()
+        case _:
+            return side.codes
+
+
+def _may_be_one(line: Side, movement: Side) -> bool:
+    """Two references of the bank that differ are two transfers."""
+    return not (line.ref and movement.ref and line.ref != movement.ref)
+
+
+def _suggestions(lines: Sequence[Side], movements: Sequence[Side]) -> Iterator[Match]:
+    """What a person may find plausible, for each line the best kind of reason only."""
+    by_ref, by_code, by_amount = _Index(), _Index(), _Index()
+    there, waiting = _Near(movements), _Near(lines)
+    for movement in movements:
+        by_ref.put((movement.account, movement.ref), movement)
+        by_amount.put((movement.account, movement.amount_vnd), movement)
+        for code in movement.codes:
+            by_code.put((movement.account, code), movement)
+    rivals = _counts((line.account, line.amount_vnd) for line in lines)
+    spoken_for: set[str] = set()
+    alone: list[Side] = []
+    for line in lines:
+        same_ref = by_ref.get((line.account, line.ref)) if line.ref else []
+        same_code = {m.key: m for code in sorted(line.codes) for m in by_code.get((line.account, code))}
+        same_amount = by_amount.get((line.account, line.amount_vnd))
+        if fitting := [m for m in same_ref if _same_way(line, m)]:
+            yield from _each("ref_only", line, fitting, 0)
+        elif fitting := [m for m in same_code.values() if _same_way(line, m) and _may_be_one(line, m)]:
+            yield from _each("code_only", line, fitting, 0)
+        elif fitting := [m for m in same_amount if _days(line, m) <= WINDOW_DAYS]:
+            yield from _each("amount", line, fitting, rivals[line.account, line.amount_vnd] - 1)
+        elif (
+            len(fitting := there.on(line)) > PARTS_MAX
+            and waiting.on(line) == [line]
+            and _sum(fitting) == line.amount_vnd
+        ):
+            yield Match("batch", (line.key,), tuple(m.key for m in fitting), SCORES["batch"])
+        else:
+            yield from _sums("sum", line, there.near(line))
+            alone.append(line)
+            continue
+        spoken_for |= {m.key for m in fitting}
+    waiting = _Near(alone)
+    for movement in movements:
+        if movement.key not in spoken_for:
+            yield from _sums("parts", movement, waiting.near(movement))
+
+
+class _Index:
+    """Sides by what they have in common, in their order."""
+
+    def __init__(self) -> None:
+        self._found: dict[Hashable, list[Side]] = defaultdict(list)
+
+    def put(self, value: Hashable, side: Side) -> None:
+        self._found[value].append(side)
+
+    def get(self, value: Hashable) -> list[Side]:
+        return self._found.get(value, [])
+
+
+class _Near:
+    """Sides by account, direction and day."""
+
+    def __init__(self, sides: Iterable[Side]) -> None:
+        self._by_day = _Index()
+        for side in sides:
+            self._by_day.put((side.account, side.amount_vnd > 0, side.day.toordinal()), side)
+
+    def on(self, side: Side, days: int = 0) -> list[Side]:
+        return self._by_day.get((side.account, side.amount_vnd > 0, side.day.toordinal() + days))
+
+    def near(self, side: Side) -> list[Side]:
+        """Those within the window that may be the same; none where there are too many to say anything by a sum."""
+        if sum(len(self.on(side, days)) for days in _WINDOW) > CANDIDATES_MAX:
+            return []
+        return [other for days in _WINDOW for other in self.on(side, days) if _may_be_one(side, other)]
+
+
+_WINDOW = range(-WINDOW_DAYS, WINDOW_DAYS + 1)
+
+
+def _each(rule: Rule, line: Side, movements: Sequence[Side], rivals: int) -> Iterator[Match]:
+    """A suggestion per movement; ambiguous where there is more than one, or another line that fits it as well."""
+    for movement in movements[:PARTS_MAX]:
+        days = _days(line, movement)
+        score = SCORES[rule] - 5 * days - (0 if _may_be_one(line, movement) else OTHER_REF)
+        difference_vnd = line.amount_vnd - movement.amount_vnd
+        ambiguous = len(movements) > 1 or rivals > 0
+        yield Match(rule, (line.key,), (movement.key,), max(score, 1), difference_vnd, days, ambiguous)
+
+
+def _sums(rule: Rule, whole: Side, parts: Sequence[Side]) -> Iterator[Match]:
+    """The parts that make the whole exactly, two to five of them. Several ways to do it are ambiguous."""
+    found = [
+        chosen
+        for size in range(2, PARTS_MAX + 1)
+        for chosen in combinations(parts, size)
+        if _sum(chosen) == whole.amount_vnd
+    ]
+    for chosen in found[:PARTS_MAX]:
+        keys, days = tuple(part.key for part in chosen), max(_days(whole, part) for part in chosen)
+        lines, movements = ((whole.key,), keys) if rule == "sum" else (keys, (whole.key,))
+        yield Match(rule, lines, movements, SCORES[rule] - 5 * days, days=days, ambiguous=len(found) > 1)
+
+
+def _days(a: Side, b: Side) -> int:
+    return abs((a.day - b.day).days)
+
+
+def _sum(sides: Iterable[Side]) -> int:
+    return sum(side.amount_vnd for side in sides)
+
+
+def _same_way(a: Side, b: Side) -> bool:
+    return (a.amount_vnd > 0) == (b.amount_vnd > 0)
+
+
+T = TypeVar("T")
+
+
+def _counts(values: Iterable[T]) -> dict[T, int]:
+    counted: dict[T, int] = defaultdict(int)
+    for value in values:
+        counted[value] += 1
+    return counted
+
+
+def _sorted(matches: Iterable[Match]) -> list[Match]:
+    return sorted(matches, key=lambda match: (-match.score, match.lines, match.movements, match.rule))

@@ -1,0 +1,129 @@
+"""A statement file as frames for whoever stores it, read in a process of its own: what a file can do to its reader, a crash
+or an endless calculation, it does to that process alone.
+
+python -m payments.statement.rows FILE NAME PROFILE SECONDS MEGABYTES < KEY
+
+A frame is one letter, its length in four bytes, and its body. Of each statement: `S` what it is (JSON), then `L` the next
+500 lines as rows of PostgreSQL's COPY and `T` what is sensitive in them (JSON, to be sealed as one), then `V` its verdict.
+`E`: nothing of this file; `.`: the end. The key (at most 64 bytes) makes a line's identity, which tells the same line in
+another file, and nothing to whoever does not have it.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import struct
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from hashlib import blake2b
+from pathlib import Path
+from typing import IO, Any
+
+from foundation.errors import Refusal
+from payments.statement import Entry, Statement, StatementUnreadable, Verdict, reader
+from payments.statement.profile import profile_of
+
+BLOCK = 500
+"""Lines whose texts are sealed together."""
+COLUMNS = (
+    *("position", "bank_ref", "part", "amount_vnd", "booked_day", "value_day", "is_reversal", "identity"),
+    "end_to_end_id",
+)
+_COPIED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def main(arguments: list[str], key: bytes, out: IO[bytes]) -> None:
+    path, name, profile, seconds, megabytes = arguments
+    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
+    resource.setrlimit(resource.RLIMIT_AS, (int(megabytes) << 20, int(megabytes) << 20))
+    try:
+        with Path(path).open("rb") as file:
+            for letter, body in frames(file, name, profile, key):
+                _write(out, letter, body)
+    except Refusal as refusal:
+        _write(out, "E", json.dumps(refused(refusal)).encode())
+    except MemoryError:
+        _write(out, "E", json.dumps(refused(StatementUnreadable(file=name))).encode())
+    _write(out, ".", b"")
+
+
+def frames(file: IO[bytes], name: str, profile: str, key: bytes) -> Iterator[tuple[str, bytes]]:
+    rows: list[str] = []
+    texts: list[tuple[str, ...]] = []
+    account, position, twins = "", 0, Counter[bytes]()
+    for event in reader.read(file, name, profile_of(profile) if profile else None):
+        match event:
+            case Entry():
+                rows.append(row(event, position, account, key, twins))
+                texts.append(sensitive(event))
+                position += 1
+                if position % BLOCK == 0:
+                    yield from _block(rows, texts)
+            case Statement():
+                account, position, twins = event.account, 0, Counter()
+                yield "S", json.dumps(asdict(event)).encode()
+            case Verdict():
+                yield from _block(rows, texts)
+                yield "V", json.dumps(told(event), default=str).encode()
+
+
+def row(entry: Entry, position: int, account: str, key: bytes, twins: Counter[bytes]) -> str:
+    """The entry as COPY takes it. Without a reference its content is its identity, and which of its twins it is."""
+    content = f"{account}|{entry.bank_ref}|{entry.part}|{entry.amount_vnd}"
+    if not entry.bank_ref:
+        content += "|".join(("", str(entry.value_day), *sensitive(entry)))
+    identity = blake2b(content.encode(), digest_size=16, key=key).digest()
+    if not entry.bank_ref:
+        twins[identity] += 1
+        if twins[identity] > 1:
+            identity = blake2b(f"{content}|{twins[identity]}".encode(), digest_size=16, key=key).digest()
+    ref, end_to_end = entry.bank_ref, entry.end_to_end_id
+    return (
+        f"{position}\t{ref if ref.isalnum() else ref.translate(_COPIED)}\t{entry.part}\t{entry.amount_vnd}"
+        f"\t{entry.booked_day}\t{entry.value_day}\t{'t' if entry.is_reversal else 'f'}\t{identity.hex()}"
+        f"\t{end_to_end if end_to_end.isalnum() else end_to_end.translate(_COPIED)}\n"
+    )
+
+
+def sensitive(entry: Entry) -> tuple[str, ...]:
+    """What is kept sealed: text, the counterparty's name and account."""
+    return (entry.text, entry.counterparty_name, entry.counterparty_account)
+
+
+def told(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as it travels; `why`: the code of its refusal and its facts."""
+    return {
+        "statement": asdict(verdict.statement),
+        "day": verdict.day,
+        "opening_vnd": verdict.opening_vnd,
+        "closing_vnd": verdict.closing_vnd,
+        "credits": verdict.credits,
+        "credits_vnd": verdict.credits_vnd,
+        "debits": verdict.debits,
+        "debits_vnd": verdict.debits_vnd,
+        "remarks": [asdict(remark) for remark in verdict.remarks],
+        "why": verdict.refusal and refused(verdict.refusal),
+    }
+
+
+def refused(refusal: Refusal) -> dict[str, Any]:
+    return {"code": refusal.code, "facts": {name: str(fact) for name, fact in refusal.facts.items()}}
+
+
+def _block(rows: list[str], texts: list[tuple[str, ...]]) -> Iterator[tuple[str, bytes]]:
+    if rows:
+        yield "L", "".join(rows).encode()
+        yield "T", json.dumps(texts, ensure_ascii=False, separators=(",", ":")).encode()
+        rows.clear()
+        texts.clear()
+
+
+def _write(out: IO[bytes], letter: str, body: bytes) -> None:
+    out.write(letter.encode() + struct.pack(">I", len(body)) + body)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:], sys.stdin.buffer.read(), sys.stdout.buffer)

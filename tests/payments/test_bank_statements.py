@@ -1,0 +1,67 @@
+"""What a bank's statement does in the books: taken in once, continued without a gap, matched to the đồng, or left for a person."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import asyncpg
+from banking import Statements, only
+from trade import Trade
+
+from loadtests import statements as files
+from payments.bank_statement import StatementNotChained
+
+
+async def test_a_day_of_receipts_is_matched_and_stands_at_the_bank(trade: Trade, admin: asyncpg.Connection) -> None:
+    bank = Statements(trade)
+    for n in range(3):
+        await trade.transfers(f"cam on {n}", 20_000 + n, bank_ref=f"FT{n}")
+    gone = await trade.debited(11_000, bank_ref="PHI1", kind="fee")
+    assert gone
+    done = await bank.load(bank.day(*(bank.line(f"FT{n}", 20_000 + n) for n in range(3)), bank.line("PHI1", -11_000)))
+    taken = only(done)
+    assert (taken.state, taken.lines, taken.known, taken.why) == ("accepted", 4, 0, None)
+    assert await bank.open() == []
+    assert await stands(admin, trade, f"bank:{'/'.join(trade.account)}") == 60_003 - 11_000
+    assert await stands(admin, trade, "gw_receivable") == 0
+    again = await bank.load(bank.days[0])
+    assert again.before == trade.now, "the same bytes"
+    assert (only(again).state, only(again).lines, only(again).known) == ("known", 0, 4)
+    assert await stands(admin, trade, "gw_receivable") == 0, "and they add nothing"
+
+
+async def test_the_same_lines_in_another_order_and_format_add_nothing(trade: Trade) -> None:
+    bank = Statements(trade)
+    lines = [bank.line(f"FT{n}", 5_000 + n) for n in range(3)]
+    first = bank.day(*lines)
+    await bank.load(first)
+    turned = files.Day(first.account, first.day, first.number, first.opening_vnd, lines[::-1])
+    for given, profile in ((files.mt940([turned]), ""), (files.csv_two_columns([turned]), "example-two-columns")):
+        taken = only(await bank.load(given, profile=profile))
+        assert (taken.state, taken.lines, taken.known) == ("known", 0, 3)
+
+
+async def test_a_statement_that_does_not_continue_waits_until_the_missing_one_is_here(trade: Trade) -> None:
+    bank = Statements(trade)
+    await bank.load(bank.day(bank.line("FT1", 10_000)))
+    trade.now += timedelta(days=1)
+    missing = bank.day(bank.line("FT2", 5_000))
+    trade.now += timedelta(days=1)
+    early = bank.day(bank.line("FT3", 7_000))
+    taken = only(await bank.load(early))
+    assert taken.state == "quarantined"
+    assert isinstance(taken.why, StatementNotChained)
+    assert taken.why.facts == {"expected_vnd": 10_000, "opening_vnd": 15_000}
+    assert only(await bank.load(missing)).state == "accepted"
+    assert only(await bank.load(early)).state == "accepted", "the same file, given in again"
+
+
+async def stands(admin: asyncpg.Connection, trade: Trade, account: str) -> int:
+    return int(
+        await admin.fetchval(
+            "select coalesce(sum(case $2 when debit then amount_vnd when credit then -amount_vnd end), 0)"
+            " from payments.transfer where operator_id = $1",
+            trade.operator_id,
+            account,
+        )
+    )
