@@ -6,7 +6,7 @@ Only `recorded_at`, leases and signature windows use real time.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime
@@ -14,10 +14,8 @@ from sqlmodel import CheckConstraint, Field, SQLModel
 
 from foundation.database import Tx
 from foundation.errors import Refusal
+from foundation.hanoi import HANOI as HANOI
 from foundation.tables import instant
-
-# Việt Nam has had no daylight saving since 1975, so a fixed offset is exact and cheaper than a zone lookup.
-HANOI = timezone(timedelta(hours=7), "Asia/Ho_Chi_Minh")
 
 
 def _in_our_century(at: datetime) -> datetime:

@@ -29,7 +29,7 @@ from foundation.errors import NotFound, Refusal, refusal_of
 from foundation.seal import Sealer
 from foundation.tables import document, instant, keys, new_id, octets, owner_key
 from payments import ledger
-from payments.statement.rows import BLOCK, COLUMNS
+from payments.statement.rows import BLOCK, COLUMNS, COMMAND
 
 Source = Literal["upload", "bank"]
 State = Literal["accepted", "known", "quarantined"]
@@ -469,9 +469,11 @@ class _reading:
     async def __aenter__(self) -> AsyncIterator[tuple[str, bytes]]:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-m",
-            "payments.statement.rows",
+            "-c",
+            COMMAND,
+            str(Path(__file__).parent),
             *self._arguments,
+            cwd=Path(__file__).parents[1],
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=1 << 20,

@@ -125,6 +125,7 @@ class Claim(SQLModel, table=True):
         ),
         CheckConstraint("kind <> 'none' or position is not null", name="something"),
         Index("claim_match_idx", *keys("match_id"), postgresql_where=text("match_id is not null")),
+        Index("claim_day_idx", "effective_day", postgresql_using="brin"),  # rows come in the order of days
         {"schema": "payments"},
     )
     operator_id: UUID = owner_key(implied=True)
@@ -1033,7 +1034,7 @@ async def _reopen(tx: Tx, claims: Sequence[Any], now: datetime) -> None:
             await tx.execute(
                 "insert into payments.open_item (operator_id, id, side, kind, movement_id, bank_account, bank_ref,"
                 " amount_vnd, day, since) select $1, md5(kind || id)::uuid, 'movement', kind, id, bank_account,"
-                " coalesce(bank_ref, ''), amount_vnd, foundation.hanoi_day(at), $4 from payments.movements($1)"
+                " coalesce(bank_ref, ''), amount_vnd, payments.day_in_books($1, kind, id, at), $4 from payments.movements($1)"
                 " where kind = $2 and id = $3",
                 tx.operator_id,
                 claim["kind"],

@@ -28,6 +28,14 @@ language sql stable as $$
     from payments.debit d where d.operator_id = p_operator
 $$;
 
+-- The day in whose books a movement is: of what arrived or left late, when its own was closed, the one after.
+create or replace function payments.day_in_books(p_operator uuid, p_kind text, p_id uuid, p_at timestamptz)
+returns date language sql stable as $$
+    select coalesce((select j.effective_day from payments.journal j
+                     where j.operator_id = p_operator and j.source_type = p_kind and j.source_id = p_id::text
+                       and j.purpose = 'seen'), foundation.hanoi_day(p_at))
+$$;
+
 -- The exact part of a run: lines that no run has looked at, and those still open, with the movements of the same account,
 -- reference and amount, where each has one partner only. What a person has taken meanwhile stays his. Returns what was
 -- matched, by account, day of booking and direction. What belongs to a day closed by `p_closed` takes effect on
@@ -101,7 +109,7 @@ returns void language sql as $$
     on conflict do nothing;
     insert into payments.open_item (operator_id, id, side, kind, movement_id, bank_account, bank_ref, amount_vnd, day, since)
     select p_operator, md5(m.kind || m.id)::uuid, 'movement', m.kind, m.id, m.bank_account, coalesce(m.bank_ref, ''),
-           m.amount_vnd, foundation.hanoi_day(m.at), p_now
+           m.amount_vnd, payments.day_in_books(p_operator, m.kind, m.id, m.at), p_now
     from payments.movements(p_operator) m
     join (select bank_account, max(day) as day from payments.bank_statement
           where operator_id = p_operator and state = 'accepted' group by 1) seen using (bank_account)

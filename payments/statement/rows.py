@@ -1,8 +1,6 @@
 """A statement file as frames for whoever stores it, read in a process of its own: what a file can do to its reader, a crash
 or an endless calculation, it does to that process alone.
 
-python -m payments.statement.rows FILE NAME PROFILE SECONDS MEGABYTES < KEY
-
 A frame is one letter, its length in four bytes, and its body. Of each statement: `S` what it is (JSON), then `L` the next
 500 lines as rows of PostgreSQL's COPY and `T` what is sensitive in them (JSON, to be sealed as one), then `V` its verdict.
 `E`: nothing of this file; `.`: the end. The key (at most 64 bytes) makes a line's identity, which tells the same line in
@@ -14,7 +12,6 @@ from __future__ import annotations
 import json
 import resource
 import struct
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -33,6 +30,17 @@ COLUMNS = (
     "end_to_end_id",
 )
 _COPIED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+COMMAND = """
+import sys, types
+door = sys.modules["payments"] = types.ModuleType("payments")
+door.__path__ = [sys.argv[1]]
+from payments.statement import rows
+rows.main(sys.argv[2:], sys.stdin.buffer.read(), sys.stdout.buffer)
+"""
+"""What a Python runs to read a file. The door of payments stays shut: it opens the whole house, which takes a second.
+Arguments: the folder of payments, the file, its name, its profile or nothing, seconds, megabytes; standard input: the key."""
 
 
 def main(arguments: list[str], key: bytes, out: IO[bytes]) -> None:
@@ -123,7 +131,3 @@ def _block(rows: list[str], texts: list[tuple[str, ...]]) -> Iterator[tuple[str,
 
 def _write(out: IO[bytes], letter: str, body: bytes) -> None:
     out.write(letter.encode() + struct.pack(">I", len(body)) + body)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:], sys.stdin.buffer.read(), sys.stdout.buffer)

@@ -6,7 +6,7 @@ import re
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 
-from foundation.clock import HANOI
+from foundation.hanoi import HANOI
 from payments.statement import (
     Place,
     StatementAmountNegative,

@@ -48,7 +48,11 @@ class Statements:
         self, *days: Day | str, who: UUID | None = None, name: str = "saoke.xml", profile: str = "", run: bool = True
     ) -> TakenIn:
         """Gives these in as one camt.053 file, or a file as it is; then matches."""
-        given = days[0] if isinstance(days[0], str) else "".join(statements.camt053([d for d in days if isinstance(d, Day)]))
+        given = (
+            days[0]
+            if isinstance(days[0], str)
+            else "".join(statements.camt053([d for d in days if isinstance(d, Day)]))
+        )
         with tempfile.NamedTemporaryFile() as file:
             file.write(given.encode())
             file.flush()

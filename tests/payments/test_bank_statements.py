@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import asyncpg
 from banking import Statements, only
@@ -10,6 +10,7 @@ from trade import Trade
 
 from loadtests import statements as files
 from payments.bank_statement import StatementNotChained
+from payments.proof_of_cash import CashProof, ItemsUnnamed, StatementAwaited, prove_cash
 
 
 async def test_a_day_of_receipts_is_matched_and_stands_at_the_bank(trade: Trade, admin: asyncpg.Connection) -> None:
@@ -65,3 +66,31 @@ async def stands(admin: asyncpg.Connection, trade: Trade, account: str) -> int:
             account,
         )
     )
+
+
+async def test_the_proof_of_cash_names_every_item_between_the_bank_and_the_books(trade: Trade) -> None:
+    bank = Statements(trade, balance_vnd=1_000_000)
+    for n in range(4):
+        await trade.transfers("?", 10_000 + n, bank_ref=f"FT{n}")
+    who = (await trade.colleague()).staff_id
+    missing, differs = bank.line("FT1", 10_001), bank.line("FT2", 9_002)
+    await bank.load(bank.day(bank.line("FT0", 10_000), differs, bank.line("NEU", 7_000)), who=who)
+    day = bank.today
+    proof = await prove(trade, day)
+    assert (proof.before_vnd, proof.closing_vnd, proof.books_vnd) == (1_000_000, 1_026_002, 40_006)
+    assert (proof.lines.count, proof.lines.sum_vnd) == (2, 16_002), "another amount, and one that nobody knows"
+    assert (proof.movements.count, proof.movements.sum_vnd) == (3, 30_006)
+    assert proof.difference_vnd == 0
+    assert isinstance(proof.hindrance(), ItemsUnnamed), "lines have to be named"
+    trade.now += timedelta(days=1)
+    await bank.load(bank.day(missing), who=who)
+    assert (await prove(trade, bank.today)).movements.count == 2, "a day late, and that is all"
+    then = await prove(trade, day)
+    assert (then.movements.count, then.difference_vnd) == (3, 0), "as it stood at the end of that day"
+    trade.now += timedelta(days=1)
+    assert isinstance((await prove(trade, bank.today)).hindrance(), StatementAwaited)
+
+
+async def prove(trade: Trade, day: date) -> CashProof:
+    async with trade.database.transaction(trade.operator_id) as tx:
+        return await prove_cash(tx, day)

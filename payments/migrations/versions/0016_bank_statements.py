@@ -184,6 +184,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('operator_id', 'statement_id', 'position', name='claim_line_key'),
     schema='payments'
     )
+    op.create_index('claim_day_idx', 'claim', ['effective_day'], unique=False, schema='payments', postgresql_using='brin')
     op.create_index('claim_match_idx', 'claim', ['operator_id', 'match_id'], unique=False, schema='payments', postgresql_where=sa.text('match_id is not null'))
     op.create_table('matched_statement',
     sa.Column('operator_id', sa.Uuid(), nullable=False),
@@ -242,6 +243,7 @@ def downgrade() -> None:
     op.drop_table('statement_text', schema='payments')
     op.drop_table('statement_line', schema='payments')
     op.drop_table('matched_statement', schema='payments')
+    op.drop_index('claim_day_idx', table_name='claim', schema='payments', postgresql_using='brin')
     op.drop_index('claim_match_idx', table_name='claim', schema='payments', postgresql_where=sa.text('match_id is not null'))
     op.drop_table('claim', schema='payments')
     op.drop_index('bank_statement_chain_idx', table_name='bank_statement', schema='payments', postgresql_where=sa.text("state = 'accepted'"))

@@ -1,0 +1,181 @@
+"""The proof of cash of a day: what the bank says, what the books say, and every item that stands between them, by name.
+
+Closing balances of the day's statements, less what stood there before the first of them, less lines that are not in the books,
+plus what is in the books and on no statement yet, plus what is with another gateway: that is what the accounts for the
+money at the bank must hold. Both sides are counted from rows of their own, so a difference means that one of them is wrong.
+A day may be closed at a difference of 0, and when every item of it has a name (money.md R43).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from foundation.database import Tx
+from foundation.errors import Refusal
+
+OVERDUE_DAYS = 2
+"""So long what is in the books may be on its way to a statement; then somebody has to say what is the matter with it."""
+
+
+class StatementAwaited(Refusal):
+    """The bank's statement of {day} for account {account} is not here yet."""
+
+
+class CashNotProven(Refusal):
+    """The bank and the books differ by {difference_vnd} đồng that nobody has explained: find the reason first."""
+
+
+class ItemsUnnamed(Refusal):
+    """{count} items of {day} have no name: match them, or say why they stay open."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtTheBank:
+    """One account at the bank: its newest statement up to the day, and what stood there before the first."""
+
+    bank_account: str
+    statement_id: UUID | None
+    day: date | None
+    opening_vnd: int
+    credits_vnd: int
+    debits_vnd: int
+    closing_vnd: int
+    before_vnd: int
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Items on one side only: how many, their sum, and how many of them nobody has named."""
+
+    count: int
+    sum_vnd: int
+    unnamed: int
+
+
+@dataclass(frozen=True, slots=True)
+class CashProof:
+    """The proof of one operator and day. `elsewhere_vnd`: with other gateways; `books_vnd`: what the ledger holds."""
+
+    day: date
+    accounts: Sequence[AtTheBank]
+    lines: Between
+    movements: Between
+    elsewhere_vnd: int
+    books_vnd: int
+
+    @property
+    def closing_vnd(self) -> int:
+        return sum(account.closing_vnd for account in self.accounts)
+
+    @property
+    def before_vnd(self) -> int:
+        return sum(account.before_vnd for account in self.accounts)
+
+    @property
+    def should_vnd(self) -> int:
+        """What the books should hold by the bank's word and the items between."""
+        return self.closing_vnd - self.before_vnd - self.lines.sum_vnd + self.movements.sum_vnd + self.elsewhere_vnd
+
+    @property
+    def difference_vnd(self) -> int:
+        """A surplus is as red as a deficit."""
+        return self.books_vnd - self.should_vnd
+
+    @property
+    def awaited(self) -> Sequence[AtTheBank]:
+        """Accounts whose statement of the day is not here."""
+        return [account for account in self.accounts if account.day != self.day]
+
+    @property
+    def unnamed(self) -> int:
+        return self.lines.unnamed + self.movements.unnamed
+
+    @property
+    def holds(self) -> bool:
+        return not self.awaited and self.difference_vnd == 0
+
+    def hindrance(self) -> Refusal | None:
+        """Why the day cannot be closed, or None."""
+        if self.awaited:
+            return StatementAwaited(day=self.day, account=self.awaited[0].bank_account)
+        if self.difference_vnd:
+            return CashNotProven(difference_vnd=self.difference_vnd)
+        return ItemsUnnamed(count=self.unnamed, day=self.day) if self.unnamed else None
+
+
+async def prove_cash(tx: Tx, day: date) -> CashProof:
+    """The proof of a day, from one snapshot."""
+    accounts = await tx.rows(
+        "select a.bin || '/' || a.account as bank_account, s.id as statement_id, s.day, coalesce(s.opening_vnd, 0) as opening_vnd,"
+        " coalesce(s.credits_vnd, 0) as credits_vnd, coalesce(s.debits_vnd, 0) as debits_vnd,"
+        " coalesce(s.closing_vnd, 0) as closing_vnd, coalesce(f.opening_vnd, 0) as before_vnd"
+        " from payments.collection_account a"
+        " left join lateral (select * from payments.bank_statement where operator_id = $1 and state = 'accepted'"
+        "   and bank_account = a.bin || '/' || a.account and day <= $2 order by day desc, id desc limit 1) s on true"
+        " left join lateral (select opening_vnd from payments.bank_statement where operator_id = $1 and state = 'accepted'"
+        "   and bank_account = a.bin || '/' || a.account and day <= $2 order by day, id limit 1) f on true"
+        " where a.operator_id = $1 and (s.id is not null or exists (select from payments.movements($1) m"
+        "   where m.bank_account = a.bin || '/' || a.account and foundation.hanoi_day(m.at) <= $2))"
+        " order by 1",
+        tx.operator_id,
+        day,
+    )
+    between = await items_between(tx, day)
+    sums = {
+        side: Between(
+            len(items := [item for item in between if item["side"] == side]),
+            sum(item["amount_vnd"] for item in items),
+            sum(_is_unnamed(item, day) for item in items),
+        )
+        for side in ("line", "movement")
+    }
+    elsewhere_vnd, books_vnd = await tx.row(
+        "select (select coalesce(sum(r.amount_vnd), 0) from payments.receipt r"
+        "   join payments.journal j on j.operator_id = r.operator_id and j.source_type = 'receipt'"
+        "     and j.source_id = r.id::text and j.purpose = 'seen'"
+        "   where r.operator_id = $1 and r.gateway <> 'bank' and j.effective_day <= $2)::bigint"
+        " + (select coalesce(sum(case when f.state = 'returned' and foundation.hanoi_day(f.ended_at) <= $2 then 0"
+        "     else -f.amount_vnd end), 0) from payments.refund f"
+        "   join payments.receipt r on r.operator_id = f.operator_id and r.id = f.receipt_id and r.gateway <> 'bank'"
+        "   where f.operator_id = $1 and f.state in ('accepted', 'settled', 'returned')"
+        "     and foundation.hanoi_day(f.accepted_at) <= $2)::bigint,"
+        " (select coalesce(sum(closing_vnd), 0)::bigint from payments.balances($1, $2)"
+        "   where account = 'gw_receivable' or account like 'bank:%')",
+        tx.operator_id,
+        day,
+    )
+    return CashProof(
+        day, [AtTheBank(**row) for row in accounts], sums["line"], sums["movement"], elsewhere_vnd, books_vnd
+    )
+
+
+async def items_between(tx: Tx, day: date) -> list[Any]:
+    """What stood on one side only at the end of a day: open still, or matched in the books of a later day."""
+    return await tx.rows(
+        "select id, side, statement_id, position, kind, movement_id, bank_account, bank_ref, amount_vnd, day, name, note"
+        " from payments.open_item where operator_id = $1 and day <= $2"
+        " union all"
+        " select null, 'line', c.statement_id, c.position, null, null, c.bank_account, l.bank_ref, c.line_vnd, l.day,"
+        "   'matched_later', '' from payments.claim c join payments.statement_line l on l.operator_id = c.operator_id"
+        "   and l.statement_id = c.statement_id and l.position = c.position"
+        " where c.operator_id = $1 and c.effective_day > $2 and l.day <= $2"
+        " union all"
+        " select null, 'movement', null, null, m.kind, m.id, m.bank_account, m.bank_ref, m.amount_vnd, b.day,"
+        "   'matched_later', '' from payments.claim c"
+        " join payments.movements($1) m on m.kind = c.kind and m.id = c.movement_id"
+        " cross join lateral (select payments.day_in_books($1, m.kind, m.id, m.at) as day) b"
+        " where c.operator_id = $1 and c.effective_day > $2 and b.day <= $2"
+        " order by day, side, bank_ref, amount_vnd",
+        tx.operator_id,
+        day,
+    )
+
+
+def _is_unnamed(item: Any, day: date) -> bool:
+    """A line always has to be named; what is in the books may be on its way for a while."""
+    on_its_way = item["side"] == "movement" and (day - item["day"]).days < OVERDUE_DAYS
+    return item["name"] is None and not on_its_way
