@@ -195,10 +195,11 @@ class _Near:
         return self._by_day.get((side.account, side.amount_vnd > 0, side.day.toordinal() + days))
 
     def near(self, side: Side) -> list[Side]:
-        """Those within the window that may be the same; none where there are too many to say anything by a sum."""
+        """Those within the window; none where there are too many to say anything by a sum. A sum has a reference of its
+        own."""
         if sum(len(self.on(side, days)) for days in _WINDOW) > CANDIDATES_MAX:
             return []
-        return [other for days in _WINDOW for other in self.on(side, days) if _may_be_one(side, other)]
+        return [other for days in _WINDOW for other in self.on(side, days)]
 
 
 _WINDOW = range(-WINDOW_DAYS, WINDOW_DAYS + 1)

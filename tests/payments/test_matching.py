@@ -1,0 +1,245 @@
+"""What people do with open items: accept, match, write off, book, name, undo; nothing twice, and nothing that they did not see."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from banking import Statements
+from trade import Trade
+
+from foundation.database import Tx
+from payments import day_close, matching
+from payments.matching import Difference
+from payments.proof_of_cash import prove_cash
+
+LIMIT_VND = 200_000
+
+
+class Office:
+    """Acts of one person of finance."""
+
+    def __init__(self, trade: Trade, staff_id: UUID) -> None:
+        self.trade, self.staff_id = trade, staff_id
+
+    async def match(self, *ids: UUID, difference: Difference | None = None, reason: str = "") -> UUID:
+        async with self.trade.database.transaction(self.trade.operator_id) as tx:
+            return await matching.match(
+                tx,
+                ids,
+                difference=difference,
+                reason=reason,
+                staff_id=self.staff_id,
+                limit_vnd=LIMIT_VND,
+                now=self.trade.now,
+            )
+
+    async def accept(self, *ids: UUID, seen: str | None = None) -> tuple[int, int]:
+        async with self.trade.database.transaction(self.trade.operator_id) as tx:
+            digest = matching.digest_of(ids) if seen is None else seen
+            return await matching.accept(tx, ids, staff_id=self.staff_id, seen=digest, now=self.trade.now)
+
+    async def book(self, id: UUID) -> None:
+        async with self.trade.database.transaction(self.trade.operator_id) as tx:
+            await matching.book(
+                tx, self.trade.database, self.trade.sealer, id, staff_id=self.staff_id, now=self.trade.now
+            )
+
+    async def undo(self, line: Any, reason: str = "nhầm") -> None:
+        async with self.trade.database.transaction(self.trade.operator_id) as tx:
+            await matching.undo(
+                tx, line["statement_id"], line["position"], staff_id=self.staff_id, reason=reason, now=self.trade.now
+            )
+
+    async def decide(self, ask: UUID, *, agree: bool = True) -> None:
+        async with self.trade.database.transaction(self.trade.operator_id) as tx:
+            await matching.decide_ask(tx, ask, agree=agree, staff_id=self.staff_id, now=self.trade.now)
+
+
+async def office(trade: Trade, login: str = "ketoan") -> Office:
+    async with trade.database.transaction(trade.operator_id) as tx:
+        return Office(trade, await tx.value("select id from foundation.staff where login = $1", login))
+
+
+OTHER = "quanly"
+
+
+async def ledger(trade: Trade) -> dict[str, int]:
+    """What the accounts of the money at the bank hold, and where differences went."""
+    async with trade.database.transaction(trade.operator_id) as tx:
+        rows = await tx.rows(
+            "select account, closing_vnd from payments.balances($1, foundation.hanoi_day($2)) where closing_vnd <> 0"
+            " and (account ~ '^bank' or account in ('gw_receivable', 'rounding', 'losses', 'suspense'))",
+            trade.operator_id,
+            trade.now,
+        )
+        proof = await prove_cash(tx, max([row["day"] for row in await _days(tx)]))
+    assert proof.difference_vnd == 0, "whatever is done, the proof of cash holds"
+    return {row["account"].partition(":")[0]: row["closing_vnd"] for row in rows}
+
+
+async def _days(tx: Tx) -> list[Any]:
+    return await tx.rows("select day from payments.bank_statement where state = 'accepted'")
+
+
+async def ids(bank: Statements, *refs: str) -> list[UUID]:
+    """The open items with these references of the bank, in this order; lines before movements."""
+    items = await bank.open()
+    return [item["id"] for ref in refs for item in items if item["bank_ref"] == ref]
+
+
+async def suggestions(trade: Trade) -> list[Any]:
+    async with trade.database.transaction(trade.operator_id) as tx:
+        return await tx.rows("select * from payments.suggestion order by score desc, id")
+
+
+async def test_a_shortage_is_written_off_in_one_step_and_undone_by_its_reversal(trade: Trade) -> None:
+    bank, clerk = Statements(trade), await office(trade)
+    await trade.transfers("?", 1_000, bank_ref="FT1")
+    await bank.load(bank.day(bank.line("FT1", 990)), who=clerk.staff_id)
+    both = await ids(bank, "FT1")
+    assert len(both) == 2
+    with pytest.raises(matching.SumsDiffer):
+        await clerk.match(*both)
+    with pytest.raises(matching.DifferenceUnfit):
+        await clerk.match(*both, difference="interest", reason="lãi")
+    await clerk.match(*both, difference="rounding", reason="làm tròn")
+    assert await ledger(trade) == {"bank": 990, "rounding": 10}
+    assert await bank.open() == []
+    await clerk.undo(await line_of(trade, "FT1"))
+    assert await ledger(trade) == {"gw_receivable": 1_000}
+    assert sorted(await ids(bank, "FT1")) == sorted(both), "open again, under the same names"
+    assert await acts(trade) == ["run", "written_off", "undone"], "and both stay to be seen"
+
+
+async def test_above_the_limit_a_second_person_agrees_to_what_he_sees(trade: Trade) -> None:
+    bank, clerk, other = Statements(trade), await office(trade), await office(trade, OTHER)
+    await trade.transfers("?", 500_000, bank_ref="FT1")
+    await bank.load(bank.day(bank.line("FT1", 200_000)), who=clerk.staff_id)
+    both = await ids(bank, "FT1")
+    ask = await clerk.match(*both, difference="shortage", reason="ngân hàng thiếu")
+    assert len(await bank.open()) == 2, "nothing has happened yet"
+    with pytest.raises(matching.AskedByYourself):
+        await clerk.decide(ask)
+    await other.decide(ask)
+    assert await ledger(trade) == {"bank": 200_000, "losses": 300_000}
+    with pytest.raises(matching.AskDecided):
+        await other.decide(ask, agree=False)
+
+
+async def test_a_split_and_a_group_are_matched_whole_and_undone_whole(trade: Trade) -> None:
+    bank, clerk = Statements(trade), await office(trade)
+    for n, amount_vnd in enumerate((10_000, 20_000, 30_000)):
+        await trade.transfers("?", amount_vnd, bank_ref=f"FT{n}")
+    await bank.load(bank.day(bank.line("LO1", 60_000)), who=clerk.staff_id)
+    (found,) = await suggestions(trade)
+    assert (found["rule"], found["ambiguous"], found["difference_vnd"]) == ("sum", False, 0)
+    assert await clerk.accept(found["id"]) == (1, 60_000)
+    assert await ledger(trade) == {"bank": 60_000}
+    await clerk.undo(await line_of(trade, "LO1"))
+    assert await ledger(trade) == {"gw_receivable": 60_000}
+    assert len(await bank.open()) == 4
+    await bank.match()
+    await clerk.match(*await ids(bank, "LO1", "FT0", "FT1", "FT2"))
+    assert await bank.open() == []
+
+
+async def test_what_only_the_statement_knows_is_booked_by_somebody_else_than_its_loader(trade: Trade) -> None:
+    bank, loader, other = Statements(trade), await office(trade), await office(trade, OTHER)
+    owed = await trade.owes(trade.line(35_000))
+    await bank.load(
+        bank.day(bank.line("NEW1", 35_000, text=f"MB {owed.reference} ve"), bank.line("NEW2", -3_300)),
+        who=loader.staff_id,
+    )
+    credit, debit = await ids(bank, "NEW1", "NEW2")
+    with pytest.raises(matching.LoadedByYourself):
+        await loader.book(credit)
+    await other.book(credit)
+    await other.book(debit)
+    assert await bank.open() == []
+    assert await ledger(trade) == {"bank": 31_700, "suspense": 3_300}
+    async with trade.database.transaction(trade.operator_id) as tx:
+        receipt = await tx.row("select id, references_found, source from payments.receipt where bank_ref = 'NEW1'")
+    assert (receipt["references_found"], receipt["source"]) == ([owed.reference], "statement")
+
+
+async def test_a_statement_that_the_bank_itself_was_asked_for_is_the_last_word(trade: Trade) -> None:
+    bank = Statements(trade)
+    done = await bank.load(bank.day(bank.line("NEW1", 35_000), bank.line("NEW2", -3_300)))
+    assert done.lines == 2
+    assert await bank.open() == [], "in the books from now on"
+    assert await ledger(trade) == {"bank": 31_700, "suspense": 3_300}
+
+
+async def test_two_clerks_never_take_the_same_and_the_loser_is_told_who_has_it(trade: Trade) -> None:
+    bank, one, two = Statements(trade), await office(trade), await office(trade, OTHER)
+    await trade.transfers("?", 1_000, bank_ref="FT1")
+    await bank.load(bank.day(bank.line("X1", 1_000), bank.line("X2", 1_000)), who=one.staff_id)
+    (movement,), (x1,), (x2,) = await ids(bank, "FT1"), await ids(bank, "X1"), await ids(bank, "X2")
+    done = await asyncio.gather(one.match(x1, movement), two.match(x2, movement), return_exceptions=True)
+    (loser,) = [each for each in done if isinstance(each, BaseException)]
+    assert isinstance(loser, matching.TakenMeanwhile)
+    assert loser.facts["who"] != "?"
+    assert (await ledger(trade))["bank"] == 1_000
+
+
+async def test_a_bulk_is_what_was_seen_or_nothing(trade: Trade) -> None:
+    bank, clerk, other = Statements(trade), await office(trade), await office(trade, OTHER)
+    for n in range(3):
+        await trade.transfers("?", 1_000 + n, bank_ref=f"FT{n}")
+    await bank.load(bank.day(*(bank.line(f"X{n}", 1_000 + n) for n in range(3))), who=clerk.staff_id)
+    found = [row["id"] for row in await suggestions(trade)]
+    assert len(found) == 3
+    await other.accept(found[0])
+    with pytest.raises(matching.FilterChanged) as stopped:
+        await clerk.accept(*found)
+    assert stopped.value.facts["count"] == 2
+    assert (await clerk.accept(*found[1:]))[0] == 2
+    assert await bank.open() == []
+
+
+async def test_equal_candidates_are_shown_together_and_never_taken_by_themselves(trade: Trade) -> None:
+    bank, clerk = Statements(trade), await office(trade)
+    for ref in ("FT1", "FT2"):
+        await trade.transfers("?", 5_000, bank_ref=ref)
+    await bank.load(bank.day(bank.line("X1", 5_000)), who=clerk.staff_id)
+    found = await suggestions(trade)
+    assert [row["ambiguous"] for row in found] == [True, True]
+    with pytest.raises(matching.SuggestionUnsure):
+        await clerk.accept(found[0]["id"])
+
+
+async def test_a_match_in_closed_books_is_not_undone(trade: Trade, admin: asyncpg.Connection) -> None:
+    bank, clerk = Statements(trade), await office(trade)
+    await trade.transfers("?", 5_000, bank_ref="FT1")
+    await bank.load(bank.day(bank.line("FT1", 5_000)))
+    trade.now += timedelta(days=1)
+    assert await day_close.close_day(
+        trade.database, trade.operator_id, bank.days[0].day, staff_id=clerk.staff_id, now=trade.now
+    )
+    with pytest.raises(matching.MatchClosed):
+        await clerk.undo(await line_of(trade, "FT1"))
+
+
+async def test_a_run_again_decides_the_same_to_the_bit(trade: Trade) -> None:
+    bank, clerk = Statements(trade), await office(trade)
+    for n in range(4):
+        await trade.transfers("?", 5_000 + n % 2, bank_ref=f"FT{n}")
+    await bank.load(bank.day(*(bank.line("", 5_000 + n % 2) for n in range(4))), who=clerk.staff_id)
+    one, two = await bank.match(), await bank.match()
+    assert (one.digest, one.open, one.suggestions) == (two.digest, two.open, two.suggestions)
+    assert one.suggestions == 8, "each of them fits two"
+
+
+async def line_of(trade: Trade, ref: str) -> Any:
+    async with trade.database.transaction(trade.operator_id) as tx:
+        return await tx.row("select statement_id, position from payments.statement_line where bank_ref = $1", ref)
+
+
+async def acts(trade: Trade) -> list[str]:
+    async with trade.database.transaction(trade.operator_id) as tx:
+        return [row["act"] for row in await tx.rows("select act from payments.matching_event order by id")]
