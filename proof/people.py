@@ -54,6 +54,7 @@ WEIGHTS = {
     "payout_elsewhere": 2,
     "leave_unpaid": 2,
     "close_day": 1,
+    "reopen_day": 1,
     "pay_out": 1,
     "prove": 1,
 }
@@ -956,6 +957,32 @@ class Person:
             answer = self.office(operator, "/finance/days/close", day=day.isoformat())
             if answer.status_code != 303:
                 self.people.found(f"closing {day} of {operator} was answered with {answer.status_code}")
+
+    def reopen_day(self, dice: random.Random) -> None:
+        """The clerk asks for the last closed day, the manager agrees, twice; it is closed again."""
+        closed = self.house.look(
+            "select code, closed_through as day from payments.book join foundation.operator on id = operator_id"
+            " where closed_through is not null"
+        )
+        if not closed:
+            return
+        one = dice.choice(closed)
+        operator, day = one["code"], one["day"]
+        asked = self.office(operator, "/finance/days/reopen", day=day.isoformat(), reason="forgot one")
+        if asked.status_code not in (303, 409):
+            self.people.found(f"asking for {day} of {operator} was answered with {asked.status_code}")
+        for row in self.house.look(
+            "select q.id from payments.book_request q join foundation.operator o on o.id = q.operator_id"
+            " where o.code = $1 and q.state = 'requested' and q.kind = 'reopen'",
+            operator,
+        ):
+            for _ in range(2):
+                answer = self.office(operator, f"/finance/days/requests/{row['id']}/agree", manager=True)
+                if answer.status_code not in (303, 409):
+                    self.people.found(f"opening {day} of {operator} again was answered with {answer.status_code}")
+        again = self.office(operator, "/finance/days/close", day=day.isoformat())
+        if again.status_code not in (303, 409):
+            self.people.found(f"closing {day} of {operator} again was answered with {again.status_code}")
 
     def days_over(self) -> list[tuple[str, date]]:
         """The operators whose next day may be closed, and that day."""
