@@ -91,6 +91,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute('drop trigger if exists month_stays_closed on payments.book')
     op.drop_table('month_lock', schema='payments')
     op.drop_table('day_reopening', schema='payments')
     op.drop_index('book_request_open_key', table_name='book_request', schema='payments', postgresql_where=sa.text("state = 'requested'"))
