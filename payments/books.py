@@ -27,9 +27,11 @@ from payments import (  # noqa: F401 - their tables are examined
     application,
     attempt,
     bank_statement,
+    book_request,
     cash,
     cash_refund,
     contract,
+    day_close,
     debit,
     deposit,
     drop,
@@ -269,9 +271,14 @@ with moved as materialized (
                left join payments.reservation_end e on e.operator_id = r.operator_id and e.reservation_id = r.id
                where r.operator_id = any($1) and e.reservation_id is null group by 1, 2) r
       on r.operator_id = b.operator_id and r.account = b.account
+), closes as (
+    select c.*, r.operator_id is null as living from payments.day_close c
+    left join payments.day_reopening r on r.operator_id = c.operator_id and r.day = c.day and r.number = c.number
+    where c.operator_id = any($1)
 ), last_closed as (
-    select operator_id, max(day) as day, max(recorded_at) as at from payments.day_close
-    where operator_id = any($1) group by 1
+    select operator_id, max(day) as ever, max(day) filter (where living) as day,
+           max(recorded_at) filter (where living) as at
+    from closes group by 1
 ), since_closed as (
     select t.operator_id, side.account, sum(side.signed_vnd)::bigint as moved_vnd
     from last_closed l
@@ -283,45 +290,104 @@ with moved as materialized (
     select k.operator_id, k.account, l.at,
            coalesce(d.closing_vnd, 0) + coalesce(m.moved_vnd, 0) - (k.debits - k.credits) as surplus_vnd
     from known k
-    join last_closed l on l.operator_id = k.operator_id
-    left join payments.day_balance d on d.operator_id = k.operator_id and d.day = l.day and d.account = k.account
+    join last_closed l on l.operator_id = k.operator_id and l.day is not null
+    left join (select d.* from payments.day_balance d
+               join closes c on c.operator_id = d.operator_id and c.day = d.day and c.number = d.number and c.living) d
+      on d.operator_id = k.operator_id and d.day = l.day and d.account = k.account
     left join since_closed m on m.operator_id = k.operator_id and m.account = k.account
 ), closed_rows as (
-    select j.operator_id, j.effective_day as day, j.id, t.debit, t.credit, t.amount_vnd
+    -- A close that has ended holds what was recorded before it; the one that counts, whatever takes effect on its day.
+    select j.operator_id, j.effective_day as day, c.number, j.id, t.debit, t.credit, t.amount_vnd
     from last_closed l
-    join payments.journal j on j.operator_id = l.operator_id and j.effective_day between l.day - {days} and l.day
+    join payments.journal j on j.operator_id = l.operator_id and j.effective_day between l.ever - {days} and l.ever
     join payments.transfer t on t.operator_id = j.operator_id and t.journal_id = j.id
+    left join closes c on c.operator_id = j.operator_id and c.day = j.effective_day
+                      and (c.living or c.recorded_at > j.recorded_at)
+    where c.number is not null or j.effective_day <= l.day
 ), closed_turnover as (
     select coalesce(c.operator_id, r.operator_id) as operator_id, coalesce(c.day, r.day) as day, c.recorded_at as at,
            coalesce(c.turnover_vnd, 0) - coalesce(r.turnover_vnd, 0) as surplus_vnd,
            c.journals is distinct from coalesce(r.journals, 0) as uncounted
-    from (select c.* from payments.day_close c join last_closed l on l.operator_id = c.operator_id
-          where c.day >= l.day - {days}) c
-    full join (select operator_id, day, count(distinct id) as journals, sum(amount_vnd)::bigint as turnover_vnd
-               from closed_rows group by 1, 2) r
-      on r.operator_id = c.operator_id and r.day = c.day
+    from (select c.* from closes c join last_closed l on l.operator_id = c.operator_id
+          where c.day >= l.ever - {days}) c
+    full join (select operator_id, day, number, count(distinct id) as journals, sum(amount_vnd)::bigint as turnover_vnd
+               from closed_rows group by 1, 2, 3) r
+      on r.operator_id = c.operator_id and r.day = c.day and r.number = c.number
 ), closed_account as (
     select coalesce(d.operator_id, r.operator_id) as operator_id, coalesce(d.account, r.account) as account,
            coalesce(d.day, r.day) as day,
            coalesce(d.debits_vnd, 0) - coalesce(r.debits_vnd, 0) as debits_vnd,
            coalesce(d.credits_vnd, 0) - coalesce(r.credits_vnd, 0) as credits_vnd
     from (select d.* from payments.day_balance d join last_closed l on l.operator_id = d.operator_id
-          where d.day >= l.day - {days}) d
-    full join (select r.operator_id, r.day, side.account, sum(side.debit_vnd)::bigint as debits_vnd,
+          where d.day >= l.ever - {days}) d
+    full join (select r.operator_id, r.day, r.number, side.account, sum(side.debit_vnd)::bigint as debits_vnd,
                       sum(side.credit_vnd)::bigint as credits_vnd
                from closed_rows r
                cross join lateral (values (r.debit, r.amount_vnd, 0), (r.credit, 0, r.amount_vnd))
                    side (account, debit_vnd, credit_vnd)
-               group by 1, 2, 3) r
-      on r.operator_id = d.operator_id and r.day = d.day and r.account = d.account
+               group by 1, 2, 3, 4) r
+      on r.operator_id = d.operator_id and r.day = d.day and r.number = d.number and r.account = d.account
+), following as (
+    -- Each close with that of the day before which counted when it was made.
+    select c.operator_id, c.day, c.number, max(b.number) as before
+    from closes c
+    left join closes b on b.operator_id = c.operator_id and b.day = c.day - 1 and b.recorded_at <= c.recorded_at
+    group by 1, 2, 3
 ), chained as (
-    select d.operator_id, d.account, d.day, d.closing_vnd - d.debits_vnd + d.credits_vnd
-               - coalesce(lag(d.closing_vnd) over days, 0) as surplus_vnd,
-           d.closing_vnd <> 0 and lead(d.day) over days is distinct from d.day + 1
-           and exists (select from payments.day_close c where c.operator_id = d.operator_id and c.day = d.day + 1)
-               as breaks_off
-    from payments.day_balance d where d.operator_id = any($1)
-    window days as (partition by d.operator_id, d.account order by d.day)
+    select operator_id, account, day, sum(surplus_vnd)::bigint as surplus_vnd
+    from (select d.operator_id, d.account, d.day, d.number, d.closing_vnd - d.debits_vnd + d.credits_vnd as surplus_vnd
+          from payments.day_balance d where d.operator_id = any($1)
+          union all
+          select d.operator_id, d.account, f.day, f.number, -d.closing_vnd from following f
+          join payments.day_balance d on d.operator_id = f.operator_id and d.day = f.day - 1 and d.number = f.before) each
+    group by operator_id, account, day, number
+), ended as (
+    select r.*, c.recorded_at as closed_at, q.id is null or q.state <> 'agreed' or q.kind <> 'reopen' or q.day <> r.day
+               or q.number <> r.number or q.requested_by <> r.asked_by or q.decided_by <> r.agreed_by
+               or r.asked_by = r.agreed_by or q.reason <> r.reason as unagreed
+    from payments.day_reopening r
+    left join payments.day_close c on c.operator_id = r.operator_id and c.day = r.day and c.number = r.number
+    left join payments.book_request q on q.operator_id = r.operator_id and q.id = r.request_id
+    where r.operator_id = any($1)
+), out_of_turn as (
+    -- The first close of a day follows nothing, each other one the reopening of the one before it; days follow each other.
+    select c.operator_id, c.day, c.recorded_at as at
+    from closes c
+    left join ended e on e.operator_id = c.operator_id and e.day = c.day and e.number = c.number - 1
+    where c.number > 1 and (e.recorded_at < c.recorded_at) is not true or c.number < 1
+    union all
+    select c.operator_id, c.day, c.recorded_at from closes c
+    join last_closed l on l.operator_id = c.operator_id and c.day < l.day
+    where not c.living
+      and not exists (select from closes n where n.operator_id = c.operator_id and n.day = c.day and n.living)
+    union all
+    select l.operator_id, l.day, l.at from last_closed l
+    where l.day - (select min(c.day) from closes c where c.operator_id = l.operator_id) + 1
+          <> (select count(distinct c.day) from closes c where c.operator_id = l.operator_id and c.day <= l.day)
+    union all
+    -- A close ends once, after it was made, and while no later day is closed.
+    select e.operator_id, e.day, e.recorded_at from ended e
+    where (e.closed_at < e.recorded_at) is not true or exists (
+        select from payments.day_close c
+        left join payments.day_reopening r on r.operator_id = c.operator_id and r.day = c.day and r.number = c.number
+        where c.operator_id = e.operator_id and c.day > e.day and c.recorded_at < e.recorded_at
+          and (r.recorded_at < e.recorded_at) is not true)
+    union all
+    select coalesce(b.operator_id, l.operator_id), coalesce(l.day, b.closed_through), l.at
+    from (select * from payments.book where operator_id = any($1)) b
+    full join last_closed l on l.operator_id = b.operator_id
+    where b.closed_through is distinct from l.day
+), locked as (
+    select m.operator_id, m.month, m.recorded_at,
+           q.id is null or q.state <> 'agreed' or q.kind <> 'lock' or q.day <> m.month or q.requested_by <> m.asked_by
+               or q.decided_by <> m.agreed_by or m.asked_by = m.agreed_by
+           or (l.day >= m.month + interval '1 month' - interval '1 day') is not true
+           or exists (select from ended e where e.operator_id = m.operator_id and e.recorded_at >= m.recorded_at
+                        and e.day < m.month + interval '1 month') as unfit
+    from payments.month_lock m
+    left join last_closed l on l.operator_id = m.operator_id
+    left join payments.book_request q on q.operator_id = m.operator_id and q.id = m.request_id
+    where m.operator_id = any($1)
 ), drawer as (
     select k.operator_id, k.account, s.id, s.opened_at, s.closed_at, k.debits - k.credits as left_vnd
     from known k
@@ -454,13 +520,19 @@ union all
 select 'M3', 'red', 'closed_day_differs', operator_id, account, null, surplus_vnd, at from snapshot where surplus_vnd <> 0
 union all
 select 'M3', 'red', 'closed_day_differs', operator_id, account, day::text, surplus_vnd, null
-from chained where surplus_vnd <> 0 or breaks_off
+from chained where surplus_vnd <> 0
 union all
 select 'M3', 'red', 'closed_day_differs', operator_id, null, day::text, surplus_vnd, at
 from closed_turnover where surplus_vnd <> 0 or uncounted
 union all
 select 'M3', 'red', 'closed_day_differs', operator_id, account, day::text, debits_vnd - credits_vnd, null
 from closed_account where debits_vnd <> 0 or credits_vnd <> 0
+union all
+select 'M3', 'red', 'close_out_of_turn', operator_id, null, day::text, null, at from out_of_turn
+union all
+select 'M3', 'red', 'reopening_unfit', operator_id, null, day::text, null, recorded_at from ended where unagreed
+union all
+select 'M3', 'red', 'lock_unfit', operator_id, null, month::text, null, recorded_at from locked where unfit
 union all
 select 'M9', 'red', case when id is null then 'drawer_without_shift' else 'drawer_not_empty' end,
        operator_id, account, id::text, left_vnd, closed_at
@@ -1002,9 +1074,13 @@ with common as not materialized (
                  recorded_at > statement_timestamp()
                  or effective_day <> (at at time zone interval '7 hours')::date
                     and not exists (
-                        select from payments.day_close c where c.operator_id = j.operator_id
+                        select from payments.day_close c
+                        left join payments.day_reopening r
+                          on r.operator_id = c.operator_id and r.day = c.day and r.number = c.number
+                        where c.operator_id = j.operator_id
                           and c.day >= (at at time zone interval '7 hours')::date and c.day < effective_day
-                          and c.recorded_at <= j.recorded_at) as unfit
+                          and c.recorded_at <= j.recorded_at
+                          and (r.recorded_at <= j.recorded_at) is not true) as unfit
           from (select *, effective_at as at from payments.journal where operator_id = any($1)) j) j
     full join (select operator_id, journal_id, amount_vnd, coalesce(amount_vnd < 1 or debit = credit or leg <> 1) as unfit,
                       {moved} as moved
@@ -1035,9 +1111,11 @@ with common as not materialized (
                and b.amount_vnd = d.amount_vnd and b.credit = d.credit) as unlike,
            d.source_id is not null and b.effective_at is distinct from d.at as moved,
            b.effective_day <> (b.effective_at at time zone interval '7 hours')::date and not exists (
-               select from payments.day_close c where c.operator_id = b.operator_id
+               select from payments.day_close c
+               left join payments.day_reopening r on r.operator_id = c.operator_id and r.day = c.day and r.number = c.number
+               where c.operator_id = b.operator_id
                  and c.day >= (b.effective_at at time zone interval '7 hours')::date and c.day < b.effective_day
-                 and c.recorded_at <= b.recorded_at) as astray,
+                 and c.recorded_at <= b.recorded_at and (r.recorded_at <= b.recorded_at) is not true) as astray,
            b.recorded_at > statement_timestamp() as future
     from demanded d
     full join booked b on b.operator_id = d.operator_id and b.source_id = d.source_id
@@ -1406,12 +1484,14 @@ select 'M4', 'red', 'settled_differs', operator_id, 'operator_payable', journal_
        settled_vnd - coalesce(booked_vnd, 0), recorded_at
 from journals where settled_vnd is not null and settled_vnd is distinct from booked_vnd
 union all
--- Each settlement looks only at what is not before the day that the last one left open.
+-- Each settlement looks only at what is not before the day that the last one left open, or that was opened again since.
 select 'M4', 'red', 'sale_forgotten', j.operator_id, 'operator_payable', j.journal_id::text, j.booked_vnd, j.recorded_at
 from journals j
-join (select distinct on (operator_id) operator_id, open_from from payments.settlement where operator_id = any($1)
-      order by operator_id, day desc) latest on latest.operator_id = j.operator_id
+join (select distinct on (operator_id) operator_id, open_from, recorded_at from payments.settlement
+      where operator_id = any($1) order by operator_id, day desc) latest on latest.operator_id = j.operator_id
 where j.settled_vnd is null and j.effective_day < latest.open_from
+  and not exists (select from payments.day_reopening r where r.operator_id = j.operator_id
+                    and r.recorded_at > latest.recorded_at and r.day <= j.effective_day)
 union all
 select 'M4', 'red', 'divided_differs', j.operator_id, 'operator_payable', j.journal_id::text,
        (coalesce(d.parts_vnd, 0) - j.settled_vnd)::bigint, j.recorded_at

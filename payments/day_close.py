@@ -1,7 +1,10 @@
 """The close of a day: a cut through the ledger that stands for ever, and what every account held there.
 
-From then on the day takes no posting (`payments.journal` puts late facts on the open day), so its closing balances are a
-snapshot from which any later balance is a short sum. Closing is one call that holds the operator's day lock alone: it
+The closes of a day are numbered. Only the last closed day can be opened again, and only by two people (`book_request`);
+its close has then ended and stays as history, and the one that follows is the one that counts.
+
+While a day is closed it takes no posting (`payments.journal` puts late facts on the open day), so its closing balances are
+a snapshot from which any later balance is a short sum. Closing is one call that holds the operator's day lock alone: it
 waits for postings on their way, and those that come meanwhile wait for it. It compares what it computed from the rows
 with the guarded balances and closes nothing if they differ. (READ COMMITTED behind that lock sees what SERIALIZABLE
 would, and sees the postings it waited for, which a snapshot taken before the wait would not.)
@@ -10,8 +13,10 @@ would, and sees the postings it waited for, which a snapshot taken before the wa
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -27,24 +32,25 @@ WAITS = 20
 
 
 class Book(SQLModel, table=True):
-    """Up to which day an operator's books are closed; without a row, none is."""
+    """Up to which day an operator's books are closed; without a row or a date, none is."""
 
     __tablename__ = "book"
     __table_args__ = {"schema": "payments"}
     operator_id: UUID = owner_key()
-    closed_through: date
+    closed_through: date | None = None
 
 
 class DayClose(SQLModel, table=True):
-    """A day that was closed: by whom, when, and how much had moved."""
+    """A day that was closed: by whom, when, and how much had moved. `number`: 1, and one more after each reopening."""
 
     __tablename__ = "day_close"
     __table_args__ = (
-        CheckConstraint("journals >= 0 and turnover_vnd >= 0", name="counts"),
+        CheckConstraint("journals >= 0 and turnover_vnd >= 0 and number > 0", name="counts"),
         {"schema": "payments", "comment": "insert-only: a cut"},
     )
     operator_id: UUID = owner_key()
     day: date = Field(primary_key=True)
+    number: int = Field(primary_key=True)
     journals: int = Field(sa_type=BigInteger)
     turnover_vnd: int = Field(sa_type=BigInteger)
     closed_by: UUID
@@ -53,18 +59,21 @@ class DayClose(SQLModel, table=True):
 
 
 class DayBalance(SQLModel, table=True):
-    """An account in a closed day: turnover, and debits − credits of all time at its end. No row: neither."""
+    """An account in a close of a day: turnover, and debits − credits of all time at its end. No row: neither."""
 
     __tablename__ = "day_balance"
     __table_args__ = (
         ForeignKeyConstraint(
-            keys("day"), ["payments.day_close.operator_id", "payments.day_close.day"], name="day_balance_day_fkey"
+            keys("day", "number"),
+            ["payments.day_close.operator_id", "payments.day_close.day", "payments.day_close.number"],
+            name="day_balance_day_fkey",
         ),
         CheckConstraint("debits_vnd >= 0 and credits_vnd >= 0", name="turnover"),
         {"schema": "payments", "comment": "insert-only: a snapshot"},
     )
     operator_id: UUID = owner_key()
     day: date = Field(primary_key=True)
+    number: int = Field(primary_key=True)
     account: str = Field(primary_key=True)
     debits_vnd: int = Field(sa_type=BigInteger)
     credits_vnd: int = Field(sa_type=BigInteger)
@@ -91,14 +100,41 @@ class BooksBusy(Refusal):
 
 
 @dataclass(frozen=True, slots=True)
-class ClosedDay:
-    """A closed day as pages show it."""
+class Close:
+    """One close of a day; the last four tell how it ended, if it did: who asked for that, who agreed, why, when."""
 
-    day: date
+    number: int
     journals: int
     turnover_vnd: int
     closed_by: str
     closed_at: datetime
+    asked_by: str | None
+    agreed_by: str | None
+    reason: str | None
+    reopened_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedDay:
+    """A day that was closed at least once, with all its closes; `state`: closed, reopened (and open now) or locked."""
+
+    day: date
+    state: str
+    closes: tuple[Close, ...]
+
+    @property
+    def last(self) -> Close:
+        return self.closes[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An account whose turnover or balance is another in a close than in the one before it, and by how much."""
+
+    account: str
+    debits_vnd: int
+    credits_vnd: int
+    closing_vnd: int
 
 
 async def close_day(database: Database, operator_id: UUID, day: date, *, staff_id: UUID, now: datetime) -> bool:
@@ -106,26 +142,32 @@ async def close_day(database: Database, operator_id: UUID, day: date, *, staff_i
 
     Raises DayNotOver, DayBeforeOpen, BooksDiffer (and nothing is closed), BooksBusy.
     """
+    # Whatever else must hold before a day is closed refuses here: behind this line payments wait for us.
+    try:
+        row = await alone(
+            database, "select * from payments.close_day($1, $2, $3, $4, $5)", operator_id, day, staff_id, now, new_id()
+        )
+    except asyncpg.PostgresError as error:
+        if error.sqlstate == "MC413":
+            raise BooksDiffer(account=str(error)) from error
+        raise
+    match row["refusal"]:
+        case "day_not_over":
+            raise DayNotOver()
+        case "day_before_open":
+            raise DayBeforeOpen(day=row["next_day"] or "–")
+    return bool(row["closed_now"])
+
+
+async def alone(database: Database, query: str, *args: object) -> Any:
+    """One call of a function that holds the operator's day lock alone; its first row. Raises BooksBusy."""
     for _ in range(WAITS):
         try:
-            row = await database.hot(
-                "select * from payments.close_day($1, $2, $3, $4, $5)", operator_id, day, staff_id, now, new_id()
-            )
+            return await database.hot(query, *args)
         except asyncpg.LockNotAvailableError:
             await asyncio.sleep(0.1)
-            continue
         except asyncpg.QueryCanceledError as error:
             raise BooksBusy() from error
-        except asyncpg.PostgresError as error:
-            if error.sqlstate == "MC413":
-                raise BooksDiffer(account=str(error)) from error
-            raise
-        match row["refusal"]:
-            case "day_not_over":
-                raise DayNotOver()
-            case "day_before_open":
-                raise DayBeforeOpen(day=row["next_day"] or "–")
-        return bool(row["closed_now"])
     raise BooksBusy()
 
 
@@ -135,13 +177,56 @@ async def next_day(tx: Tx) -> date | None:
     return found
 
 
-async def closed_days(tx: Tx, *, most: int = 31) -> list[ClosedDay]:
-    """The days closed last, newest first."""
+async def closed_through(tx: Tx) -> date | None:
+    """The last closed day; no day before it is open."""
+    found: date | None = await tx.value(
+        "select closed_through from payments.book where operator_id = $1", tx.operator_id
+    )
+    return found
+
+
+async def closed_days(tx: Tx, *, most: int = 31, day: date | None = None) -> list[ClosedDay]:
+    """The days that were closed, newest first, or one of them."""
     rows = await tx.rows(
-        "select c.day, c.journals, c.turnover_vnd, s.name as closed_by, c.closed_at from payments.day_close c"
-        " join foundation.staff s on s.operator_id = c.operator_id and s.id = c.closed_by"
-        " where c.operator_id = $1 order by c.day desc limit $2",
+        "with last as (select distinct day from payments.day_close"
+        "   where operator_id = $1 and ($3::date is null or day = $3) order by day desc limit $2)"
+        " select c.day, c.number, c.journals, c.turnover_vnd, s.name as closed_by, c.closed_at, a.name as asked_by,"
+        "   b.name as agreed_by, r.reason, r.at as reopened_at,"
+        "   case when m.month is not null then 'locked' when c.day <= k.closed_through then 'closed' else 'reopened' end"
+        "     as state"
+        " from last join payments.day_close c on c.operator_id = $1 and c.day = last.day"
+        " join payments.book k on k.operator_id = $1"
+        " join foundation.staff s on s.operator_id = $1 and s.id = c.closed_by"
+        " left join payments.month_lock m on m.operator_id = $1 and m.month = date_trunc('month', c.day)::date"
+        " left join payments.day_reopening r on r.operator_id = $1 and r.day = c.day and r.number = c.number"
+        " left join foundation.staff a on a.operator_id = $1 and a.id = r.asked_by"
+        " left join foundation.staff b on b.operator_id = $1 and b.id = r.agreed_by"
+        " order by c.day desc, c.number",
         tx.operator_id,
         most,
+        day,
     )
-    return [ClosedDay(**row) for row in rows]
+    found: dict[date, list[Any]] = defaultdict(list)
+    for row in rows:
+        found[row["day"]].append(row)
+    return [
+        ClosedDay(day, each[0]["state"], tuple(Close(*list(row.values())[1:-1]) for row in each))
+        for day, each in found.items()
+    ]
+
+
+async def differences(tx: Tx, day: date, number: int) -> list[Difference]:
+    """What a close of a day says otherwise than the one before it, by account."""
+    rows = await tx.rows(
+        "with said as (select account, sign * debits_vnd as debits_vnd, sign * credits_vnd as credits_vnd,"
+        "     sign * closing_vnd as closing_vnd"
+        "   from payments.day_balance join (values ($3::int, 1), ($3 - 1, -1)) as of (which, sign) on which = number"
+        "   where operator_id = $1 and day = $2)"
+        " select account, sum(debits_vnd)::bigint as debits_vnd, sum(credits_vnd)::bigint as credits_vnd,"
+        "   sum(closing_vnd)::bigint as closing_vnd from said group by account"
+        " having sum(debits_vnd) <> 0 or sum(credits_vnd) <> 0 or sum(closing_vnd) <> 0 order by account",
+        tx.operator_id,
+        day,
+        number,
+    )
+    return [Difference(**row) for row in rows]

@@ -13,6 +13,7 @@ returns table (refusal text, next_day date, closed_now boolean) language plpgsql
 declare
     v_closed date;
     v_next date;
+    v_number integer;
     v_account text;
 begin
     perform set_config('app.operator', p_operator::text, true);
@@ -20,6 +21,8 @@ begin
         return query select 'day_not_over', null::date, false;
         return;
     end if;
+    -- The book before the day lock, as whoever settles or reopens a day: no payment waits while we wait for them.
+    perform from payments.book where operator_id = p_operator for update;
     perform pg_advisory_xact_lock(payments.day_lock(p_operator));
     select closed_through into v_closed from payments.book where operator_id = p_operator;
     if p_day <= v_closed then
@@ -31,20 +34,24 @@ begin
         return query select 'day_before_open', v_next, false;
         return;
     end if;
+    select coalesce(max(number), 0) + 1 into v_number from payments.day_close
+        where operator_id = p_operator and day = p_day;
     -- One statement, so that the balances are computed without the close that they belong to.
     with closed as (
-        insert into payments.day_close (operator_id, day, journals, turnover_vnd, closed_by, closed_at)
-        select p_operator, p_day, count(distinct j.id), coalesce(sum(t.amount_vnd), 0), p_staff, p_now
+        insert into payments.day_close (operator_id, day, number, journals, turnover_vnd, closed_by, closed_at)
+        select p_operator, p_day, v_number, count(distinct j.id), coalesce(sum(t.amount_vnd), 0), p_staff, p_now
         from payments.journal j
         join payments.transfer t on t.operator_id = j.operator_id and t.journal_id = j.id
         where j.operator_id = p_operator and j.effective_day <= p_day
           and (v_closed is null or j.effective_day > v_closed))
-    insert into payments.day_balance (operator_id, day, account, debits_vnd, credits_vnd, closing_vnd)
-    select p_operator, p_day, account, debits_vnd, credits_vnd, closing_vnd from payments.balances(p_operator, p_day);
+    insert into payments.day_balance (operator_id, day, number, account, debits_vnd, credits_vnd, closing_vnd)
+    select p_operator, p_day, v_number, account, debits_vnd, credits_vnd, closing_vnd
+    from payments.balances(p_operator, p_day);
     -- What the guarded balances say must follow from the rows: the snapshot and everything after it.
     select b.account into v_account
     from payments.balance b
-    left join payments.day_balance d on d.operator_id = b.operator_id and d.day = p_day and d.account = b.account
+    left join payments.day_balance d on d.operator_id = b.operator_id and d.day = p_day and d.number = v_number
+                                    and d.account = b.account
     left join (
         select side.account, sum(side.signed_vnd) as moved_vnd
         from payments.journal j
@@ -62,17 +69,21 @@ begin
     end if;
     insert into payments.book (operator_id, closed_through) values (p_operator, p_day)
     on conflict (operator_id) do update set closed_through = excluded.closed_through;
-    insert into foundation.audit_entry (operator_id, id, staff_id, act, subject, reason, at)
-    values (p_operator, p_trace, p_staff, 'day.closed', 'day ' || p_day, '', p_now);
+    insert into foundation.audit_entry (operator_id, id, staff_id, act, subject, reason, after, at)
+    values (p_operator, p_trace, p_staff, 'day.closed', 'day ' || p_day, '', jsonb_build_object('close', v_number), p_now);
     return query select null::text, null::date, true;
 end $$;
 
 -- The trial balance of a day: from its snapshot, or for a day that is open, from the last snapshot and what came after.
+-- Of a day that is closed the last close counts; those before it have ended.
 create or replace function payments.balances(p_operator uuid, p_day date)
 returns table (account text, kind text, debits_vnd bigint, credits_vnd bigint, closing_vnd bigint)
 language sql stable as $$
     with base as (
-        select max(day) as day from payments.day_close where operator_id = p_operator and day <= p_day
+        select max(c.day) as day, max(c.number) as number
+        from (select c.day, c.number from payments.book b
+              join payments.day_close c on c.operator_id = b.operator_id and c.day <= b.closed_through
+              where b.operator_id = p_operator and c.day <= p_day order by c.day desc, c.number desc limit 1) c
     ), moved as (
         select side.account,
                sum(side.debit_vnd) filter (where j.effective_day = p_day) as debits_vnd,
@@ -89,6 +100,7 @@ language sql stable as $$
         select d.account, case when d.day = p_day then d.debits_vnd else 0 end as debits_vnd,
                case when d.day = p_day then d.credits_vnd else 0 end as credits_vnd, d.closing_vnd
         from base join payments.day_balance d on d.operator_id = p_operator and d.day = base.day
+                                                and d.number = base.number
     )
     select a.code, a.kind, (coalesce(k.debits_vnd, 0) + coalesce(m.debits_vnd, 0))::bigint,
            (coalesce(k.credits_vnd, 0) + coalesce(m.credits_vnd, 0))::bigint,

@@ -2,6 +2,7 @@
 grant update (poll_cursor, polled_at, swept_at, statement_at) on payments.collection_account to motcham_app;
 grant update (balance_vnd, reserved_vnd) on payments.balance to motcham_app;
 grant update (closed_through) on payments.book to motcham_app;
+grant update (state, decided_by, decided_at, why) on payments.book_request to motcham_app;
 grant update (state, received_vnd, given_back_vnd, paid_at, topup_until) on payments.charge to motcham_app;
 grant update (amount_vnd, used_vnd, opened_at, closed_at, owner_id, reason, charge_id) on payments.held to motcham_app;
 grant update (state, approved_by, approved_at, asked_at, accepted_at, ended_at, debit_ref, return_ref, why, looks, look_at)

@@ -427,9 +427,12 @@ order by a.id, l.line_no
 
 
 async def _unsettled(tx: Tx, day: date) -> list[Moved]:
-    """What no settlement has had, up to a day."""
+    """What no settlement has had, up to a day. A day that was opened again since the last one may have got more."""
     since: date | None = await tx.value(
-        "select open_from from payments.settlement where operator_id = $1 order by day desc limit 1", tx.operator_id
+        "select least(t.open_from, (select min(r.day) from payments.day_reopening r"
+        "   where r.operator_id = t.operator_id and r.recorded_at > t.recorded_at))"
+        " from payments.settlement t where t.operator_id = $1 order by t.day desc limit 1",
+        tx.operator_id,
     )
     return await _moved(
         tx, "s.journal_id is null and j.effective_day <= $2 and j.effective_day >= $3", day, since or date.min
@@ -437,9 +440,12 @@ async def _unsettled(tx: Tx, day: date) -> list[Moved]:
 
 
 async def _first_open(tx: Tx) -> date:
-    """The first day that may get more: as this transaction sees it, so what is closed later is looked at once more."""
+    """The first day that may get more: as this transaction sees it, so what is closed later is looked at once more.
+
+    A day that is opened again waits until this is over, or has ended this attempt: the next settlement knows of it.
+    """
     closed: date | None = await tx.value(
-        "select closed_through from payments.book where operator_id = $1", tx.operator_id
+        "select closed_through from payments.book where operator_id = $1 for share", tx.operator_id
     )
     return closed + timedelta(days=1) if closed else date.min
 

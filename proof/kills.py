@@ -30,8 +30,10 @@ MILD = (
 )
 A_DAY = timedelta(days=1, hours=1)
 WISHES = 4
-CLOSING = ("close_day",)
+CLOSING: tuple[str, ...] = ("close_day",)
 """Leads somewhere only when a day is over."""
+REOPENING: tuple[str, ...] = ("reopen_day",)
+"""Leads somewhere only when a day is closed."""
 PROVED_EVERY = 5
 
 
@@ -66,14 +68,15 @@ class Reaper:
         for place in list(self._first):
             if self.house.killed[place.role, place.name]:
                 self._first.remove(place)
-        closable = bool(self.people.persons[0].days_over())
+        person = self.people.persons[0]
+        leads = {CLOSING: bool(person.days_over()), REOPENING: bool(person.days_closed())}
         for place in list(self._first):
             self._first.append(self._first.pop(0))
-            if closable or place.deeds != CLOSING:
+            if leads.get(place.deeds, True):
                 return place
         while True:
             place = self.dice.choice([one for one in self.places if one.deeds and self.missed[_name(one)] < 5])
-            if closable or place.deeds != CLOSING:
+            if leads.get(place.deeds, True):
                 return place
 
     def shoot(self) -> bool:

@@ -54,6 +54,7 @@ WEIGHTS = {
     "payout_elsewhere": 2,
     "leave_unpaid": 2,
     "close_day": 1,
+    "reopen_day": 1,
     "pay_out": 1,
     "prove": 1,
 }
@@ -947,21 +948,51 @@ class Person:
         self.office(dice.choice(list(ACCOUNTS)), "/finance/prove")
 
     def close_day(self, dice: random.Random) -> None:
-        """Closes the oldest day that is over, twice; the second time changes nothing."""
+        """Closes the oldest day that is over, twice; the second time changes nothing. Not if one before it is open again."""
         over = self.days_over()
         if not over:
             return
         operator, day = dice.choice(over)
         for _ in range(2):
             answer = self.office(operator, "/finance/days/close", day=day.isoformat())
-            if answer.status_code != 303:
+            if answer.status_code not in (303, 409):
                 self.people.found(f"closing {day} of {operator} was answered with {answer.status_code}")
+
+    def reopen_day(self, dice: random.Random) -> None:
+        """The clerk asks for the last closed day, the manager agrees, twice; it is closed again."""
+        closed = self.days_closed()
+        if not closed:
+            return
+        operator, day = dice.choice(closed)
+        asked = self.office(operator, "/finance/days/reopen", day=day.isoformat(), reason="forgot one")
+        if asked.status_code not in (303, 409):
+            self.people.found(f"asking for {day} of {operator} was answered with {asked.status_code}")
+        for row in self.house.look(
+            "select q.id from payments.book_request q join foundation.operator o on o.id = q.operator_id"
+            " where o.code = $1 and q.state = 'requested' and q.kind = 'reopen'",
+            operator,
+        ):
+            for _ in range(2):
+                answer = self.office(operator, f"/finance/days/requests/{row['id']}/agree", manager=True)
+                if answer.status_code not in (303, 409):
+                    self.people.found(f"opening {day} of {operator} again was answered with {answer.status_code}")
+        again = self.office(operator, "/finance/days/close", day=day.isoformat())
+        if again.status_code not in (303, 409):
+            self.people.found(f"closing {day} of {operator} again was answered with {again.status_code}")
 
     def days_over(self) -> list[tuple[str, date]]:
         """The operators whose next day may be closed, and that day."""
         found = self.house.look(
             "select code, payments.next_day(id) as day from foundation.operator"
             " where payments.next_day(id) < foundation.hanoi_day(foundation.now())"
+        )
+        return [(row["code"], row["day"]) for row in found]
+
+    def days_closed(self) -> list[tuple[str, date]]:
+        """The operators with a closed day, and their last one."""
+        found = self.house.look(
+            "select code, closed_through as day from payments.book join foundation.operator on id = operator_id"
+            " where closed_through is not null"
         )
         return [(row["code"], row["day"]) for row in found]
 

@@ -49,6 +49,7 @@ _WEB: dict[tuple[str, ...], tuple[str, ...]] = {
     _around("stay.begun"): ("stay",),
     _around("stay.left"): ("cash_stay", "leave_unpaid"),
     _around("payments.close_day"): ("close_day",),
+    _around("payments.agree_to_request"): ("reopen_day",),
 }
 _WORKER: dict[tuple[str, ...], tuple[str, ...]] = {
     ("poll.listed", "poll.taken", *_around("poll.cursor")): ("ticket",),

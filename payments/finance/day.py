@@ -9,7 +9,7 @@ from typing import Any
 
 from foundation import clock, outbox
 from foundation.database import Tx
-from payments import debit, held
+from payments import book_request, debit, held
 from payments.explain import Explanation, explain
 from payments.finance.proof import Kept, kept
 
@@ -59,7 +59,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A day of one operator. The lists are of now, whatever the day."""
+    """A day of one operator. The lists are of now, whatever the day; `asked`: so many requests about closed books wait."""
 
     day: date
     now: datetime
@@ -73,6 +73,8 @@ class Day:
     debits: Listing
     parked: tuple[Any, ...]
     shifts: tuple[Any, ...]
+    reopened: tuple[Any, ...]
+    asked: int
     books: Kept
 
     @property
@@ -138,6 +140,8 @@ async def day_of(tx: Tx, day: date, *, now: datetime) -> Day:
         debits=await _debits(tx),
         parked=tuple(await _parked(tx)),
         shifts=tuple(await _shifts(tx, *bounds)),
+        reopened=tuple(await book_request.reopened(tx)),
+        asked=len(await book_request.waiting(tx)),
         books=await kept(tx),
     )
 

@@ -1,4 +1,5 @@
-"""Finance's queue: money that waits for a person, with its amount, its age and its owner; and work that stands still.
+"""Finance's queue: money that waits for a person, with its amount, its age and its owner; work that stands still; and on
+top of both, days that were opened again and are not closed yet.
 
 One item shows why it waits, what it may have been for, and everything that was done about it. A clerk takes it, says
 which payment it was for, or reads what the bank wrote, which is itself written down.
@@ -16,7 +17,7 @@ from foundation import audit, clock, outbox
 from foundation.errors import Refusal
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, permit
-from payments import application, debit, held
+from payments import application, book_request, debit, held
 from payments.finance import refunds as refunds_page
 from payments.finance.page import page
 
@@ -50,6 +51,7 @@ async def queue_page(
             tx.operator_id,
         )
         debits = await debit.waiting(tx, most=LISTED_MAX)
+        reopened = await book_request.reopened(tx)
         name = await operator_name(tx, language)
     return page(
         request,
@@ -61,6 +63,7 @@ async def queue_page(
         items=items,
         reasons=reasons,
         debits=debits,
+        reopened=reopened,
         mine=mine,
         reason=reason,
     )

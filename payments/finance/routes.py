@@ -178,6 +178,7 @@ def _as_json(shown: Day) -> dict[str, Any]:
         "debits": _listing_json(shown.debits),
         "parked": [dict(row) for row in shown.parked],
         "shifts": [dict(row) for row in shown.shifts],
+        "reopened": [dict(row) for row in shown.reopened],
         "proved_at": last.at if last else None,
         "proving": shown.books.under_way,
         "transfers_since": shown.books.transfers_since,

@@ -6,15 +6,15 @@ import hashlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Any
+from datetime import date, timedelta
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import asyncpg
 from trade import Trade
 
-from foundation import outbox
-from payments import contract, payee_account, payout, settlement
+from foundation import clock, outbox
+from payments import book_request, contract, day_close, payee_account, payout, settlement
 from payments.gateway import GatewaySilent, PayoutAnswer, PayoutFate, PayoutFileRefused, PayoutLine, PayoutReport
 
 
@@ -90,6 +90,27 @@ class Desk:
         async with trade.database.transaction(trade.operator_id, isolation="repeatable read") as tx:
             assert await settlement.settle_day(tx, day, now=trade.now)
 
+    async def closes(self, day: date, who: str = "ketoan") -> bool:
+        """Closes a day when it is over."""
+        over = clock.start_of_day(day + timedelta(days=1))
+        return await day_close.close_day(
+            self.trade.database, self.trade.operator_id, day, staff_id=self.people[who], now=over
+        )
+
+    async def asks(self, day: date, who: str = "ketoan", reason: str = "quên một phiếu") -> UUID:
+        return cast(UUID, await self.does(book_request.ask_to_reopen, day, staff_id=self.people[who], reason=reason))
+
+    async def agrees(self, request: UUID, who: str = "quanly") -> bool:
+        return await book_request.agree(
+            self.trade.database, self.trade.operator_id, request, staff_id=self.people[who], now=self.trade.now
+        )
+
+    async def reopens(self, day: date) -> None:
+        assert await self.agrees(await self.asks(day))
+
+    async def locks(self, month: date) -> None:
+        assert await self.agrees(await self.does(book_request.propose_lock, month, staff_id=self.people["ketoan"]))
+
     async def makes(self, who: str = "ketoan") -> UUID:
         id: UUID = await self.does(payout.make, staff_id=self.people[who])
         async with self.trade.database.transaction(self.trade.operator_id) as tx:
@@ -158,3 +179,36 @@ DEFECTS = (
     ),
 )
 """What a vandal might do to settlements and payouts, by the rule of the books that names it."""
+
+OF_CLOSES = (
+    ("closed_day_differs", "update payments.day_close set journals = journals + 1 where number = 1"),
+    (
+        "closed_day_differs",
+        "update payments.day_balance set debits_vnd = debits_vnd + 1, closing_vnd = closing_vnd + 1",
+    ),
+    ("closed_day_differs", "update payments.day_balance set closing_vnd = closing_vnd - 1 where number = 1"),
+    ("closed_day_differs", "delete from payments.day_balance where number = 2"),
+    ("close_out_of_turn", "delete from payments.day_reopening"),
+    ("close_out_of_turn", "update payments.day_close set number = 3 where number = 2"),
+    ("close_out_of_turn", "update payments.day_reopening set recorded_at = clock_timestamp()"),
+    ("close_out_of_turn", "update payments.day_reopening set day = day - 1"),
+    ("close_out_of_turn", "update payments.book set closed_through = closed_through + 1"),
+    ("close_out_of_turn", "update payments.book set closed_through = null"),
+    ("close_out_of_turn", "delete from payments.day_close where number = 2"),
+    ("close_out_of_turn", "delete from payments.day_close where day = (select min(day) + 1 from payments.day_close)"),
+    ("reopening_unfit", "update payments.day_reopening set agreed_by = asked_by, asked_by = agreed_by"),
+    ("reopening_unfit", "update payments.day_reopening set reason = 'khác'"),
+    ("reopening_unfit", "delete from payments.book_request where kind = 'reopen'"),
+    ("reopening_unfit", "update payments.book_request set state = 'refused' where kind = 'reopen'"),
+    ("lock_unfit", "update payments.month_lock set asked_by = agreed_by, agreed_by = asked_by"),
+    ("lock_unfit", "update payments.month_lock set month = month + interval '1 month'"),
+    ("lock_unfit", "update payments.month_lock set recorded_at = '2020-01-01'"),
+    ("lock_unfit", "delete from payments.book_request where kind = 'lock'"),
+    (
+        "day_differs",
+        "update payments.journal set effective_day = effective_day + 1"
+        " where recorded_at > (select max(recorded_at) from payments.day_reopening)",
+    ),
+    ("sale_forgotten", "update payments.settlement set recorded_at = clock_timestamp()"),
+)
+"""And to a month that is locked, of which one day was closed twice and another is settled."""

@@ -139,14 +139,18 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ("reserved_differs", "update payments.balance set reserved_vnd = 1 where balance_vnd > 0"),
         (
             "closed_day_differs",
-            "insert into payments.day_close select id, '2020-01-01', 0, 0, id, now(), now() from foundation.operator;"
-            "insert into payments.day_balance select id, '2020-01-01', 'overpaid_held', 5, 0, 5 from foundation.operator",
+            "insert into payments.day_close (operator_id, day, number, journals, turnover_vnd, closed_by, closed_at)"
+            " select id, '2020-01-01', 1, 0, 0, id, now() from foundation.operator;"
+            "insert into payments.day_balance (operator_id, day, number, account, debits_vnd, credits_vnd, closing_vnd)"
+            " select id, '2020-01-01', 1, 'overpaid_held', 5, 0, 5 from foundation.operator",
         ),
         (
             "closed_day_differs",
-            "insert into payments.day_close select id, d, 0, 0, id, now(), now() from foundation.operator,"
+            "insert into payments.day_close (operator_id, day, number, journals, turnover_vnd, closed_by, closed_at)"
+            " select id, d, 1, 0, 0, id, now() from foundation.operator,"
             " (values ('2020-01-01'::date), ('2020-01-02')) of (d);"
-            "insert into payments.day_balance select id, '2020-01-01', 'overpaid_held', 5, 0, 5 from foundation.operator",
+            "insert into payments.day_balance (operator_id, day, number, account, debits_vnd, credits_vnd, closing_vnd)"
+            " select id, '2020-01-01', 1, 'overpaid_held', 5, 0, 5 from foundation.operator",
         ),
         ("balance_differs", "update payments.balance set balance_vnd = balance_vnd + 1"),
         ("balance_differs", "update payments.balance set balance_vnd = balance_vnd - 1 where balance_vnd > 0"),
@@ -526,7 +530,7 @@ async def test_every_planted_defect_is_found_and_named(admin: asyncpg.Connection
 
 def test_every_rule_has_a_planted_defect() -> None:
     named = {key.removeprefix("finance.books.rule.") for key in texts.catalogue("en") if "finance.books.rule." in key}
-    planted = {rule for defects in (*DEFECTS.values(), paying.DEFECTS) for rule, _ in defects}
+    planted = {rule for defects in (*DEFECTS.values(), paying.DEFECTS, paying.OF_CLOSES) for rule, _ in defects}
     assert named - planted == {
         "clearing_open",
         "drawer_open",
