@@ -28,6 +28,7 @@ from payments import (  # noqa: F401 - their tables are examined
     attempt,
     cash,
     cash_refund,
+    chart,
     contract,
     debit,
     deposit,

@@ -13,6 +13,7 @@ import asyncpg
 import httpx
 import openpyxl
 import pytest
+from acts import log_in
 from hypothesis import given
 from hypothesis import strategies as st
 from paying import Desk
@@ -308,7 +309,15 @@ async def test_an_empty_period_has_its_journal_and_an_unreadable_one_is_refused(
         assert (await clerk.get(f"/api/v1/finance/journal?period={period}")).status_code == 422, period
 
 
-async def test_who_is_not_of_finance_sees_nothing_of_it(client: httpx.AsyncClient) -> None:
+async def test_who_is_not_of_finance_sees_nothing_of_it_and_a_manager_changes_no_number(
+    client: httpx.AsyncClient,
+) -> None:
     for path in ("journal", "sales", "chart"):
         assert (await client.get(f"/finance/{path}")).status_code == 303
         assert (await client.get(f"/api/v1/finance/{path}?period=2026")).status_code == 401
+    await log_in(client, "quanly@vanmieu")
+    shown = (await client.get("/finance/chart?lang=en")).text
+    assert ("33882" in shown, 'action="/finance/chart"' in shown) == (True, False)
+    said = {"account": "losses", "number": "1", "name": "x", "valid_from": "2099-01-01"}
+    said["csrf"] = (await client.get("/finance/")).text.split('name="csrf" value="')[1].split('"')[0]
+    assert (await client.post("/finance/chart", data=said)).status_code == 403
