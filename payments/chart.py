@@ -84,12 +84,12 @@ class Entry:
     by: str | None = None
 
 
-def key_of(account: str, payees: Mapping[UUID, str]) -> str:
+def key_of(account: str, payees: Mapping[str, str]) -> str:
     """The key of an account of ours; `payees` says of what kind each payee is."""
     family, _, whose = account.partition(":")
     if not whose or family == "cash_drawer":
         return family
-    return f"{family}.{payees.get(UUID(whose), whose)}"
+    return f"{family}.{payees.get(whose, whose)}"
 
 
 @cache
@@ -139,10 +139,10 @@ async def accounts(tx: Tx) -> list[str]:
     return [*known, *sorted(there - set(known))]
 
 
-async def payee_kinds(tx: Tx) -> dict[UUID, str]:
+async def payee_kinds(tx: Tx) -> dict[str, str]:
     """Of what kind each payee is."""
     rows = await tx.rows("select id, kind from payments.payee where operator_id = $1", tx.operator_id)
-    return {row["id"]: row["kind"] for row in rows}
+    return {str(row["id"]): row["kind"] for row in rows}
 
 
 async def change(

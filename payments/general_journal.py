@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from foundation import clock
 from foundation.database import Tx
@@ -248,7 +247,7 @@ async def legs(tx: Tx, day: date) -> list[Leg]:
     return sorted(_legs(rows, day, kinds, entries), key=lambda leg: (leg.event, leg.debit.account, leg.credit.account))
 
 
-def _legs(rows: Sequence[Any], day: date, kinds: Mapping[UUID, str], entries: Sequence[Entry]) -> Iterator[Leg]:
+def _legs(rows: Sequence[Any], day: date, kinds: Mapping[str, str], entries: Sequence[Entry]) -> Iterator[Leg]:
     sides = [(chart.key_of(row["debit"], kinds), chart.key_of(row["credit"], kinds)) for row in rows]
     today = chart.mapped(entries, day, {key for pair in sides for key in pair})
     for row, (debit, credit) in zip(rows, sides, strict=True):
@@ -265,7 +264,7 @@ def _legs(rows: Sequence[Any], day: date, kinds: Mapping[UUID, str], entries: Se
         )
 
 
-def _by_key(balances: Iterable[ledger.AccountOfDay], kinds: Mapping[UUID, str]) -> Counter[str]:
+def _by_key(balances: Iterable[ledger.AccountOfDay], kinds: Mapping[str, str]) -> Counter[str]:
     found: Counter[str] = Counter()
     for each in balances:
         found[chart.key_of(each.account, kinds)] += each.closing_vnd

@@ -53,11 +53,9 @@ async def journal_page(
         days=days,
         closed_through=closed_through,
         journal=journal,
-        balances=[(row, _sides(row)) for row in journal.balances] if journal else [],
         refusal=refusal,
         unmapped=isinstance(refusal, NotMapped),
         today=today,
-        sides=SIDES,
     )
 
 

@@ -160,7 +160,7 @@ async def test_a_day_with_every_kind_of_event_is_the_ledger_to_the_dong_in_every
 
     async with trade.database.transaction(trade.operator_id) as tx:
         books = await ledger.balances(tx, today)
-        kinds = {each.id: each.kind for each in await contract.payees(tx)}
+        kinds = {str(each.id): each.kind for each in await contract.payees(tx)}
     expected: dict[str, list[int]] = {}
     for each in books:
         sums = expected.setdefault(HOUSE[chart.key_of(each.account, kinds)].number, [0, 0, 0])
