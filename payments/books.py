@@ -30,6 +30,7 @@ from payments import (  # noqa: F401 - their tables are examined
     book_request,
     cash,
     cash_refund,
+    chart,
     contract,
     day_close,
     debit,

@@ -9,32 +9,13 @@ from typing import Any
 
 from foundation import clock, outbox
 from foundation.database import Tx
-from payments import book_request, debit, held
+from payments import book_request, debit, held, takings
 from payments.explain import Explanation, explain
 from payments.finance.proof import Kept, kept
+from payments.takings import Takings
 
 LISTED_MAX = 100
 """So many entries of a list are shown; its count and sum are those of all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Lines paid on the day by one service, means and channel."""
-
-    service: str
-    means: str
-    channel: str
-    lines: int
-    amount_vnd: int
-
-
-@dataclass(frozen=True, slots=True)
-class GivenBack:
-    """What was given back on the day of what was paid by one means, whenever that was: so many decisions, their sum."""
-
-    means: str
-    count: int
-    amount_vnd: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +44,7 @@ class Day:
 
     day: date
     now: datetime
-    groups: tuple[Group, ...]
-    free: tuple[Group, ...]
-    given_back: tuple[GivenBack, ...]
+    taken: Takings
     waiting: Listing
     held: Listing
     unapplied: Listing
@@ -77,24 +56,12 @@ class Day:
     asked: int
     books: Kept
 
-    @property
-    def lines(self) -> int:
-        return sum(group.lines for group in self.groups)
-
-    @property
-    def sum_vnd(self) -> int:
-        return sum(group.amount_vnd for group in self.groups)
-
-    @property
-    def given_back_vnd(self) -> int:
-        return sum(row.amount_vnd for row in self.given_back)
-
     def sum_of(self, *means: str) -> int:
-        return sum(group.amount_vnd for group in self.groups if group.means in means)
+        return sum(group.amount_vnd for group in self.taken.groups if group.means in means)
 
     @property
     def proxy_vnd(self) -> int:
-        return sum(group.amount_vnd for group in self.groups if group.channel == "ATTENDANT_PROXY")
+        return sum(group.amount_vnd for group in self.taken.groups if group.channel == "ATTENDANT_PROXY")
 
 
 async def day_of(tx: Tx, day: date, *, now: datetime) -> Day:
@@ -103,36 +70,10 @@ async def day_of(tx: Tx, day: date, *, now: datetime) -> Day:
     `tx` should be repeatable read, so that all figures are of one instant.
     """
     bounds = (clock.start_of_day(day), clock.start_of_day(day + timedelta(days=1)))
-    groups = await tx.rows(
-        "select l.service, p.means, p.channel, count(*) as lines, sum(l.amount_vnd)::bigint as amount_vnd"
-        " from payments.line_paid p"
-        " join payments.charge_line l"
-        "   on l.operator_id = p.operator_id and l.charge_id = p.charge_id and l.line_no = p.line_no"
-        " where p.operator_id = $1 and p.paid_at >= $2 and p.paid_at < $3 group by 1, 2, 3 order by 1, 2, 3",
-        tx.operator_id,
-        *bounds,
-    )
-    free = await tx.rows(
-        "select service, means, '' as channel, count(*) as lines, 0::bigint as amount_vnd from payments.free_note"
-        " where operator_id = $1 and at >= $2 and at < $3 group by 1, 2 order by 1, 2",
-        tx.operator_id,
-        *bounds,
-    )
-    given_back = await tx.rows(
-        "select means, count(*) as count, sum(amount_vnd)::bigint as amount_vnd from ("
-        "   select r.means, g.amount_vnd, g.at from payments.given_back g"
-        "   join payments.receipt r on r.operator_id = g.operator_id and r.id = g.receipt_id where g.operator_id = $1"
-        "   union all select 'CASH', amount_vnd, at from payments.cash_refund where operator_id = $1) given"
-        " where at >= $2 and at < $3 group by 1 order by 1",
-        tx.operator_id,
-        *bounds,
-    )
     return Day(
         day=day,
         now=now,
-        groups=tuple(Group(**row) for row in groups),
-        free=tuple(Group(**row) for row in free),
-        given_back=tuple(GivenBack(**row) for row in given_back),
+        taken=await takings.of(tx, day, day),
         waiting=await _waiting(tx, now),
         held=await _held(tx),
         unapplied=await _unapplied(tx),

@@ -12,14 +12,17 @@ from foundation import audit, clock, texts
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, events, permit
 from payments.finance import (
+    chart,
     contracts,
     days,
     debits,
+    journal,
     login,
     payouts,
     proof,
     queue,
     refunds,
+    sales,
     settlements,
     shifts,
     trail,
@@ -34,6 +37,7 @@ routes = APIRouter(tags=["finance"])
 routers = [
     *(routes, login.routes, queue.routes, debits.routes, refunds.routes),
     *(days.routes, settlements.routes, payouts.routes, contracts.routes, trail.routes, shifts.routes),
+    *(journal.routes, sales.routes, chart.routes),
 ]
 """Of all of finance's pages."""
 
@@ -164,13 +168,13 @@ def _as_json(shown: Day) -> dict[str, Any]:
     return {
         "day": shown.day,
         "now": shown.now,
-        "lines": shown.lines,
-        "sum_vnd": shown.sum_vnd,
+        "lines": shown.taken.lines,
+        "sum_vnd": shown.taken.sum_vnd,
         "proxy_vnd": shown.proxy_vnd,
-        "groups": [asdict(group) for group in shown.groups],
-        "free": [{"service": g.service, "means": g.means, "lines": g.lines} for g in shown.free],
-        "given_back": [asdict(row) for row in shown.given_back],
-        "given_back_vnd": shown.given_back_vnd,
+        "groups": [sales.without_day(group) for group in shown.taken.groups],
+        "free": [{"service": g.service, "means": g.means, "lines": g.lines} for g in shown.taken.free],
+        "given_back": [sales.without_day(row) for row in shown.taken.given_back],
+        "given_back_vnd": shown.taken.given_back_vnd,
         "waiting": _listing_json(shown.waiting),
         "held": _listing_json(shown.held),
         "unapplied": _listing_json(shown.unapplied),
