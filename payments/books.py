@@ -135,7 +135,18 @@ async def prove(connection: Any, *, operator_id: UUID | None = None, every_day: 
     at: datetime = await connection.fetchval("select clock_timestamp()")
     salt = secrets.randbits(63)
     found: list[Any] = []
-    for query in (_ACCOUNTS, _RECEIPTS, _ATTEMPTS, _EVENTS, _LINES, _DRAWERS, _SHIFTS, _SETTLEMENTS, _REFUSALS):
+    for query in (
+        _ACCOUNTS,
+        _RECEIPTS,
+        _ATTEMPTS,
+        _EVENTS,
+        _LINES,
+        _DRAWERS,
+        _SHIFTS,
+        _SETTLEMENTS,
+        _MATCHING,
+        _REFUSALS,
+    ):
         named = _MOST_IMPORTANT.format(query=query.replace("{days}", "1000000" if every_day else "31"))
         found += await connection.fetch(named, list(codes), NAMED_MAX, salt, timeout=PROOF_SECONDS)
     found += await connection.fetch(_WALLS, insert_only)
@@ -397,7 +408,7 @@ with moved as materialized (
 ), receivable as (
     select k.operator_id, k.debits - k.credits as booked_vnd,
            coalesce(r.received_vnd, 0) - coalesce(b.sent_vnd, 0) - coalesce(g.gone_vnd, 0) - coalesce(p.paid_vnd, 0)
-               as received_vnd, r.since
+               - coalesce(c.matched_vnd, 0) as received_vnd, r.since
     from known k
     left join (select operator_id, sum(amount_vnd)::bigint as sent_vnd from payments.refund
                where operator_id = any($1) and state in ('accepted', 'settled') group by operator_id) b
@@ -411,6 +422,9 @@ with moved as materialized (
     left join (select operator_id, sum(amount_vnd)::bigint as paid_vnd from payments.payout
                where operator_id = any($1) and state = 'settled' group by operator_id) p
       on p.operator_id = k.operator_id
+    left join (select operator_id, sum(moved_vnd)::bigint as matched_vnd from payments.claim
+               where operator_id = any($1) group by operator_id) c
+      on c.operator_id = k.operator_id
     where k.account = 'gw_receivable'
 ), in_suspense as (
     select k.operator_id, k.debits - k.credits - coalesce(g.left_vnd, 0) as surplus_vnd, g.since
@@ -501,10 +515,10 @@ left join (values ('gw_receivable', 'C'), ('unapplied_receipts', 'L'), ('intent_
                   ('operator_payable', 'L'), ('overpaid_held', 'L'), ('cash_in_transit', 'A'),
                   ('cash_over_short', 'E'), ('refund_clearing', 'C'), ('suspense', 'A'),
                   ('bank_charges', 'E'), ('losses', 'E'), ('kept_by_operator', 'C'),
-                  ('payout_clearing', 'C')) platform (code, kind)
+                  ('payout_clearing', 'C'), ('rounding', 'E'), ('bank_interest', 'I')) platform (code, kind)
   on platform.code = k.account
 where k.known and (k.kind, k.authorising) is distinct from
-    (case when k.account like 'cash_drawer:%' then 'A'
+    (case when k.account like 'cash_drawer:%' or k.account like 'bank:%' then 'A'
           when k.account like 'payee_payable:%' or k.account like 'payee_reserve:%' then 'L' else platform.kind end,
      k.account like 'cash_drawer:%')
 union all
@@ -1011,6 +1025,12 @@ with common as not materialized (
     join payments.journal j on j.operator_id = p.operator_id and j.source_type = 'payout' and j.source_id = p.id::text
                            and j.purpose in ('reserved', 'sent')
     where p.operator_id = any($1) and p.state in ('rejected', 'returned', 'cancelled')
+    union all
+    select operator_id, 'matching', event_id || '/' || account || '/' || day || '/' || number, template, template,
+           case template when 'line.credit' then 'bank:' || account when 'line.less' then account else 'gw_receivable' end,
+           case template when 'line.debit' then 'bank:' || account when 'line.more' then account else 'gw_receivable' end,
+           amount_vnd, null, effective_at
+    from payments.matched_sum where operator_id = any($1)
 ), notes as not materialized (
     select a.operator_id, case when a.use = 0 then 'receipt' else 'held' end as source_type,
            a.receipt_id || case when a.use = 0 then '' else '/' || a.use end as source_id, e.purpose, e.template,
@@ -1535,6 +1555,80 @@ union all
 select 'M9', 'open', case when due_on < foundation.hanoi_day(foundation.now()) then 'due_late' else 'due_open' end,
        operator_id, 'payee_payable:' || payee_id, id::text, amount_vnd - netted_vnd, made_at
 from payments.due_item where operator_id = any($1) and netted_vnd < amount_vnd
+"""
+
+_MATCHING = """
+-- What the bank's statements say, what of it is matched, and what the books made of both.
+with line as not materialized (
+    select * from payments.statement_line where operator_id = any($1)
+), claimed as not materialized (
+    select * from payments.claim where operator_id = any($1)
+), movement as not materialized (
+    select r.operator_id, 'receipt' as kind, r.id, r.amount_vnd from payments.receipt r
+    where r.operator_id = any($1) and r.gateway = 'bank'
+    union all
+    select f.operator_id, e.kind, f.id, e.amount_vnd from payments.refund f
+    cross join lateral (values ('refund', -f.amount_vnd, f.state in ('accepted', 'settled', 'returned')),
+                               ('refund_return', f.amount_vnd, f.state = 'returned')) e (kind, amount_vnd, is_there)
+    where f.operator_id = any($1) and e.is_there
+    union all
+    select operator_id, case when returns then 'payout_return' else 'payout' end,
+           md5(bank_account || ' ' || bank_ref)::uuid, case when returns then amount_vnd else -amount_vnd end
+    from payments.payout_entry where operator_id = any($1)
+    union all
+    select operator_id, 'debit', id, -amount_vnd from payments.debit where operator_id = any($1)
+), summed as (
+    select operator_id, statement_id, count(*) as lines from line group by 1, 2
+), chained as (
+    select s.operator_id, s.bank_account, s.id, s.day, s.closing_vnd, s.lines, coalesce(l.lines, 0) as there,
+           coalesce(lag(s.closing_vnd) over chain, s.opening_vnd) as before_vnd,
+           s.opening_vnd + s.credits_vnd - s.debits_vnd - s.closing_vnd as untied_vnd
+    from payments.bank_statement s
+    left join summed l on l.operator_id = s.operator_id and l.statement_id = s.id
+    where s.operator_id = any($1) and s.state = 'accepted'
+    window chain as (partition by s.operator_id, s.bank_account order by s.day, s.id)
+), said as (
+    select operator_id, bank_account, sum(line_vnd)::bigint as line_vnd from claimed group by 1, 2
+), booked as (
+    select m.operator_id, m.account as bank_account,
+           sum(case template when 'line.credit' then amount_vnd else -amount_vnd end)::bigint as line_vnd
+    from payments.matched_sum m where m.operator_id = any($1) and template in ('line.credit', 'line.debit') group by 1, 2
+), differences as (
+    select c.operator_id, c.line_vnd - c.moved_vnd - coalesce(d.difference_vnd, 0) as surplus_vnd
+    from (select operator_id, sum(line_vnd)::bigint as line_vnd, sum(moved_vnd)::bigint as moved_vnd from claimed group by 1) c
+    left join (select operator_id, sum(case template when 'line.more' then amount_vnd else -amount_vnd end)::bigint as difference_vnd
+               from payments.matched_sum where operator_id = any($1) and template in ('line.less', 'line.more') group by 1) d
+      using (operator_id)
+)
+select 'M4' as invariant, 'checked' as kind, '' as rule, null::uuid as operator_id, null as account,
+       count(*)::text as flow, coalesce(sum(abs(line_vnd)), 0)::bigint as amount_vnd, null::timestamptz as since from claimed
+union all
+select 'M4', 'red', 'claim_unfit', c.operator_id, 'bank:' || c.bank_account, c.kind || ' ' || c.movement_id,
+       c.line_vnd - coalesce(l.amount_vnd, 0) + c.moved_vnd - coalesce(m.amount_vnd, 0), null
+from claimed c
+left join line l on l.operator_id = c.operator_id and l.statement_id = c.statement_id and l.position = c.position
+left join movement m on m.operator_id = c.operator_id and m.kind = c.kind and m.id = c.movement_id
+where c.line_vnd <> coalesce(l.amount_vnd, 0) or c.moved_vnd <> coalesce(m.amount_vnd, 0)
+   or c.position is not null and (l.position is null or l.bank_account <> c.bank_account)
+union all
+select 'M4', 'red', 'matched_differs', coalesce(s.operator_id, b.operator_id),
+       'bank:' || coalesce(s.bank_account, b.bank_account), null,
+       coalesce(b.line_vnd, 0) - coalesce(s.line_vnd, 0), null
+from said s full join booked b on b.operator_id = s.operator_id and b.bank_account = s.bank_account
+where coalesce(b.line_vnd, 0) <> coalesce(s.line_vnd, 0)
+union all
+select 'M4', 'red', 'matched_differs', operator_id, 'gw_receivable', null, surplus_vnd, null
+from differences where surplus_vnd <> 0
+union all
+select 'M4', 'red', 'statement_broken', operator_id, 'bank:' || bank_account, day::text,
+       untied_vnd, null from chained where untied_vnd <> 0 or lines <> there
+union all
+select 'M4', 'red', 'statement_broken', c.operator_id, 'bank:' || c.bank_account, c.day::text,
+       c.closing_vnd - c.before_vnd - n.new_vnd, null
+from chained c
+cross join lateral (select coalesce(sum(l.amount_vnd), 0)::bigint as new_vnd from line l
+                    where l.operator_id = c.operator_id and l.statement_id = c.id) n
+where c.closing_vnd - c.before_vnd <> n.new_vnd
 """
 
 _REFUSALS = """

@@ -23,9 +23,11 @@ import asyncpg
 from sqlalchemy import BigInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel
 
+from foundation import clock
 from foundation.database import Database, Tx
 from foundation.errors import Refusal
 from foundation.tables import instant, keys, new_id, owner_key, recorded
+from payments.proof_of_cash import prove_cash
 
 WAITS = 20
 """So often it tries to get the lock, half a second each. Waiting longer at a time would make payments wait behind it."""
@@ -140,9 +142,16 @@ class Difference:
 async def close_day(database: Database, operator_id: UUID, day: date, *, staff_id: UUID, now: datetime) -> bool:
     """Closes a day, with its trace. True if it is closed now, False if it was before.
 
-    Raises DayNotOver, DayBeforeOpen, BooksDiffer (and nothing is closed), BooksBusy.
+    Raises DayNotOver, DayBeforeOpen, what the proof of cash finds (StatementAwaited, CashNotProven, ItemsUnnamed),
+    BooksDiffer (and nothing is closed), BooksBusy.
     """
-    # Whatever else must hold before a day is closed refuses here: behind this line payments wait for us.
+    # Before the lock that payments wait for. What is booked in between stands on its way to the next statement.
+    async with database.transaction(operator_id, isolation="repeatable read") as tx:
+        closed = await closed_through(tx)
+        over = day < clock.hanoi_day(now) and day == await next_day(tx)
+        hindrance = (await prove_cash(tx, day)).hindrance() if over and (closed is None or day > closed) else None
+    if hindrance:
+        raise hindrance
     try:
         row = await alone(
             database, "select * from payments.close_day($1, $2, $3, $4, $5)", operator_id, day, staff_id, now, new_id()

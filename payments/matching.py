@@ -35,8 +35,8 @@ from payments.receipt import Credit, receive
 from payments.reconciliation import Match, Side
 from payments.refund import within_limit
 
-LOOKS_BACK = timedelta(days=40)
-"""Movements this much older than a new statement are no longer looked for on it; they are open items by then."""
+COMMITS_WITHIN = timedelta(minutes=10)
+"""Real time: what was written down so long before a run can be seen by it."""
 Act = Literal["run", "accepted", "matched", "written_off", "booked", "named", "undone"]
 Difference = Literal["fee", "rounding", "shortage", "interest"]
 ACCOUNTS: Mapping[Difference, str] = {
@@ -139,6 +139,30 @@ class Claim(SQLModel, table=True):
     line_vnd: int = Field(sa_type=BigInteger)
     moved_vnd: int = Field(sa_type=BigInteger)
     effective_day: date
+
+
+class MatchedSum(SQLModel, table=True):
+    """What an event booked: a sum of lines (or, of its differences, `account` where they went) with its day, in one journal."""
+
+    __tablename__ = "matched_sum"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            keys("event_id"),
+            ["payments.matching_event.operator_id", "payments.matching_event.id"],
+            name="matched_sum_event_fkey",
+        ),
+        CheckConstraint("template in ('line.credit', 'line.debit', 'line.less', 'line.more')", name="template"),
+        CheckConstraint("amount_vnd > 0 and number > 0", name="amount"),
+        {"schema": "payments", "comment": "insert-only: history"},
+    )
+    operator_id: UUID = owner_key(implied=True)
+    event_id: UUID = Field(primary_key=True)
+    template: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    day: date = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    amount_vnd: int = Field(sa_type=BigInteger)
+    effective_at: datetime = instant()
 
 
 class OpenItem(SQLModel, table=True):
@@ -341,16 +365,19 @@ async def run(database: Database, sealer: Sealer, operator_id: UUID) -> Ran:
         books, event_id = await _Books.of(tx), new_id()
         await sealer.ready(books.now)
         unseen = await tx.row(
-            "select array_agg(id) as ids, min(day) as first from payments.bank_statement s"
-            " where operator_id = $1 and state = 'accepted' and not exists"
-            " (select from payments.matched_statement m where m.operator_id = $1 and m.statement_id = s.id)",
+            "select array_agg(id) filter (where m.statement_id is null) as ids, max(day) filter (where m.statement_id is not null)"
+            "   as seen from payments.bank_statement s"
+            " left join payments.matched_statement m on m.operator_id = s.operator_id and m.statement_id = s.id"
+            " where s.operator_id = $1 and s.state = 'accepted'",
             operator_id,
         )
         exact = await tx.rows(
             "select * from payments.match_exactly($1, $2, $3, $4)", operator_id, event_id, books.closed, books.open_day
         )
-        since = clock.start_of_day(unseen["first"]) - LOOKS_BACK if unseen["first"] else books.now
-        await tx.execute("select payments.keep_open_items($1, $2, $3)", operator_id, since, books.now)
+        since = clock.start_of_day(unseen["seen"]) if unseen["seen"] else clock.start_of_day(date(2000, 1, 1))
+        await tx.execute(
+            "select payments.keep_open_items($1, $2, $3, $4)", operator_id, since, await seen_before(tx), books.now
+        )
         matched, sum_vnd = sum(row["lines"] for row in exact), sum(row["amount_vnd"] for row in exact)
         moved = [(row["bank_account"], row["effective_day"], row["amount_vnd"]) for row in exact]
         await _read_texts(tx, sealer, books.now)
@@ -372,10 +399,10 @@ async def run(database: Database, sealer: Sealer, operator_id: UUID) -> Ran:
                 moved += await _book(tx, database, sealer, item, event_id, books)
                 matched, sum_vnd = matched + 1, sum_vnd + item["amount_vnd"]
         await _suggest(tx, suggestions)
-        await _post(tx, event_id, moved, books)
         digest = hashlib.sha256(json.dumps([_as_text(match) for match in decided]).encode()).digest()
         tx.step("matching.ran")
         await _remember(tx, event_id, "run", now=books.now, lines=matched, sum_vnd=sum_vnd, digest=digest)
+        await _post(tx, event_id, books, _sums(moved))
         await tx.execute(
             "insert into payments.matched_statement (operator_id, statement_id, event_id) select $1, unnest($2::uuid[]), $3",
             operator_id,
@@ -410,6 +437,16 @@ class _Books:
 
 async def _one_at_a_time(tx: Tx) -> None:
     await tx.execute("select pg_advisory_xact_lock(hashtextextended($1::text || 'matching', 0))", str(tx.operator_id))
+
+
+async def seen_before(tx: Tx) -> UUID:
+    """An id (UUIDv7) before which the last run has seen every receipt that there is."""
+    last: UUID | None = await tx.value(
+        "select id from payments.matching_event where operator_id = $1 and act = 'run' order by id desc limit 1",
+        tx.operator_id,
+    )
+    milliseconds = ((last.int >> 80) if last else 0) - int(COMMITS_WITHIN.total_seconds() * 1000)
+    return UUID(int=max(milliseconds, 0) << 80)
 
 
 async def _tell(database: Database, operator_id: UUID) -> None:
@@ -602,44 +639,47 @@ async def _is_claimed(tx: Tx, item: Any) -> bool:
     )
 
 
-async def _post(
-    tx: Tx,
-    event_id: UUID,
-    moved: Iterable[Moved],
-    books: _Books,
-    *,
-    difference: tuple[str, int, date] | None = None,
-    back: bool = False,
-) -> None:
-    """Books what was matched, a journal per account, day and direction; or, `back`, what no longer is.
+def _sums(
+    moved: Iterable[Moved], *, difference: tuple[str, int, date] | None = None, back: bool = False
+) -> list[tuple[Template, str, date, int]]:
+    """What is booked of matched lines, per account, day and direction; or, `back`, of lines that no longer are.
 
     `difference`: the account of a difference, lines less movements, and its day.
     """
     sums: dict[tuple[str, date, bool], int] = defaultdict(int)
     for account, day, line_vnd in moved:
-        sums[account, day, line_vnd > 0] += line_vnd
-    for (account, day, came_in), amount_vnd in sorted(sums.items()):
-        await _post_one(
-            tx, "line.credit" if came_in is not back else "line.debit", event_id, account, day, amount_vnd, books
-        )
+        sums[account, day, line_vnd > 0] += abs(line_vnd)
+    booked: list[tuple[Template, str, date, int]] = [
+        ("line.credit" if came_in is not back else "line.debit", account, day, amount_vnd)
+        for (account, day, came_in), amount_vnd in sorted(sums.items())
+    ]
     if difference and difference[1]:
         account, difference_vnd, day = difference
         less = (difference_vnd < 0) is not back
-        await _post_one(tx, "line.less" if less else "line.more", event_id, account, day, difference_vnd, books)
+        booked.append(("line.less" if less else "line.more", account, day, abs(difference_vnd)))
+    return booked
 
 
-async def _post_one(
-    tx: Tx, template: Template, event_id: UUID, account: str, day: date, amount_vnd: int, books: _Books
-) -> None:
-    """One sum, in as many journals as the largest transfer asks for."""
-    left_vnd, n = abs(amount_vnd), 0
-    while left_vnd:
-        now_vnd, n = min(left_vnd, TRANSFER_MAX_VND), n + 1
-        source = Source("matching", f"{event_id}/{account}/{day}/{n}", template)
-        await ledger.post(
-            tx, template, source=source, amount_vnd=now_vnd, effective_at=_noon(day, books.now), account=account
-        )
-        left_vnd -= now_vnd
+async def _post(tx: Tx, event_id: UUID, books: _Books, sums: Iterable[tuple[Template, str, date, int]]) -> None:
+    """Books the sums of an event that is written down, each in as many journals as the largest transfer asks for."""
+    for template, account, day, sum_vnd in sums:
+        at, parts = _noon(day, books.now), -(-sum_vnd // TRANSFER_MAX_VND)
+        for n in range(1, parts + 1):
+            amount_vnd = min(sum_vnd - (n - 1) * TRANSFER_MAX_VND, TRANSFER_MAX_VND)
+            await tx.execute(
+                "insert into payments.matched_sum (operator_id, event_id, template, account, day, number, amount_vnd,"
+                " effective_at) values ($1, $2, $3, $4, $5, $6, $7, $8)",
+                tx.operator_id,
+                event_id,
+                template,
+                account,
+                day,
+                n,
+                amount_vnd,
+                at,
+            )
+            source = Source("matching", f"{event_id}/{account}/{day}/{n}", template)
+            await ledger.post(tx, template, source=source, amount_vnd=amount_vnd, effective_at=at, account=account)
 
 
 def _noon(day: date, now: datetime) -> datetime:
@@ -738,12 +778,12 @@ async def accept(tx: Tx, suggestions: Sequence[UUID], *, staff_id: UUID, seen: s
         match_id = row["id"] if len(row["items"]) > 2 else None
         moved += await _claim(tx, [items[item] for item in row["items"]], event_id, books, match_id=match_id)
     sum_vnd = sum(line["amount_vnd"] for line in lines)
-    await _post(tx, event_id, moved, books)
     tx.step("matching.accepted")
     rules = sorted({row["rule"] for row in chosen})
     await _remember(
         tx, event_id, "accepted", now=now, staff_id=staff_id, lines=len(lines), sum_vnd=sum_vnd, facts={"rules": rules}
     )
+    await _post(tx, event_id, books, _sums(moved))
     after = {"lines": len(lines), "sum_vnd": sum_vnd}
     await audit.note(tx, staff_id, "matching.accepted", f"matching {event_id}", after=after, now=now)
     return len(lines), sum_vnd
@@ -854,9 +894,9 @@ async def book(tx: Tx, database: Database, sealer: Sealer, id: UUID, *, staff_id
     moved = await _book(tx, database, sealer, item, event_id, books)
     if not moved:
         raise DifferenceUnfit(difference_vnd=item["amount_vnd"])
-    await _post(tx, event_id, moved, books)
     tx.step("matching.booked")
     await _remember(tx, event_id, "booked", now=now, staff_id=staff_id, lines=1, sum_vnd=item["amount_vnd"])
+    await _post(tx, event_id, books, _sums(moved))
     await audit.note(
         tx, staff_id, "matching.booked", f"matching {event_id}", after={"amount_vnd": item["amount_vnd"]}, now=now
     )
@@ -914,7 +954,6 @@ async def undo(tx: Tx, statement_id: UUID, position: int, *, staff_id: UUID, rea
     difference_vnd = sum(row["line_vnd"] - row["moved_vnd"] for row in rows)
     difference = json.loads(made["facts"]).get("difference")
     account = (ACCOUNTS[difference], difference_vnd, day) if difference else None
-    await _post(tx, event_id, moved, books, difference=account, back=True)
     tx.step("matching.undone")
     claims = [
         {
@@ -929,6 +968,7 @@ async def undo(tx: Tx, statement_id: UUID, position: int, *, staff_id: UUID, rea
     await _remember(
         tx, event_id, "undone", now=now, staff_id=staff_id, reason=reason, lines=lines, sum_vnd=sum_vnd, facts=facts
     )
+    await _post(tx, event_id, books, _sums(moved, difference=account, back=True))
     before = {"event": rows[0]["event_id"], "act": made["act"], "by": made["staff_id"]}
     await audit.note(
         tx,
@@ -986,7 +1026,6 @@ async def _match(
     moved = await _claim(tx, items, event_id, books, match_id=match_id)
     day = books.day(*(item["day"] for item in items))
     account = (ACCOUNTS[difference], difference_vnd, day) if difference else None
-    await _post(tx, event_id, moved, books, difference=account)
     tx.step("matching.matched")
     sum_vnd = sum(line["amount_vnd"] for line in lines)
     facts = {"difference": difference, "difference_vnd": difference_vnd} if difference else {}
@@ -1003,6 +1042,7 @@ async def _match(
         sum_vnd=sum_vnd,
         facts={**facts, "items": [_told(item) for item in items]},
     )
+    await _post(tx, event_id, books, _sums(moved, difference=account))
     after = {"items": len(items), "sum_vnd": sum_vnd, **facts}
     await audit.note(
         tx, agreed_by or staff_id, f"matching.{act}", f"matching {event_id}", reason=reason, after=after, now=now

@@ -44,6 +44,9 @@ create or replace function payments.match_exactly(p_operator uuid, p_event uuid,
 returns table (bank_account text, effective_day date, came_in boolean, lines bigint, amount_vnd bigint)
 language plpgsql set work_mem = '256MB' as $$
 #variable_conflict use_column
+declare
+    -- What came while a day was closed that is open again stands in the books of a later one.
+    v_reopened boolean := exists (select from payments.day_reopening where operator_id = p_operator);
 begin
     return query
     with line as materialized (
@@ -64,8 +67,8 @@ begin
         select bank_account, bank_ref, amount_vnd from line group by 1, 2, 3 having count(*) > 1
     ), pair as materialized (
         select l.statement_id, l.position, l.bank_account, l.amount_vnd, m.kind, m.id,
-               case when greatest(l.day, foundation.hanoi_day(m.at)) > p_closed
-                    then greatest(l.day, foundation.hanoi_day(m.at)) else p_open_day end as day
+               greatest(l.day, case when v_reopened then payments.day_in_books(p_operator, m.kind, m.id, m.at)
+                                    else foundation.hanoi_day(m.at) end) as day
         from line l
         join payments.movements(p_operator) m
           on m.bank_account = l.bank_account and m.bank_ref = l.bank_ref and m.amount_vnd = l.amount_vnd
@@ -77,7 +80,8 @@ begin
     ), claimed as (
         insert into payments.claim (operator_id, kind, movement_id, statement_id, position, event_id, line_vnd, moved_vnd,
                                     bank_account, effective_day)
-        select p_operator, kind, id, statement_id, position, p_event, amount_vnd, amount_vnd, bank_account, day
+        select p_operator, kind, id, statement_id, position, p_event, amount_vnd, amount_vnd, bank_account,
+               case when day > p_closed then day else p_open_day end
         from pair where (statement_id, position) not in (select * from doubled)
         on conflict do nothing
         returning bank_account, effective_day, line_vnd
@@ -87,8 +91,8 @@ begin
 end $$;
 
 -- What a run leaves: every line and every movement up to the last statement's day that nothing claims, once, as work for
--- a person. `p_since`: how far back movements are looked through.
-create or replace function payments.keep_open_items(p_operator uuid, p_since timestamptz, p_now timestamptz)
+-- a person. Receipts that a run has looked at before are older than both `p_since` and `p_id`.
+create or replace function payments.keep_open_items(p_operator uuid, p_since timestamptz, p_id uuid, p_now timestamptz)
 returns void language sql as $$
     delete from payments.open_item o using payments.claim c
     where o.operator_id = p_operator and c.operator_id = p_operator
@@ -113,7 +117,7 @@ returns void language sql as $$
     from payments.movements(p_operator) m
     join (select bank_account, max(day) as day from payments.bank_statement
           where operator_id = p_operator and state = 'accepted' group by 1) seen using (bank_account)
-    where m.at >= p_since and foundation.hanoi_day(m.at) <= seen.day
+    where (m.kind <> 'receipt' or m.at >= p_since or m.id >= p_id) and foundation.hanoi_day(m.at) <= seen.day
       and not exists (select from payments.claim c
                       where c.operator_id = p_operator and c.kind = m.kind and c.movement_id = m.id)
     on conflict do nothing

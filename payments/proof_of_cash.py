@@ -16,6 +16,7 @@ from uuid import UUID
 
 from foundation.database import Tx
 from foundation.errors import Refusal
+from payments.matching import seen_before
 
 OVERDUE_DAYS = 2
 """So long what is in the books may be on its way to a statement; then somebody has to say what is the matter with it."""
@@ -154,7 +155,8 @@ async def prove_cash(tx: Tx, day: date) -> CashProof:
 
 
 async def items_between(tx: Tx, day: date) -> list[Any]:
-    """What stood on one side only at the end of a day: open still, or matched in the books of a later day."""
+    """What stood on one side only at the end of a day: open still, or matched in the books of a later day. What came into
+    the books since the last run has no id here yet."""
     return await tx.rows(
         "select id, side, statement_id, position, kind, movement_id, bank_account, bank_ref, amount_vnd, day, name, note"
         " from payments.open_item where operator_id = $1 and day <= $2"
@@ -169,9 +171,19 @@ async def items_between(tx: Tx, day: date) -> list[Any]:
         " join payments.movements($1) m on m.kind = c.kind and m.id = c.movement_id"
         " cross join lateral (select payments.day_in_books($1, m.kind, m.id, m.at) as day) b"
         " where c.operator_id = $1 and c.effective_day > $2 and b.day <= $2"
+        " union all"
+        " select null, 'movement', null, null, m.kind, m.id, m.bank_account, m.bank_ref, m.amount_vnd, b.day, null, ''"
+        " from payments.movements($1) m"
+        " cross join lateral (select payments.day_in_books($1, m.kind, m.id, m.at) as day) b"
+        " where (m.kind <> 'receipt' or m.id >= $3) and foundation.hanoi_day(m.at) <= $2 and b.day <= $2"
+        "   and not exists (select from payments.claim c"
+        "     where c.operator_id = $1 and c.kind = m.kind and c.movement_id = m.id)"
+        "   and not exists (select from payments.open_item o"
+        "     where o.operator_id = $1 and o.kind = m.kind and o.movement_id = m.id)"
         " order by day, side, bank_ref, amount_vnd",
         tx.operator_id,
         day,
+        await seen_before(tx),
     )
 
 

@@ -14,7 +14,7 @@ from trade import Trade
 from foundation import clock
 from loadtests import statements
 from loadtests.statements import Day, Line
-from payments import bank_statement, matching
+from payments import bank_statement, day_close, matching
 from payments.bank_statement import Taken, TakenIn
 
 
@@ -86,3 +86,55 @@ def only(done: TakenIn) -> Taken:
 
 def later(moment: datetime, days: int = 1) -> datetime:
     return moment + timedelta(days=days)
+
+
+async def the_bank_tells(trade: Trade, day: date) -> None:
+    """The bank's statement of the day that is to be closed next, with every movement up to it that none has told of yet."""
+    async with trade.database.transaction(trade.operator_id) as tx:
+        account = "/".join(trade.account)
+        last = await bank_statement.head(tx, account)
+        if day != await day_close.next_day(tx):
+            return
+        moved = await tx.rows(
+            "select m.bank_ref, m.amount_vnd, foundation.hanoi_day(m.at) as day from payments.movements($1) m"
+            " where m.bank_account = $2 and m.bank_ref <> '' and foundation.hanoi_day(m.at) <= $3 and not exists"
+            " (select from payments.claim c where c.operator_id = $1 and c.kind = m.kind and c.movement_id = m.id)",
+            trade.operator_id,
+            account,
+            day,
+        )
+    if last and last["day"] >= day:
+        return
+    bank = Statements(trade, number=day.toordinal() % 10_000, balance_vnd=last["closing_vnd"] if last else 0)
+    lines = {
+        (row["bank_ref"], row["amount_vnd"]): bank.line(row["bank_ref"], row["amount_vnd"], day=row["day"])
+        for row in moved
+    }
+    taken = only(await bank.load(bank.day(*lines.values(), day=day)))
+    assert taken.state == "accepted", taken
+
+
+DEFECTS = (
+    ("claim_unfit", "update payments.claim set line_vnd = line_vnd + 1, moved_vnd = moved_vnd + 1 where line_vnd > 0"),
+    ("claim_unfit", "update payments.claim set movement_id = gen_random_uuid() where kind = 'receipt'"),
+    ("claim_unfit", "update payments.claim set bank_account = '970436/9' where kind = 'debit'"),
+    ("claim_unfit", "update payments.claim set statement_id = gen_random_uuid() where position is not null"),
+    ("matched_differs", "delete from payments.claim where kind = 'debit'"),
+    ("matched_differs", "delete from payments.matched_sum where template = 'line.credit'"),
+    ("matched_differs", "delete from payments.matched_sum where template = 'line.less'"),
+    ("receivable_differs", "delete from payments.claim where kind = 'receipt'"),
+    (
+        "event_without_journal",
+        "insert into payments.matched_sum select operator_id, event_id, template, account, day, 9, 5,"
+        " effective_at from payments.matched_sum where template = 'line.credit'",
+    ),
+    ("statement_broken", "delete from payments.statement_line where position = 0"),
+    ("statement_broken", "update payments.statement_line set amount_vnd = amount_vnd + 1 where position = 0"),
+    ("statement_broken", "update payments.bank_statement set closing_vnd = closing_vnd + 1"),
+    (
+        "statement_broken",
+        "update payments.bank_statement set opening_vnd = opening_vnd + 7, closing_vnd = closing_vnd + 7"
+        " where id = (select max(id) from payments.bank_statement)",
+    ),
+)
+"""What a vandal with all rights does to statements and matches, and the rule that must name it."""

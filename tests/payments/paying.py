@@ -11,6 +11,7 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 import asyncpg
+from banking import the_bank_tells
 from trade import Trade
 
 from foundation import clock, outbox
@@ -93,6 +94,7 @@ class Desk:
     async def closes(self, day: date, who: str = "ketoan") -> bool:
         """Closes a day when it is over."""
         over = clock.start_of_day(day + timedelta(days=1))
+        await the_bank_tells(self.trade, day)
         return await day_close.close_day(
             self.trade.database, self.trade.operator_id, day, staff_id=self.people[who], now=over
         )

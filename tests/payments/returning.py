@@ -52,7 +52,7 @@ class Gateway:
         return self._answer(order.id)
 
     def _answer(self, id: UUID) -> RefundAnswer:
-        return RefundAnswer(self.fates.get(id, "unknown"), self.whys.get(id), ref=f"D{id.hex[:8]}")
+        return RefundAnswer(self.fates.get(id, "unknown"), self.whys.get(id), ref=f"D{id.hex[-8:]}")
 
 
 @dataclass
@@ -168,7 +168,7 @@ class Office:
 
     async def hears(self, id: UUID, amount_vnd: int, *, returns: bool, ref: str | None = None) -> bool:
         """The bank's list tells of the refund's money."""
-        ref = ref or f"{'R' if returns else 'D'}{id.hex[:8]}"
+        ref = ref or f"{'R' if returns else 'D'}{id.hex[-8:]}"
         account = "/".join(self.trade.account)
         line = RefundLine(id, account, ref, amount_vnd, returns, self.trade.now)
         return await refund.told(self.trade.database, self.trade.operator_id, line)

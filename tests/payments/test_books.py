@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import asyncpg
+import banking
 import paying
 import pytest
 from returning import a_day_of_refunds
@@ -530,7 +531,11 @@ async def test_every_planted_defect_is_found_and_named(admin: asyncpg.Connection
 
 def test_every_rule_has_a_planted_defect() -> None:
     named = {key.removeprefix("finance.books.rule.") for key in texts.catalogue("en") if "finance.books.rule." in key}
-    planted = {rule for defects in (*DEFECTS.values(), paying.DEFECTS, paying.OF_CLOSES) for rule, _ in defects}
+    planted = {
+        rule
+        for defects in (*DEFECTS.values(), paying.DEFECTS, paying.OF_CLOSES, banking.DEFECTS)
+        for rule, _ in defects
+    }
     assert named - planted == {
         "clearing_open",
         "drawer_open",

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from banking import Statements, the_bank_tells
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from paying import Desk
@@ -22,7 +23,7 @@ from trade import SOLD_OUT, Trade, a_day_of_everything
 from foundation.clock import hanoi_day
 from foundation.database import Database
 from foundation.errors import NotFound, Refusal
-from payments import books, day_close, ledger, settlement
+from payments import books, day_close, ledger, matching, settlement
 from payments.application import assign
 from payments.handover import find_notes
 from payments.ledger import (
@@ -33,7 +34,7 @@ from payments.ledger import (
     ReversalReversed,
     Source,
 )
-from payments.postings import ACCOUNTS, CURRENT, PAYABLE, POSTINGS, RESERVE
+from payments.postings import ACCOUNTS, BANK, CURRENT, PAYABLE, POSTINGS, RESERVE
 
 # The worked examples: what happens, and what the event's posting says. {drawer} is the one drawer of the example.
 
@@ -204,6 +205,27 @@ async def a_payout_that_left(trade: Trade) -> None:
     await desk.works()
 
 
+async def a_statement(trade: Trade) -> None:
+    """A credit and a debit that the bank's statement confirms, one that it tells otherwise, and its interest."""
+    await trade.transfers("?", 20_000, bank_ref="FT1")
+    await trade.transfers("?", 1_000, bank_ref="FT2")
+    await trade.debited(11_000, bank_ref="PHI")
+    bank = Statements(trade)
+    lines = [bank.line("FT1", 20_000), bank.line("PHI", -11_000), bank.line("FT2", 990), bank.line("LAI", 77)]
+    who = (await trade.colleague()).staff_id
+    await bank.load(bank.day(*lines), who=who)
+    items = {(item["bank_ref"], item["side"]): item["id"] for item in await bank.open()}
+    differ: dict[matching.Difference, list[UUID]] = {
+        "rounding": [items["FT2", "line"], items["FT2", "movement"]],
+        "interest": [items["LAI", "line"]],
+    }
+    async with trade.database.transaction(trade.operator_id) as tx:
+        for difference, ids in differ.items():
+            await matching.match(
+                tx, ids, difference=difference, reason="sao kê", staff_id=who, limit_vnd=200_000, now=trade.now
+            )
+
+
 Example = tuple[Callable[[Trade], Awaitable[None]], str, str, int]
 EXAMPLES: dict[str, Example] = {
     "receipt.seen": (a_receipt, "gw_receivable", "unapplied_receipts", 20_000),
@@ -239,6 +261,10 @@ EXAMPLES: dict[str, Example] = {
     "payee.kept": (a_deposited_bag, "payee_payable:{operator}", "kept_by_operator", 70_000),
     "payout.reserved": (a_payout_that_left, "payee_payable:{operator}", "payout_clearing", 97_500),
     "payout.sent": (a_payout_that_left, "payout_clearing", "gw_receivable", 97_500),
+    "line.credit": (a_statement, "bank:{bank}", "gw_receivable", 20_000),
+    "line.debit": (a_statement, "gw_receivable", "bank:{bank}", 11_000),
+    "line.less": (a_statement, "rounding", "gw_receivable", 10),
+    "line.more": (a_statement, "gw_receivable", "bank_interest", 77),
     "payee.handed": (notes_kept_and_deposited, "kept_by_operator", "payee_payable:{operator}", 70_000),
 }
 
@@ -256,7 +282,7 @@ async def test_each_posting_by_its_worked_example(admin: asyncpg.Connection, tra
         trade.operator_id,
     )
     payees = await admin.fetch("select kind, id from payments.payee where operator_id = $1", trade.operator_id)
-    names = {"drawer": drawer, **{payee["kind"]: payee["id"] for payee in payees}}
+    names = {"drawer": drawer, "bank": "/".join(trade.account), **{payee["kind"]: payee["id"] for payee in payees}}
     assert tuple(row) == (CURRENT[posting].version, debit.format(**names), credit.format(**names), amount_vnd)
 
 
@@ -266,7 +292,7 @@ def test_each_posting_of_the_table_has_an_example_and_each_version_stays() -> No
         versions = [row.version for row in POSTINGS if row.template == template]
         assert sorted(versions) == list(range(1, len(versions) + 1))
     assert {side for row in POSTINGS for side in (row.debit, row.credit)} <= {
-        *(*ACCOUNTS, "{drawer}", PAYABLE, PAYABLE.replace("payee}", "other}"), RESERVE)
+        *(*ACCOUNTS, BANK, "{account}", "{drawer}", PAYABLE, PAYABLE.replace("payee}", "other}"), RESERVE)
     }
 
 
@@ -504,6 +530,8 @@ Close = Callable[..., Awaitable[bool]]
 @pytest.fixture
 def close(trade: Trade, clerk_id: UUID) -> Close:
     async def close_day(day: date, *, later: timedelta = timedelta(days=3)) -> bool:
+        if day < hanoi_day(trade.now + later):
+            await the_bank_tells(trade, day)
         return await day_close.close_day(
             trade.database, trade.operator_id, day, staff_id=clerk_id, now=trade.now + later
         )
@@ -611,7 +639,7 @@ async def test_payments_go_on_while_a_day_is_being_closed(
         *(trade.transfers("cam on", 1_000) for _ in range(40)), close(day), return_exceptions=True
     )
     assert not [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-    assert await admin.fetchval("select sum(amount_vnd) from payments.transfer") == 41_000
+    assert await admin.fetchval("select sum(amount_vnd) from payments.receipt") == 41_000
     assert (await books.prove(admin)).findings == ()
     assert await _balances(trade, day) == await _from_rows(admin, trade, day)
 

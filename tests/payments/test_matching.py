@@ -9,11 +9,11 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from banking import Statements
+from banking import DEFECTS, Statements
 from trade import Trade
 
 from foundation.database import Tx
-from payments import day_close, matching
+from payments import books, day_close, matching
 from payments.matching import Difference
 from payments.proof_of_cash import prove_cash
 
@@ -233,6 +233,31 @@ async def test_a_run_again_decides_the_same_to_the_bit(trade: Trade) -> None:
     one, two = await bank.match(), await bank.match()
     assert (one.digest, one.open, one.suggestions) == (two.digest, two.open, two.suggestions)
     assert one.suggestions == 8, "each of them fits two"
+
+
+async def test_what_a_vandal_does_to_statements_and_matches_is_found_and_named(
+    trade: Trade, admin: asyncpg.Connection
+) -> None:
+    bank, clerk = Statements(trade), await office(trade)
+    await trade.transfers("?", 1_000, bank_ref="FT1")
+    await trade.transfers("?", 5_000, bank_ref="FT2")
+    await trade.debited(3_300, bank_ref="PHI")
+    await bank.load(
+        bank.day(bank.line("FT2", 5_000), bank.line("PHI", -3_300), bank.line("FT1", 990)), who=clerk.staff_id
+    )
+    await clerk.match(*await ids(bank, "FT1"), difference="rounding", reason="làm tròn")
+    trade.now += timedelta(days=1)
+    await bank.load(bank.day(bank.line("FT3", 7_000)))
+    await admin.execute("set jit = off")
+    assert (await books.prove(admin)).findings == ()
+    await admin.execute("set session_replication_role = replica")
+    for rule, plant in DEFECTS:
+        vandalism = admin.transaction()
+        await vandalism.start()
+        assert await admin.execute(plant) not in ("UPDATE 0", "DELETE 0"), plant
+        found = await books.prove(admin)
+        await vandalism.rollback()
+        assert rule in {finding.rule for finding in found.findings}, plant
 
 
 async def line_of(trade: Trade, ref: str) -> Any:

@@ -10,6 +10,7 @@ import asyncpg
 import httpx
 import pytest
 from acts import log_in, press
+from banking import the_bank_tells
 from trade import SINCE_THE_BEGINNING, Trade
 
 from foundation import outbox
@@ -151,6 +152,9 @@ async def test_a_clerk_closes_yesterday_and_sees_what_every_account_held(
     early = await press(clerk, "/finance/", "/finance/days/close", day=day.isoformat())
     assert early.status_code == 409
     await admin.execute("select foundation.set_clock(foundation.now() + interval '1 day', 1)")
+    unproven = await press(clerk, "/finance/days", "/finance/days/close", day=day.isoformat())
+    assert unproven.status_code == 409, "the bank has not said yet what it holds"
+    await the_bank_tells(trade, day)
     answer = await press(clerk, "/finance/days", "/finance/days/close", day=day.isoformat())
     assert answer.headers["location"] == f"/finance/days?day={day.isoformat()}"
     page = (await clerk.get(answer.headers["location"] + "&lang=en")).text

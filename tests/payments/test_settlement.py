@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from banking import the_bank_tells
 from returning import Office
 from trade import Trade, a_day_of_everything
 
@@ -277,6 +278,7 @@ async def test_what_comes_late_into_a_settled_day_is_settled_though_that_day_is_
     await settle(trade, first)
     await trade.pays(trade.line(30_000))
     staff_id = await admin.fetchval("select id from foundation.staff where operator_id = $1 limit 1", trade.operator_id)
+    await the_bank_tells(trade, first)
     assert await close_day(trade.database, trade.operator_id, first, staff_id=staff_id, now=then)
     await settle(trade, first + timedelta(days=1))
     assert (await proven(admin)).findings == ()

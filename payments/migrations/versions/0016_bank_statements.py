@@ -196,6 +196,22 @@ def upgrade() -> None:
     schema='payments',
     comment='insert-only: history'
     )
+    op.create_table('matched_sum',
+    sa.Column('operator_id', sa.Uuid(), nullable=False),
+    sa.Column('event_id', sa.Uuid(), nullable=False),
+    sa.Column('template', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+    sa.Column('account', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+    sa.Column('day', sa.Date(), nullable=False),
+    sa.Column('number', sa.Integer(), nullable=False),
+    sa.Column('amount_vnd', sa.BigInteger(), nullable=False),
+    sa.Column('effective_at', sa.DateTime(timezone=True), nullable=False),
+    sa.CheckConstraint("template in ('line.credit', 'line.debit', 'line.less', 'line.more')", name=op.f('matched_sum_template')),
+    sa.CheckConstraint('amount_vnd > 0 and number > 0', name=op.f('matched_sum_amount')),
+    sa.ForeignKeyConstraint(['operator_id', 'event_id'], ['payments.matching_event.operator_id', 'payments.matching_event.id'], name='matched_sum_event_fkey'),
+    sa.PrimaryKeyConstraint('operator_id', 'event_id', 'template', 'account', 'day', 'number', name=op.f('matched_sum_pkey')),
+    schema='payments',
+    comment='insert-only: history'
+    )
     op.create_table('statement_line',
     sa.Column('operator_id', sa.Uuid(), nullable=False),
     sa.Column('statement_id', sa.Uuid(), nullable=False),
@@ -242,6 +258,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table('statement_text', schema='payments')
     op.drop_table('statement_line', schema='payments')
+    op.drop_table('matched_sum', schema='payments')
     op.drop_table('matched_statement', schema='payments')
     op.drop_index('claim_day_idx', table_name='claim', schema='payments', postgresql_using='brin')
     op.drop_index('claim_match_idx', table_name='claim', schema='payments', postgresql_where=sa.text('match_id is not null'))
