@@ -195,10 +195,9 @@ async def _lines(
     at = 2**31 - 1 if newest_first else 0
     while True:
         found = await db.fetch(
-            f"""SELECT l.position, l.told, t.* FROM mock_bank.statement_line l
-                  JOIN mock_bank.transaction t USING (bin, account, number)
+            f"""SELECT position, number, told FROM mock_bank.statement_line
                  WHERE bin = $1 AND account = $2 AND day = $3 AND version = $4 AND position {beyond} $5
-                   AND ($6::boolean IS NULL OR (t.kind = 'payment') = $6)
+                   AND payment = coalesce($6, payment)
                  ORDER BY position {order} LIMIT {A_PIECE}""",
             row["bin"],
             row["account"],
@@ -207,16 +206,23 @@ async def _lines(
             at,
             batched,
         )
+        booked = await db.fetch(
+            "SELECT * FROM mock_bank.transaction WHERE bin = $1 AND account = $2 AND number = ANY($3)",
+            row["bin"],
+            row["account"],
+            [one["number"] for one in found],
+        )
+        by_number = {one["number"]: one for one in booked}
         if found:
-            yield [_line(one, row["id"]) for one in found]
+            yield [_line(by_number[one["number"]], one["told"], row["id"]) for one in found]
         if len(found) < A_PIECE:
             return
         at = found[-1]["position"]
 
 
-def _line(booked: asyncpg.Record, statement_id: str) -> Line:
+def _line(booked: asyncpg.Record, told: str, statement_id: str) -> Line:
     """A booked transaction as the statement tells it to the account's owner."""
-    is_credit, told = booked["direction"] == "credit", booked["told"]
+    is_credit = booked["direction"] == "credit"
     other = "payer" if is_credit else "payee"
     is_known = booked["payer_told"] == "told"
     bank_ref, text = booked["bank_ref"], booked["text"]

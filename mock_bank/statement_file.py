@@ -89,7 +89,7 @@ class File:
 
     suffix: ClassVar[str]
     media_type: ClassVar[str]
-    newest_first: ClassVar[bool] = False
+    newest_first: bool = False
     tells_details: ClassVar[bool] = False
 
     def __init__(self, statement: Statement) -> None:
@@ -419,7 +419,7 @@ class Csv(File):
 
     def __init__(self, statement: Statement, layout: type[Layout]) -> None:
         super().__init__(statement)
-        self.layout = layout(statement)
+        self.layout, self.newest_first = layout(statement), layout.newest_first
 
     def begin(self) -> str:
         return "\N{BYTE ORDER MARK}" + self._written(self.layout.begin())
@@ -454,7 +454,7 @@ class Xlsx(File):
 
     def __init__(self, statement: Statement, layout: type[Layout]) -> None:
         super().__init__(statement)
-        self.layout = layout(statement)
+        self.layout, self.newest_first = layout(statement), layout.newest_first
 
     def begin(self) -> str:
         self._row = 0
@@ -468,11 +468,11 @@ class Xlsx(File):
 
     def first(self, text: str) -> bytes:
         self._archive = Archive(self.statement.day)
-        for name, part in PARTS.items():
+        octets = b""
+        for name, part in {**PARTS, self.SHEET: text}.items():
             self._archive.open(name)
-            self._archive.write(part.encode())
-        self._archive.open(self.SHEET)
-        return self._archive.write(text.encode())
+            octets += self._archive.write(part.encode())
+        return octets
 
     def more(self, text: str) -> bytes:
         return self._archive.write(text.encode())
@@ -513,7 +513,8 @@ PARTS = {
     '</fonts><fills count="2"><fill><patternFill patternType="none"/></fill><fill><patternFill patternType="gray125"/>'
     '</fill></fills><borders count="1"><border/></borders><cellStyleXfs count="1"><xf/></cellStyleXfs>'
     '<cellXfs count="4"><xf/><xf numFmtId="14" applyNumberFormat="1"/><xf numFmtId="22" applyNumberFormat="1"/>'
-    '<xf numFmtId="3" applyNumberFormat="1"/></cellXfs></styleSheet>',
+    '<xf numFmtId="3" applyNumberFormat="1"/></cellXfs>'
+    '<cellStyles count="1"><cellStyle name="Normal" xfId="0" builtinId="0"/></cellStyles></styleSheet>',
 }
 DAY_ZERO = date(1899, 12, 30)
 
