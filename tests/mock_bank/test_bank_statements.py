@@ -415,3 +415,5 @@ async def test_the_owner_downloads_a_statement_from_a_page_and_has_it_issued_ane
             *([await phone.post("/app/statements/reissue", data={**asked, **wrong})] if "format" not in wrong else []),
         ):
             assert answer.status_code >= 400 and why in answer.text
+    vietnamese = await phone.get("/app/statements/file", params={**asked, "day": str(TODAY), "lang": "vi"})
+    assert "Không có sao kê của ngày 02/01/2027" in vietnamese.text
