@@ -21,8 +21,10 @@ from mock_bank import (
     hosted,
     merchant,
     misbehaviour,
+    owner,
     payout,
     refund,
+    statement,
     transaction,
 )
 from mock_bank.database import Database
@@ -53,7 +55,20 @@ def create_app(settings: Settings) -> FastAPI:
     answer_refusals(app)
     faults.answer_badly(app)
     app.add_middleware(Envelope)
-    for room in (account, merchant, transaction, refund, payout, faults, clock, customer, hosted, misbehaviour):
+    for room in (
+        account,
+        merchant,
+        transaction,
+        refund,
+        payout,
+        statement,
+        faults,
+        clock,
+        customer,
+        owner,
+        hosted,
+        misbehaviour,
+    ):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import asyncpg
 from fastapi import Depends, Request
 
-SCHEMA = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
+HERE = Path(__file__).parent
+SCHEMA = "".join((HERE / name).read_text(encoding="utf-8") for name in ("schema.sql", "statement.sql"))
 
 
 async def prepare(database_url: str) -> None:

@@ -115,6 +115,25 @@ class Faults(In):
     split_payouts: Flag = Field(False, description="Booked as two debits that add up.")
     omit_payout_statuses: Flag = Field(False, description="A report leaves the transfer out.")
 
+    # Statements issued from now on; a line is one of the statement's, drawn by the seed.
+    withhold_statement: Flag = Field(False, description="Its number is used up, but it comes only when issued anew.")
+    lose_statement_line: Flag = Field(False, description="A line is counted and not there: it does not tie.")
+    delay_statement_line: Flag = Field(False, description="A line comes on the next day's statement; both tie.")
+    repeat_statement_line: Flag = Field(False, description="A line stands twice and is counted once: it does not tie.")
+    count_statement_line_twice: Flag = Field(
+        False, description="A line stands twice, the second time with a bank_ref of its own, and is counted: it ties."
+    )
+    change_statement_text: Flag = Field(False, description="One character of a line's text is another one.")
+    wrong_opening: Flag = Field(
+        False, description="It ties, but does not open with what the day before closed with; the next day does."
+    )
+    wrong_closing: Flag = Field(False, description="It does not tie.")
+    batch_credits: Literal["single", "details", "no_details", "wrong_details"] = Field(
+        "single",
+        description="The day's payments stand as one entry, if there are several; its details are told by camt only, "
+        "with wrong_details they do not add up.",
+    )
+
     seed: Annotated[int, Field(strict=True, ge=0, le=2**31)] = Field(
         0, description="The same seed and the same order of requests: the same run."
     )

@@ -31,6 +31,17 @@ GROUPS = {
     "answers": ("answers", "answer_delay_ms", "lose_payment_answers", "lose_refund_answers", "lose_payout_answers"),
     "refunds": ("refund_seconds", "return_refunds", "refuse_send_back"),
     "payouts": ("payout_seconds", "reject_payouts", "return_payouts", "split_payouts", "omit_payout_statuses"),
+    "statements": (
+        "withhold_statement",
+        "lose_statement_line",
+        "delay_statement_line",
+        "repeat_statement_line",
+        "count_statement_line_twice",
+        "change_statement_text",
+        "wrong_opening",
+        "wrong_closing",
+        "batch_credits",
+    ),
 }
 SHAPES = Faults.model_json_schema()["properties"]
 USUAL = Faults()

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
-from typing import Any, get_args
+from typing import IO, Any, Literal, get_args
 from uuid import UUID
 
 import httpx
@@ -39,6 +39,7 @@ from payments.gateway import (
     pain,
 )
 from payments.receipt import Credit
+from payments.statement import StatementFileTooLarge
 
 log = logging.getLogger("motcham.bank")
 ACCOUNT_PATH = "/api/v1/accounts/{bin}/{account}"
@@ -46,6 +47,12 @@ MERCHANT_PATH = "/api/v1/merchants/{code}"
 TRANSACTIONS_PATH = "/api/v1/transactions"
 REFUNDS_PATH = "/api/v1/refunds"
 PAYOUT_FILES_PATH = "/api/v1/payout-files"
+STATEMENTS_PATH = "/api/v1/accounts/{bin}/{account}/statements"
+STATEMENT_MAX_BYTES = 512 << 20
+STATEMENT_TIMEOUT = httpx.Timeout(60, connect=2)
+"""A statement is drawn up when it is first asked for."""
+
+NO_STATEMENT = frozenset({"no_statement", "statement_withheld"})
 CREDITED = "transaction.booked"
 FINAL = frozenset({"unknown_account", "unknown_original", "more_than_left", "insufficient_balance", "cannot_send_back"})
 """The bank's refusals of a refund that stay: nothing left, and nothing will under that id."""
@@ -55,8 +62,30 @@ FATES: dict[str, RefundFate] = {fate: fate for fate in get_args(RefundFate) if f
 """The bank's words for what becomes of a refund are ours."""
 
 
+StatementForm = Literal[
+    "camt.053.001.02",
+    "camt.053.001.08",
+    "camt.054.001.02",
+    "camt.054.001.08",
+    "mt940",
+    "csv.example-two-columns",
+    "csv.example-signed",
+    "xlsx.example-two-columns",
+    "xlsx.example-signed",
+]
+"""The formats of the bank's statements; behind the point of a table stands its layout (`statement.profile`)."""
+
 Line = tuple[str, str, int, str]
 """What tells one line of a list from another: (account, bank_ref, amount_vnd, direction)."""
+
+
+class StatementDay(BaseModel):
+    """A statement that the bank has issued. `number` counts the account's days; one that was corrected has another `id`."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    day: date = Field(strict=False)
+    number: int
+    id: str = Field(max_length=64)
 
 
 class Transaction(BaseModel):
@@ -270,6 +299,54 @@ class Bank:
             return _reported(answer, file)
         if answer.status_code == 404 and _told(answer).get("code") == "unknown_file":
             return None
+        raise GatewaySilent()
+
+    async def statement_days(self, bin: str, account: str, *, after: date = date.min) -> list[StatementDay]:
+        """The days after that one of which there is a statement, oldest first. A number that is left out was held back."""
+        found: list[StatementDay] = []
+        while True:
+            params = {"after": after.isoformat(), "limit": "500"}
+            path = STATEMENTS_PATH.format(bin=bin, account=account)
+            page = await self._call("GET", path, params=params, timeout=STATEMENT_TIMEOUT)
+            try:
+                found += [StatementDay.model_validate(item) for item in page["items"]]
+                has_more = page["has_more"] and found[-1].day > after
+            except (ValidationError, KeyError, IndexError, TypeError) as error:
+                raise GatewaySilent() from error
+            if not has_more:
+                return found
+            after = found[-1].day
+
+    async def fetch_statement(
+        self,
+        bin: str,
+        account: str,
+        day: date,
+        form: StatementForm,
+        into: IO[bytes],
+        *,
+        most: int = STATEMENT_MAX_BYTES,
+    ) -> bool:
+        """Writes a day's statement into a file as it comes; False: there is none, and nothing was written.
+
+        Raises GatewaySilent, StatementFileTooLarge; what was written then is only a part.
+        """
+        path = f"{STATEMENTS_PATH.format(bin=bin, account=account)}/{day}"
+        try:
+            async with self._http.stream("GET", path, params={"format": form}, timeout=STATEMENT_TIMEOUT) as answer:
+                if answer.status_code == 200:
+                    written = 0
+                    async for octets in answer.aiter_bytes():
+                        written += len(octets)
+                        if written > most:
+                            raise StatementFileTooLarge(file=f"{account} {day} {form}", most_bytes=most)
+                        into.write(octets)
+                    return True
+                await answer.aread()
+        except httpx.HTTPError as error:
+            raise GatewaySilent() from error
+        if answer.status_code == 404 and _told(answer).get("code") in NO_STATEMENT:
+            return False
         raise GatewaySilent()
 
     async def register_merchant(self, *, code: str, owner_name: str, secret: str, ipn_url: str) -> None:

@@ -257,7 +257,7 @@ def _entry(fields: Fields, amount_vnd: int, direction: str, only: _Detail | None
     value_day = _day(fields, "ValDt", place) or booked_day
     if value_day is None:
         raise StatementFieldMissing(**place.at("/BookgDt"))
-    text, own = _joined(fields.get("AddtlNtryInf", "")), fields.get("AcctSvcrRef", "").strip()
+    text, own = _joined(fields.get("AddtlNtryInf", "")), _reference(fields, "AcctSvcrRef")
     name = account = ""
     if only:
         # The parties of a reversal are still those of the payment that it takes back.
@@ -299,13 +299,12 @@ def _detail(fields: Fields, place: Place) -> _Detail:
     amount_vnd, own = None, "Amt" if "Amt" in fields else "AmtDtls/TxAmt/Amt"
     if fields.get(f"{own}@Ccy") == "VND":
         amount_vnd = _amount(fields, own, place)
-    end_to_end_id = fields.get("Refs/EndToEndId", "").strip()
     text = fields.get("RmtInf/Ustrd") or fields.get("RmtInf/Strd/CdtrRefInf/Ref") or fields.get("AddtlTxInf") or ""
     return _Detail(
         amount_vnd,
         _direction(fields, place) if "CdtDbtInd" in fields else "",
-        fields.get("Refs/AcctSvcrRef", "").strip(),
-        "" if end_to_end_id == "NOTPROVIDED" else end_to_end_id,
+        _reference(fields, "Refs/AcctSvcrRef"),
+        _reference(fields, "Refs/EndToEndId"),
         _joined(text),
         _party(fields, "Dbtr"),
         _party(fields, "Cdtr"),
@@ -317,6 +316,12 @@ def _party(fields: Fields, role: str) -> tuple[str, str]:
     name = fields.get(f"RltdPties/{role}/Nm") or fields.get(f"RltdPties/{role}/Pty/Nm") or ""
     account = fields.get(f"RltdPties/{role}Acct/Id/IBAN") or fields.get(f"RltdPties/{role}Acct/Id/Othr/Id") or ""
     return _joined(name), account.replace(" ", "")
+
+
+def _reference(fields: Fields, field: str) -> str:
+    """Empty where there is none, or the word that banks write then."""
+    found = fields.get(field, "").strip()
+    return "" if found == "NOTPROVIDED" else found
 
 
 def _joined(text: str) -> str:

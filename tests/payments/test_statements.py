@@ -182,6 +182,13 @@ def test_a_batch_is_split_into_details_that_add_up_to_it() -> None:
     assert only(events).refusal is None and only(events).remarks == ()
 
 
+def test_a_reference_that_a_bank_says_it_has_not_is_none() -> None:
+    unknown = ntry("").replace("<AcctSvcrRef>B1", "<AcctSvcrRef>NOTPROVIDED")
+    events = read(statement(unknown, unknown, closing=2000))
+    assert [entry.bank_ref for entry in entries(events)] == ["", ""]
+    assert (code(only(events)), only(events).remarks[0].code) == (None, "no_bank_ref")
+
+
 @pytest.mark.parametrize(
     "details",
     [
