@@ -169,7 +169,17 @@ async def _work(settings: Settings) -> None:
     """The worker of all services: what is due, and what is asked of the bank again and again."""
     from foundation import outbox, worker
     from foundation.database import Database
-    from payments import application, cashless_share, gateways, notice, payment, payout, refund, settlement
+    from payments import (
+        application,
+        cashless_share,
+        daily_statement,
+        gateways,
+        notice,
+        payment,
+        payout,
+        refund,
+        settlement,
+    )
     from payments.finance import proof
 
     stop, woken = asyncio.Event(), asyncio.Event()
@@ -197,6 +207,9 @@ async def _work(settings: Settings) -> None:
 
         async def settle() -> None:
             await settlement.settle_what_is_over(here.database)
+
+        async def fetch_statements() -> None:
+            await daily_statement.fetch_what_is_over(here.database, here.sealer, asked.bank)
 
         async def send_back(database: Database, claim: outbox.Claim) -> None:
             await refund.pursue(database, here.sealer, asked.all, claim)
@@ -228,6 +241,7 @@ async def _work(settings: Settings) -> None:
                     worker.Periodic("charges that ran out", 20, run_out),
                     worker.Periodic("proofs of the books", 60, prove),
                     worker.Periodic("settling the days that are over", 60, settle),
+                    worker.Periodic("the bank's statements of the days that are over", 20, fetch_statements),
                     worker.Periodic("part payments whose rest never came", 20, give_up),
                     worker.Periodic("refunds on their way", min(2, settings.poll_seconds), look_after_refunds),
                     worker.Periodic("payouts on their way", min(2, settings.poll_seconds), look_after_payouts),

@@ -386,6 +386,8 @@ async def _take(
         verdict["credits"] + verdict["debits"] - new,
         why,
     )
+    if file.before and state != "accepted" and await _was_so(tx, file, said, why):
+        return taken
     await tx.execute(
         "insert into payments.bank_statement (operator_id, id, file_id, bank_account, said_id, said_number, page, day,"
         " opening_vnd, closing_vnd, credits, credits_vnd, debits, debits_vnd, lines, state, why, facts, remarks, at)"
@@ -425,6 +427,22 @@ async def _take(
                 [(tx.operator_id, taken.id, block, each) for block, each in enumerate(sealed)],
             )
     return taken
+
+
+async def _was_so(tx: Tx, file: TakenIn, said: Any, why: Refusal | None) -> bool:
+    """Whether this statement of this file was looked at before with the same end: then nothing is news."""
+    return bool(
+        await tx.value(
+            "select true from payments.bank_statement where operator_id = $1 and file_id = $2 and said_id = $3"
+            " and said_number = $4 and page = $5 and (state <> 'quarantined' or why = $6) limit 1",
+            tx.operator_id,
+            file.file_id,
+            said["id"],
+            said["number"],
+            said["page"],
+            why.code if why else None,
+        )
+    )
 
 
 async def _place(
