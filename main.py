@@ -169,12 +169,24 @@ async def _work(settings: Settings) -> None:
     """The worker of all services: what is due, and what is asked of the bank again and again."""
     from foundation import outbox, worker
     from foundation.database import Database
-    from payments import application, cashless_share, gateways, notice, payment, payout, refund, settlement
+    from payments import (
+        application,
+        cashless_share,
+        fiscal,
+        fiscal_sending,
+        gateways,
+        notice,
+        payment,
+        payout,
+        refund,
+        settlement,
+    )
     from payments.finance import proof
+    from payments.tax_office import PracticeTaxOffice
 
     stop, woken = asyncio.Event(), asyncio.Event()
     worker.stop_on_signals(stop)
-    asked = gateways.Gateways(settings)
+    asked, office = gateways.Gateways(settings), PracticeTaxOffice.of(settings)
     async with running(settings) as here:
 
         async def poll() -> None:
@@ -210,6 +222,12 @@ async def _work(settings: Settings) -> None:
         async def look_after_payouts() -> None:
             await payout.look(here.database)
 
+        async def make_documents() -> None:
+            await fiscal.make_what_is_missing(here.database)
+
+        async def tell_tax_office(database: Database, claim: outbox.Claim) -> None:
+            await fiscal_sending.pursue(database, here.sealer, office, claim)
+
         listener = asyncio.create_task(_pass_on(here, woken))
         try:
             await worker.work(
@@ -220,6 +238,7 @@ async def _work(settings: Settings) -> None:
                     proof.PROVE: proof.keep,
                     refund.REFUND: send_back,
                     payout.PAYOUT: pay_out,
+                    fiscal.SENDING: tell_tax_office,
                 },
                 (
                     worker.Periodic("polling the bank", settings.poll_seconds, poll),
@@ -228,6 +247,7 @@ async def _work(settings: Settings) -> None:
                     worker.Periodic("charges that ran out", 20, run_out),
                     worker.Periodic("proofs of the books", 60, prove),
                     worker.Periodic("settling the days that are over", 60, settle),
+                    worker.Periodic("receipts and invoices", 1, make_documents),
                     worker.Periodic("part payments whose rest never came", 20, give_up),
                     worker.Periodic("refunds on their way", min(2, settings.poll_seconds), look_after_refunds),
                     worker.Periodic("payouts on their way", min(2, settings.poll_seconds), look_after_payouts),
@@ -238,6 +258,7 @@ async def _work(settings: Settings) -> None:
         finally:
             listener.cancel()
             await asked.close()
+            await office.close()
 
 
 async def _pass_on(here: Platform, woken: asyncio.Event) -> None:

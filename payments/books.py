@@ -33,6 +33,7 @@ from payments import (  # noqa: F401 - their tables are examined
     deposit,
     drop,
     dues,
+    fiscal,
     give_back,
     handover,
     ledger,

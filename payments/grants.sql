@@ -2,7 +2,7 @@
 grant update (poll_cursor, polled_at, swept_at) on payments.collection_account to motcham_app;
 grant update (balance_vnd, reserved_vnd) on payments.balance to motcham_app;
 grant update (closed_through) on payments.book to motcham_app;
-grant update (state, received_vnd, given_back_vnd, paid_at, topup_until) on payments.charge to motcham_app;
+grant update (state, received_vnd, given_back_vnd, documented_vnd, paid_at, topup_until) on payments.charge to motcham_app;
 grant update (amount_vnd, used_vnd, opened_at, closed_at, owner_id, reason, charge_id) on payments.held to motcham_app;
 grant update (state, approved_by, approved_at, asked_at, accepted_at, ended_at, debit_ref, return_ref, why, looks, look_at)
     on payments.refund to motcham_app;
@@ -31,3 +31,6 @@ grant update (agreed_by, agreed_at, usable_from, told, withdrawn_at) on payments
 grant update (approved_by, approved_at, looks, look_at) on payments.payout_run to motcham_app;
 grant update (state, why, debited_vnd, approved_at, left_at, ended_at) on payments.payout to motcham_app;
 grant update (released) on payments.payout_day to motcham_app;
+grant update (last_number) on payments.fiscal_series to motcham_app;
+grant update (withdrawn_at) on payments.fiscal_term to motcham_app;
+grant update (state, tax_code, why, tries, ended_at) on payments.fiscal_sending to motcham_app;

@@ -147,6 +147,11 @@ class Rest:
             "select count(*) as n from payments.charge where state = 'partial'"
             " and topup_until <= foundation.now() - interval '90 minutes'"
         )[0]["n"]
+        papers = self.house.look(
+            "select count(*) as n from payments.charge where state = 'paid'"
+            " and documented_vnd <> received_vnd - given_back_vnd"
+        )[0]["n"]
+        said += [f"{papers} payments without their receipts or invoices"] if papers else []
         said += [f"{over} part payments whose time is over"] if over else []
         said += [f"{row['n']} refunds that are {row['state']}" for row in refunds]
         payouts = self.house.look(

@@ -15,6 +15,7 @@ from payments.finance import (
     contracts,
     days,
     debits,
+    fiscal,
     login,
     payouts,
     proof,
@@ -33,7 +34,7 @@ from payments.finance.words import age, word
 routes = APIRouter(tags=["finance"])
 routers = [
     *(routes, login.routes, queue.routes, debits.routes, refunds.routes),
-    *(days.routes, settlements.routes, payouts.routes, contracts.routes, trail.routes, shifts.routes),
+    *(days.routes, settlements.routes, payouts.routes, contracts.routes, fiscal.routes, trail.routes, shifts.routes),
 ]
 """Of all of finance's pages."""
 
