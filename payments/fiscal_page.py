@@ -101,13 +101,19 @@ async def document_pdf(request: Request, here: Here, language: Language, operato
 async def document_page(request: Request, here: Here, language: Language, operator: str, code: str) -> Response:
     """A receipt or an invoice, for whoever has its code."""
     document, printed = await _printed(request, here, language, operator, code)
-    return pages.render(request, "payments/document.html", document=document, printed=printed)
+    return pages.render(
+        request,
+        "payments/document.html",
+        document=document,
+        printed=printed,
+        url=f"{here.settings.public_url}{document.path}",
+    )
 
 
 def as_document(
-    document: fiscal.Document, buyer: Buyer | None, replaced: fiscal.Document | None, language: str
+    document: fiscal.Document, buyer: Buyer | None, replaced: fiscal.Document | None, at: str, language: str
 ) -> Document:
-    """What stands on it, for page and paper alike."""
+    """What stands on it, for page and paper alike; `at`: where it can be looked up."""
 
     def t(key: str, **facts: object) -> str:
         return texts.text(language, f"pay.documents.{key}", **facts)
@@ -137,7 +143,7 @@ def as_document(
         notes.append(t(document.standing, at=clock.moment_text(document.ended_at, language)))
     if document.kind == "invoice":
         notes.append(t("tax_office", code=document.tax_code) if document.tax_code else t("tax_office_waits"))
-    notes.append(t("look_up", code=document.look_up))
+    notes.append(t("look_up", at=at, code=document.look_up))
     return Document(
         title=t(f"kind.{document.kind}"),
         issuer=document.issuer,
@@ -198,7 +204,8 @@ async def _printed(
 ) -> tuple[fiscal.Document, Document]:
     document, replaced = await _found(request, here, operator, code)
     buyer = await fiscal.buyer_on(here.sealer, document)
-    return document, as_document(document, buyer.for_all() if buyer else None, replaced, language)
+    at = f"{here.settings.public_url}/documents"
+    return document, as_document(document, buyer.for_all() if buyer else None, replaced, at, language)
 
 
 async def _found(
