@@ -247,7 +247,7 @@ async def _work(settings: Settings) -> None:
                     worker.Periodic("charges that ran out", 20, run_out),
                     worker.Periodic("proofs of the books", 60, prove),
                     worker.Periodic("settling the days that are over", 60, settle),
-                    worker.Periodic("receipts and invoices", 1, make_documents),
+                    worker.Periodic("receipts and invoices", min(1, settings.poll_seconds), make_documents),
                     worker.Periodic("part payments whose rest never came", 20, give_up),
                     worker.Periodic("refunds on their way", min(2, settings.poll_seconds), look_after_refunds),
                     worker.Periodic("payouts on their way", min(2, settings.poll_seconds), look_after_payouts),

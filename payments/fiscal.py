@@ -212,7 +212,7 @@ class Buyer:
     name: str
 
     def for_all(self) -> Buyer:
-        """As whoever holds a link may see it."""
+        """As anybody but the tax office may see it."""
         return Buyer(tax_code.masked(self.tax_code), self.name)
 
 

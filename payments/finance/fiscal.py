@@ -261,6 +261,7 @@ async def _document_page(
         what = await explain(tx, [(line["purpose"], line["reference"])])
         trail = await audit.of(tx, f"fiscal {id}")
     explained = what.get((line["purpose"], line["reference"]))
+    buyer = await fiscal.buyer_on(here.sealer, document)
     return page(
         request,
         "fiscal_document",
@@ -270,7 +271,7 @@ async def _document_page(
         status=refusal.status if refusal else 200,
         operator_name=name,
         document=document,
-        buyer=await fiscal.buyer_on(here.sealer, document),
+        buyer=buyer.for_all() if buyer else None,
         chain=chain,
         what=explained.text(language) if explained else None,
         trail=trail,

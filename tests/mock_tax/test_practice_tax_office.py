@@ -12,8 +12,10 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
 
-from mock_tax.app import create_app
+from mock_tax.app import beside, create_app
 from payments.tax_office import Key, PracticeTaxOffice, TaxOfficeSilent, Told
 
 SECRET = "a secret for tests"
@@ -123,6 +125,26 @@ async def test_it_misbehaves_as_it_is_told(office: Desk, admin: asyncpg.Connecti
     await office.misbehaves(closed=True)
     with pytest.raises(TaxOfficeSilent):
         await office.fates_of(ISSUER, [issue(3).key])
+
+
+async def test_it_stands_beside_another_app(admin: asyncpg.Connection, admin_url: str) -> None:
+    bank = FastAPI()
+
+    @bank.get("/healthz")
+    async def health() -> str:
+        return "the bank"
+
+    assert beside(bank, admin_url) is bank, "without a secret there is no office"
+    both = beside(bank, admin_url, SECRET)
+    assert isinstance(both, Starlette)
+    transport = httpx.ASGITransport(both)
+    async with (
+        both.router.lifespan_context(both),
+        httpx.AsyncClient(transport=transport, base_url="http://x") as client,
+    ):
+        assert (await client.get("/healthz")).json() == "the bank"
+        signature = {"x-signature": "0" * 64}
+        assert (await client.post("/tax/api/v1/messages", content=b"{}", headers=signature)).status_code == 401
 
 
 async def test_nobody_else_is_listened_to(office: Desk) -> None:
