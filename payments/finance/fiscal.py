@@ -197,7 +197,8 @@ async def _fiscal_page(
         series, made, to_make = await _day(tx, day or today, most=LISTED_MAX)
         rejected = await fiscal.documents(
             tx,
-            "(i.state = 'rejected' or k.state = 'rejected') and r.id is null order by d.issued_at limit $2",
+            "r.id is null and d.id in (select document_id from payments.fiscal_sending"
+            "   where operator_id = $1 and state = 'rejected') order by d.issued_at limit $2",
             LISTED_MAX,
         )
         terms = await fiscal_series.terms(tx)
