@@ -16,6 +16,7 @@ from payments.finance import (
     contracts,
     days,
     debits,
+    fiscal,
     journal,
     login,
     payouts,
@@ -36,7 +37,7 @@ from payments.finance.words import age, word
 routes = APIRouter(tags=["finance"])
 routers = [
     *(routes, login.routes, queue.routes, debits.routes, refunds.routes),
-    *(days.routes, settlements.routes, payouts.routes, contracts.routes, trail.routes, shifts.routes),
+    *(days.routes, settlements.routes, payouts.routes, contracts.routes, fiscal.routes, trail.routes, shifts.routes),
     *(journal.routes, sales.routes, chart.routes),
 ]
 """Of all of finance's pages."""
