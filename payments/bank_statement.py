@@ -29,6 +29,7 @@ from foundation.errors import NotFound, Refusal, refusal_of
 from foundation.seal import Sealer
 from foundation.tables import document, instant, keys, new_id, octets, owner_key
 from payments import ledger
+from payments.statement import FileRefused
 from payments.statement.rows import BLOCK, COLUMNS, COMMAND
 
 Source = Literal["upload", "bank"]
@@ -165,6 +166,10 @@ class StatementText(SQLModel, table=True):
 
 class NoSuchStatement(NotFound):
     """There is no such bank statement."""
+
+
+class StatementUnreadable(FileRefused):
+    """Reading the file {file} takes more time or memory than a statement needs."""
 
 
 class StatementIsNotification(Refusal):
@@ -510,7 +515,7 @@ class _reading:
                 letter, length = head[:1].decode(), struct.unpack(">I", head[1:])[0]
                 body = await out.readexactly(length)
             except asyncio.IncompleteReadError:  # it was ended for what it took
-                raise refusal_of("statement_unreadable", {"file": self._name}) from None
+                raise StatementUnreadable(file=self._name) from None
             if letter == "E":
                 told = json.loads(body)
                 raise refusal_of(told["code"], told["facts"])
