@@ -75,8 +75,8 @@ class Listed:
     count: int
     sum_vnd: int
     bulk: Bulk
-    ages: Sequence[tuple[int, int]] = field(default_factory=list)
-    """By bucket of `AGES`: count and sum of all open items of that side."""
+    ages: Sequence[tuple[int, int | None, int, int]] = field(default_factory=list)
+    """Buckets of days (first, last): count and sum of all open items of that side."""
 
 
 async def listed(tx: Tx, sealer: Sealer, wanted: Filter, *, today: date, page: int = 1, least: int = SURE) -> Listed:
@@ -106,7 +106,7 @@ async def listed(tx: Tx, sealer: Sealer, wanted: Filter, *, today: date, page: i
     )
     for first, last in AGES:
         there = [row for row in totals if first <= (today - row["day"]).days <= (10**6 if last is None else last)]
-        ages.append((sum(row["count"] for row in there), sum(row["sum_vnd"] for row in there)))
+        ages.append((first, last, sum(row["count"] for row in there), sum(row["sum_vnd"] for row in there)))
     return Listed(
         items,
         len(found),
@@ -189,6 +189,16 @@ async def history(tx: Tx, *, before: UUID | None = None, most: int = 50) -> list
         before,
         most,
     )
+
+
+def lines_in(event: Any) -> list[tuple[str, int]]:
+    """The lines that an act of a person was about, as far as its event names them: (statement, position)."""
+    facts = json.loads(event["facts"])
+    return [
+        (item["statement_id"], int(item["position"]))
+        for item in (*facts.get("items", ()), *facts.get("claims", ()))
+        if item.get("statement_id") and item.get("position") is not None
+    ]
 
 
 async def line(tx: Tx, sealer: Sealer, statement_id: UUID, position: int) -> Any | None:

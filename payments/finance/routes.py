@@ -22,10 +22,12 @@ from payments.finance import (
     payouts,
     proof,
     queue,
+    reconciliation,
     refunds,
     sales,
     settlements,
     shifts,
+    statements,
     trail,
 )
 from payments.finance.day import Day, Listing, day_of, lines_of, transfers_of
@@ -38,7 +40,7 @@ routes = APIRouter(tags=["finance"])
 routers = [
     *(routes, login.routes, queue.routes, debits.routes, refunds.routes),
     *(days.routes, settlements.routes, payouts.routes, contracts.routes, fiscal.routes, trail.routes, shifts.routes),
-    *(journal.routes, sales.routes, chart.routes),
+    *(journal.routes, sales.routes, chart.routes, statements.routes, reconciliation.routes),
 ]
 """Of all of finance's pages."""
 
