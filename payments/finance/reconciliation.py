@@ -101,7 +101,7 @@ async def cash_page(request: Request, here: Here, person: Clerk, language: Langu
     async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
         now, name = await clock.now(tx), await operator_name(tx, language)
         proof = await prove_cash(tx, day)
-        between = await items_between(tx, day)
+        between = await items_between(tx, day, most=MOST_CHOSEN)
     return page(
         request,
         "cash",
@@ -110,7 +110,7 @@ async def cash_page(request: Request, here: Here, person: Clerk, language: Langu
         now,
         operator_name=name,
         proof=proof,
-        between=between[:MOST_CHOSEN],
+        between=between,
         hindrance=(refused := proof.hindrance()) and texts.refusal_text(language, refused),
         today=clock.hanoi_day(now),
     )
