@@ -16,6 +16,7 @@ from payments.finance import (
     contracts,
     days,
     debits,
+    front,
     journal,
     login,
     payouts,
@@ -23,6 +24,7 @@ from payments.finance import (
     queue,
     refunds,
     sales,
+    search,
     settlements,
     shifts,
     trail,
@@ -35,7 +37,7 @@ from payments.finance.words import age, word
 
 routes = APIRouter(tags=["finance"])
 routers = [
-    *(routes, login.routes, queue.routes, debits.routes, refunds.routes),
+    *(front.routes, search.routes, routes, login.routes, queue.routes, debits.routes, refunds.routes),
     *(days.routes, settlements.routes, payouts.routes, contracts.routes, trail.routes, shifts.routes),
     *(journal.routes, sales.routes, chart.routes),
 ]
@@ -45,7 +47,7 @@ ONE_INSTANT = "repeatable read"
 """All figures of a page are of one instant, or books that balance would look as if they did not."""
 
 
-@routes.get("/finance/", include_in_schema=False)
+@routes.get("/finance/day", include_in_schema=False)
 @permit("finance:read")
 async def day_page(
     request: Request, here: Here, person: Clerk, language: Language, day: clock.Day | None = None
@@ -77,7 +79,7 @@ async def prove_now(here: Here, person: Clerk) -> Response:
     async with here.database.transaction(person.operator_id) as tx:
         await proof.ask(tx)
         await audit.note(tx, person.staff_id, "books.proof", "books", now=await clock.now(tx))
-    return RedirectResponse("/finance/#books", 303)
+    return RedirectResponse("/finance/day#books", 303)
 
 
 @routes.get("/api/v1/finance/proof/events", include_in_schema=False)
