@@ -225,6 +225,11 @@ def _page_of_receipt(row: Any) -> str:
     return f"charges/{row['reference']}" if row["reference"] else "day#unapplied"
 
 
+def _subject_of_receipt(row: Any) -> str:
+    """What the trail calls it when its text is read: what its page calls it."""
+    return f"receipt {row['id']}" if row["queued"] or row["charge_id"] is None else f"charge {row['charge_id']}"
+
+
 async def _lines(tx: Tx, which: str, value: object) -> list[Hit]:
     rows = await tx.rows(
         "select l.bank_ref, l.amount_vnd, l.day, o.id is not null as open from (select * from payments.statement_line"
@@ -377,7 +382,7 @@ async def _of_receipts(database: Database, sealer: Sealer, operator_id: UUID) ->
         async with database.transaction(operator_id) as tx:
             rows = await tx.rows(
                 "select r.id, r.bank_ref, r.amount_vnd, r.paid_at, foundation.hanoi_day(r.paid_at) as day, r.text_sealed,"
-                " r.payer_sealed, c.reference, h.receipt_id is not null as queued from payments.receipt r"
+                " r.payer_sealed, c.id as charge_id, c.reference, h.receipt_id is not null as queued from payments.receipt r"
                 + _WHERE_IT_IS
                 + " where r.operator_id = $1 and ($2::uuid is null or r.id < $2) order by r.id desc limit $3",
                 operator_id,
@@ -396,7 +401,7 @@ async def _of_receipts(database: Database, sealer: Sealer, operator_id: UUID) ->
             hit = Hit(
                 "text", row["bank_ref"], page, row["amount_vnd"], row["paid_at"], row["reference"] or "", text=text
             )
-            batch.append(_Told(hit, f"receipt {row['id']}", row["day"]))
+            batch.append(_Told(hit, _subject_of_receipt(row), row["day"]))
         yield batch
         before = rows[-1]["id"]
 

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from foundation import audit, clock
+from foundation.money import grouped
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, permit
 from payments import search
@@ -17,7 +18,7 @@ from payments.search import Hit, Texts
 
 routes = APIRouter(tags=["finance"])
 GROUPS = ("payment", "thing", "receipt", "line", "run", "payout", "bag", "debit", "refund", "day", "text")
-AREAS = {"payment": "charge.state", "thing": "charge.state", "payout": "payouts.state", "refund": "refund_state"}
+AREAS = {"payment": "charge_state", "thing": "charge_state", "payout": "payouts.state", "refund": "refund_state"}
 """Where the words for a state stand, by kind of what was found."""
 
 
@@ -70,6 +71,6 @@ async def search_page(
         may_read=may_read,
         areas=AREAS,
         most=search.FOUND_MAX,
-        latest=search.LATEST,
+        latest=grouped(search.LATEST, language),
         yesterday=clock.hanoi_day(now) - timedelta(days=1),
     )
