@@ -21,16 +21,14 @@ from payments.proof_of_cash import OVERDUE_DAYS, CashProof, prove_cash
 
 MORNING = time(9)
 """By then on the day after, the bank's statement is here, the day is closed and payees are paid (money.md R35)."""
-BAG_LATE = timedelta(days=1)
 FIRST = 3
 """So many items of a kind stand on the page itself."""
 WITHOUT_AMOUNT_VND = 1_000_000
 """What an item that is no amount of its own weighs: a contract, a month to lock, work that stands still."""
 
 OPEN = {
-    "held": "select h.receipt_id::text as id, '' as name, 'queue/' || h.receipt_id as path,"
-    " h.amount_vnd - h.used_vnd as amount_vnd, h.opened_at as since, null::uuid[] as not_by, h.reason as what"
-    " from payments.held h where h.operator_id = $1 and h.closed_at is null",
+    "held": "select h.receipt_id::text, '', 'queue/' || h.receipt_id, h.amount_vnd - h.used_vnd, h.opened_at, null::uuid[],"
+    " h.reason from payments.held h where h.operator_id = $1 and h.closed_at is null",
     "refunds": "select f.id::text, r.bank_ref, 'refunds/' || f.id, f.amount_vnd, f.requested_at, array[f.requested_by],"
     " f.reason from payments.refund f"
     " join payments.receipt r on r.operator_id = f.operator_id and r.id = f.receipt_id"
@@ -49,7 +47,7 @@ OPEN = {
     " where b.operator_id = $1 and b.short_asked_at is not null and b.short_agreed_at is null",
     "bags": "select b.reference, b.reference, 'deposits', b.amount_vnd - b.arrived_vnd, b.made_at, null::uuid[], ''"
     " from payments.deposit b where b.operator_id = $1 and b.arrived_vnd < b.amount_vnd and b.short_asked_at is null"
-    " and b.made_at < $2::timestamptz - $5::interval",
+    " and b.made_at < $2::timestamptz - interval '1 day'",
     "write_offs": "select w.id::text, '', 'reconciliation', abs(w.difference_vnd), w.asked_at, array[w.asked_by],"
     " w.difference from payments.write_off_ask w where w.operator_id = $1 and w.decided_at is null",
     "reopenings": "select q.id::text, to_char(q.day, 'DD/MM/YYYY'), 'days#waiting', null::bigint, q.requested_at,"
@@ -89,8 +87,9 @@ OPEN = {
     " $2::timestamptz - (clock_timestamp() - coalesce(w.parked_at, clock_timestamp())), null::uuid[], w.kind from foundation.due w"
     f" where w.operator_id = $1 and {outbox.TROUBLED}",
 }
-"""What waits, by kind of work: id, name, the page (under `/finance/`), amount, since when, who may not decide on it, and
-a word about it."""
+"""What waits, by kind of work. A bag of notes is late after a day."""
+COLUMNS = "(id, name, path, amount_vnd, since, not_by, what)"
+"""Of each of them: the page is under `/finance/`; who may not decide on it; and a word about it."""
 
 PAGES = {
     "held": "queue",
@@ -196,56 +195,68 @@ async def of(tx: Tx, staff_id: UUID, *, now: datetime) -> Overview:
 
 async def needs(tx: Tx, staff_id: UUID, *, now: datetime) -> list[Need]:
     """What waits, by kind: what the reader can do first, and of that what weighs most, amount by days."""
-    waiting = " union all ".join(
-        f"select '{kind}' as kind, * from ({query}) as _{kind}" for kind, query in OPEN.items()
-    )
-    rows = await tx.rows(
-        f"with waiting as ({waiting}),"
-        " aged as materialized (select *, coalesce($3::uuid = any(not_by), false) as own,"
-        "   greatest(floor(extract(epoch from $2::timestamptz - since) / 86400), 0)::int as days from waiting),"
-        " summed as (select kind, count(*)::int as count, sum(amount_vnd)::bigint as sum_vnd, min(since) as oldest,"
-        "   array[count(*) filter (where days < 2), count(*) filter (where days between 2 and 3),"
-        "     count(*) filter (where days between 4 and 7), count(*) filter (where days > 7)]::int[] as ages,"
-        "   (count(*) filter (where own))::int as owned,"
-        "   sum(coalesce(amount_vnd, $4::bigint) * (days + 1)) as weight from aged group by kind),"
-        " ranked as (select *, row_number() over (partition by kind order by own, since, id) as place from aged)"
-        " select s.*, coalesce(r.bank_ref, f.name) as name, f.path, f.amount_vnd, f.since, f.own, f.what from summed s"
-        f" join ranked f on f.kind = s.kind and f.place <= {FIRST}"
-        " left join payments.receipt r on f.kind = 'held' and r.operator_id = $1 and r.id::text = f.id"
-        " order by s.owned = s.count, s.weight desc, s.kind, f.place",
+    sums = await tx.rows(
+        " union all ".join(
+            f"select '{kind}' as kind, {_SUMS} from ({query}) waits {COLUMNS}" for kind, query in OPEN.items()
+        ),
         tx.operator_id,
         now,
         staff_id,
-        WITHOUT_AMOUNT_VND,
-        BAG_LATE,
     )
-    found: dict[str, list[Any]] = {}
-    for row in rows:
-        found.setdefault(row["kind"], []).append(row)
+    firsts = " union all ".join(
+        f"(select '{kind}' as kind, *, coalesce($3 = any(not_by), false) as own from ({query}) waits {COLUMNS}"
+        f" order by own, since, id limit {FIRST})"
+        for kind, query in OPEN.items()
+    )
+    rows = await tx.rows(
+        f"select f.*, coalesce(r.bank_ref, f.name) as called from ({firsts}) f"
+        " left join payments.receipt r on r.operator_id = $1 and r.id = case f.kind when 'held' then f.id::uuid end"
+        " order by f.own, f.since, f.id",
+        tx.operator_id,
+        now,
+        staff_id,
+    )
     return [
         Need(
-            kind,
-            f"/finance/{PAGES[kind]}",
-            first["count"],
-            first["sum_vnd"],
-            first["oldest"],
-            tuple(first["ages"]),
-            first["owned"],
+            row["kind"],
+            f"/finance/{PAGES[row['kind']]}",
+            row["count"],
+            row["sum_vnd"],
+            row["since"],
+            tuple(row["ages"]),
+            row["own"],
             [
                 Item(
-                    row["name"],
-                    f"/finance/{row['path']}",
-                    row["amount_vnd"],
-                    row["since"],
-                    row["own"],
-                    row["what"] or "",
+                    item["called"],
+                    f"/finance/{item['path']}",
+                    item["amount_vnd"],
+                    item["since"],
+                    item["own"],
+                    item["what"] or "",
                 )
-                for row in items
+                for item in rows
+                if item["kind"] == row["kind"]
             ],
         )
-        for kind, items in found.items()
-        for first in items[:1]
+        for row in sorted(sums, key=_pain)
+        if row["count"]
     ]
+
+
+_SUMS = (
+    "count(*)::int as count, sum(amount_vnd)::bigint as sum_vnd, min(since) as since,"
+    " array[count(*) filter (where since > $2 - interval '2 days'),"
+    "   count(*) filter (where since <= $2 - interval '2 days' and since > $2 - interval '4 days'),"
+    "   count(*) filter (where since <= $2 - interval '4 days' and since > $2 - interval '8 days'),"
+    "   count(*) filter (where since <= $2 - interval '8 days')]::int[] as ages,"
+    " (count(*) filter (where $3 = any(not_by)))::int as own,"
+    f" sum(coalesce(amount_vnd, {WITHOUT_AMOUNT_VND}) * greatest(extract(epoch from $2 - since) / 86400, 1)) as weight"
+).replace("$2", "$2::timestamptz")
+
+
+def _pain(row: Any) -> tuple[bool, int, str]:
+    """What only somebody else can decide stands last; of the rest what weighs most first."""
+    return row["own"] == row["count"], -int(row["weight"] or 0), row["kind"]
 
 
 async def late(tx: Tx, cash: CashProof, *, now: datetime) -> list[Late]:
