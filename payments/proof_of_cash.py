@@ -108,72 +108,8 @@ class CashProof:
         return ItemsUnnamed(count=self.unnamed, day=self.day) if self.unnamed else None
 
 
-async def prove_cash(tx: Tx, day: date) -> CashProof:
-    """The proof of a day, from one snapshot."""
-    accounts = await tx.rows(
-        "select a.bin || '/' || a.account as bank_account, s.id as statement_id, s.day, coalesce(s.opening_vnd, 0) as opening_vnd,"
-        " coalesce(s.credits_vnd, 0) as credits_vnd, coalesce(s.debits_vnd, 0) as debits_vnd,"
-        " coalesce(s.closing_vnd, 0) as closing_vnd, coalesce(f.opening_vnd, 0) as before_vnd"
-        " from payments.collection_account a"
-        " left join lateral (select * from payments.bank_statement where operator_id = $1 and state = 'accepted'"
-        "   and bank_account = a.bin || '/' || a.account and day <= $2 order by day desc, id desc limit 1) s on true"
-        " left join lateral (select opening_vnd from payments.bank_statement where operator_id = $1 and state = 'accepted'"
-        "   and bank_account = a.bin || '/' || a.account and day <= $2 order by day, id limit 1) f on true"
-        " where a.operator_id = $1 and (s.id is not null or exists (select from payments.movements($1) m"
-        "   where m.bank_account = a.bin || '/' || a.account and foundation.hanoi_day(m.at) <= $2))"
-        " order by 1",
-        tx.operator_id,
-        day,
-    )
-    # Counted where they stand: there may be ten thousand.
-    between = await tx.rows(
-        "select side, count(*)::int as count, sum(amount_vnd)::bigint as sum_vnd,"
-        # A line always has to be named; what is in the books may be on its way for a while.
-        "   count(*) filter (where name is null and (side = 'line' or $2 - day >= $4))::int as unnamed"
-        f" from ({_BETWEEN}) item group by side",
-        tx.operator_id,
-        day,
-        await seen_before(tx),
-        OVERDUE_DAYS,
-    )
-    sums = {row["side"]: Between(row["count"], row["sum_vnd"], row["unnamed"]) for row in between}
-    none = Between(0, 0, 0)
-    elsewhere_vnd, books_vnd = await tx.row(
-        "select (select coalesce(sum(r.amount_vnd), 0) from payments.receipt r"
-        "   join payments.journal j on j.operator_id = r.operator_id and j.source_type = 'receipt'"
-        "     and j.source_id = r.id::text and j.purpose = 'seen'"
-        "   where r.operator_id = $1 and r.gateway <> 'bank' and j.effective_day <= $2)::bigint"
-        " + (select coalesce(sum(case when f.state = 'returned' and foundation.hanoi_day(f.ended_at) <= $2 then 0"
-        "     else -f.amount_vnd end), 0) from payments.refund f"
-        "   join payments.receipt r on r.operator_id = f.operator_id and r.id = f.receipt_id and r.gateway <> 'bank'"
-        "   where f.operator_id = $1 and f.state in ('accepted', 'settled', 'returned')"
-        "     and foundation.hanoi_day(f.accepted_at) <= $2)::bigint,"
-        " (select coalesce(sum(closing_vnd), 0)::bigint from payments.balances($1, $2)"
-        "   where account = 'gw_receivable' or account like 'bank:%')",
-        tx.operator_id,
-        day,
-    )
-    return CashProof(
-        day,
-        [AtTheBank(**row) for row in accounts],
-        sums.get("line", none),
-        sums.get("movement", none),
-        elsewhere_vnd,
-        books_vnd,
-    )
-
-
-async def items_between(tx: Tx, day: date) -> list[Any]:
-    """What stood on one side only at the end of a day: open still, or matched in the books of a later day. What came into
-    the books since the last run has no id here yet."""
-    return await tx.rows(
-        _BETWEEN + " order by day, side, bank_ref, amount_vnd",
-        tx.operator_id,
-        day,
-        await seen_before(tx),
-    )
-
-
+# Open still, or matched in the books of a later day: a line always has to be named; what is in the books may be on its way for
+# a while. $1 operator, $2 day, $3 what the last run has seen.
 _BETWEEN = (
     "select id, side, statement_id, position, kind, movement_id, bank_account, bank_ref, amount_vnd, day, name, note"
     " from payments.open_item where operator_id = $1 and day <= $2"
@@ -198,3 +134,64 @@ _BETWEEN = (
     "   and not exists (select from payments.open_item o"
     "     where o.operator_id = $1 and o.kind = m.kind and o.movement_id = m.id)"
 )
+
+
+async def prove_cash(tx: Tx, day: date) -> CashProof:
+    """The proof of a day, from one snapshot."""
+    accounts = await tx.rows(
+        "select a.bin || '/' || a.account as bank_account, s.id as statement_id, s.day, coalesce(s.opening_vnd, 0) as opening_vnd,"
+        " coalesce(s.credits_vnd, 0) as credits_vnd, coalesce(s.debits_vnd, 0) as debits_vnd,"
+        " coalesce(s.closing_vnd, 0) as closing_vnd, coalesce(f.opening_vnd, 0) as before_vnd"
+        " from payments.collection_account a"
+        " left join lateral (select * from payments.bank_statement where operator_id = $1 and state = 'accepted'"
+        "   and bank_account = a.bin || '/' || a.account and day <= $2 order by day desc, id desc limit 1) s on true"
+        " left join lateral (select opening_vnd from payments.bank_statement where operator_id = $1 and state = 'accepted'"
+        "   and bank_account = a.bin || '/' || a.account and day <= $2 order by day, id limit 1) f on true"
+        " where a.operator_id = $1 and (s.id is not null or exists (select from payments.movements($1) m"
+        "   where m.bank_account = a.bin || '/' || a.account and foundation.hanoi_day(m.at) <= $2))"
+        " order by 1",
+        tx.operator_id,
+        day,
+    )
+    sums = {side: Between(0, 0, 0) for side in ("line", "movement")} | {
+        row["side"]: Between(row["count"], row["sum_vnd"], row["unnamed"])
+        for row in await tx.rows(
+            "select side, count(*) as count, sum(amount_vnd)::bigint as sum_vnd,"
+            " count(*) filter (where name is null and (side = 'line' or $2 - day >= $4)) as unnamed"
+            f" from ({_BETWEEN}) item group by side",
+            tx.operator_id,
+            day,
+            await seen_before(tx),
+            OVERDUE_DAYS,
+        )
+    }
+    elsewhere_vnd, books_vnd = await tx.row(
+        "select (select coalesce(sum(r.amount_vnd), 0) from payments.receipt r"
+        "   join payments.journal j on j.operator_id = r.operator_id and j.source_type = 'receipt'"
+        "     and j.source_id = r.id::text and j.purpose = 'seen'"
+        "   where r.operator_id = $1 and r.gateway <> 'bank' and j.effective_day <= $2)::bigint"
+        " + (select coalesce(sum(case when f.state = 'returned' and foundation.hanoi_day(f.ended_at) <= $2 then 0"
+        "     else -f.amount_vnd end), 0) from payments.refund f"
+        "   join payments.receipt r on r.operator_id = f.operator_id and r.id = f.receipt_id and r.gateway <> 'bank'"
+        "   where f.operator_id = $1 and f.state in ('accepted', 'settled', 'returned')"
+        "     and foundation.hanoi_day(f.accepted_at) <= $2)::bigint,"
+        " (select coalesce(sum(closing_vnd), 0)::bigint from payments.balances($1, $2)"
+        "   where account = 'gw_receivable' or account like 'bank:%')",
+        tx.operator_id,
+        day,
+    )
+    return CashProof(
+        day, [AtTheBank(**row) for row in accounts], sums["line"], sums["movement"], elsewhere_vnd, books_vnd
+    )
+
+
+async def items_between(tx: Tx, day: date, *, most: int) -> list[Any]:
+    """What stood on one side only at the end of a day, oldest first. What came into the books since the last run has no id here
+    yet."""
+    return await tx.rows(
+        f"{_BETWEEN} order by day, side, bank_ref, amount_vnd limit $4",
+        tx.operator_id,
+        day,
+        await seen_before(tx),
+        most,
+    )

@@ -86,12 +86,12 @@ class Looked:
 
 @dataclass
 class Texts:
-    """What was found in sealed texts; `read`: the subjects whose clear text is shown, for the trail."""
+    """What was found in sealed texts; `read`: what the trail says of those that are shown, act and subject."""
 
     hits: list[Hit] = field(default_factory=list)
     receipts: Looked = field(default_factory=Looked)
     lines: Looked = field(default_factory=Looked)
-    read: list[str] = field(default_factory=list)
+    read: list[tuple[str, str]] = field(default_factory=list)
 
 
 def read(text: str) -> Typed:
@@ -232,7 +232,8 @@ def _subject_of_receipt(row: Any) -> str:
 
 async def _lines(tx: Tx, which: str, value: object) -> list[Hit]:
     rows = await tx.rows(
-        "select l.bank_ref, l.amount_vnd, l.day, o.id is not null as open from (select * from payments.statement_line"
+        "select l.statement_id, l.position, l.bank_ref, l.amount_vnd, l.day, o.id is not null as open"
+        " from (select * from payments.statement_line"
         f"   where operator_id = $1 order by statement_id desc, position desc limit {LATEST}) l"
         " left join payments.open_item o on o.operator_id = l.operator_id and o.statement_id = l.statement_id"
         "   and o.position = l.position"
@@ -245,7 +246,7 @@ async def _lines(tx: Tx, which: str, value: object) -> list[Hit]:
 
 def _line(row: Any, text: str = "") -> Hit:
     state = "open" if row["open"] else "matched"
-    path = "reconciliation?side=line" if row["open"] else "statements"
+    path = f"lines/{row['statement_id']}/{row['position']}"
     return Hit("text" if text else "line", row["bank_ref"], path, row["amount_vnd"], row["day"], state, text=text)
 
 
@@ -358,7 +359,7 @@ async def _look(batches: AsyncIterator[Sequence[_Told]], words: str, found: Text
             if hits < FOUND_MAX and words in fold(told.hit.text):
                 hits += 1
                 found.hits.append(told.hit)
-                found.read.append(told.subject)
+                found.read.append(told.trace)
         looked.count += len(batch)
         looked.back_to = batch[-1].day if batch else looked.back_to
         await asyncio.sleep(0)  # others have waited for so many texts
@@ -369,10 +370,10 @@ async def _look(batches: AsyncIterator[Sequence[_Told]], words: str, found: Text
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """A text in clear, as it would be shown; what the trail calls it, and of which day it is."""
+    """A text in clear, as it would be shown; what the trail says of it then, act and subject; of which day it is."""
 
     hit: Hit
-    subject: str
+    trace: tuple[str, str]
     day: date
 
 
@@ -401,7 +402,7 @@ async def _of_receipts(database: Database, sealer: Sealer, operator_id: UUID) ->
             hit = Hit(
                 "text", row["bank_ref"], page, row["amount_vnd"], row["paid_at"], row["reference"] or "", text=text
             )
-            batch.append(_Told(hit, _subject_of_receipt(row), row["day"]))
+            batch.append(_Told(hit, ("receipt.read", _subject_of_receipt(row)), row["day"]))
         yield batch
         before = rows[-1]["id"]
 
@@ -444,7 +445,9 @@ async def _of_lines(database: Database, sealer: Sealer, operator_id: UUID) -> As
             texts = opened[row["statement_id"], row["position"] // BLOCK]
             if texts is not None:
                 hit = _line(row, " · ".join(filter(None, texts[row["position"] % BLOCK])))
-                batch.append(_Told(hit, f"line {row['statement_id']}/{row['position']}", row["day"]))
+                batch.append(
+                    _Told(hit, ("statement.read", f"statement {row['statement_id']} {row['position']}"), row["day"])
+                )
         yield batch
         before = (blocks[-1]["statement_id"], blocks[-1]["block"])
 

@@ -17,7 +17,13 @@ from payments.finance.page import page
 from payments.finance.words import age
 
 routes = APIRouter(tags=["finance"])
-AREAS = {"held": "reason", "parked": "work", "contracts": "service", "payouts_failed": "payouts.state"}
+AREAS = {
+    "held": "reason",
+    "parked": "work",
+    "contracts": "service",
+    "payouts_failed": "payouts.state",
+    "write_offs": "difference",
+}
 """Of which kinds of work the word about an item is a code, and where its words stand."""
 
 

@@ -74,13 +74,13 @@ OPEN = {
     "   (select from payments.payout_day d where d.operator_id = $1 and d.payout_id = p.id and not exists"
     "     (select from payments.payout_day n where n.operator_id = $1 and n.payee_id = d.payee_id and n.day = d.day"
     "        and not n.released)))",
-    "quarantine": "select s.id::text, to_char(s.day, 'DD/MM/YYYY'), 'statements', abs(s.closing_vnd), s.at, null::uuid[],"
+    "quarantine": "select s.id::text, to_char(s.day, 'DD/MM/YYYY'), 'statements/' || s.id, abs(s.closing_vnd), s.at, null::uuid[],"
     " s.bank_account from payments.bank_statement s"
     " join payments.collection_account a on a.operator_id = s.operator_id and a.bin || '/' || a.account = s.bank_account"
     " where s.operator_id = $1 and s.state = 'quarantined' and s.day > coalesce((select max(n.day)"
     "   from payments.bank_statement n where n.operator_id = $1 and n.bank_account = s.bank_account"
     "     and n.state = 'accepted'), '-infinity')",
-    "lines": "select o.id::text, o.bank_ref, 'reconciliation?side=line', abs(o.amount_vnd), o.since, null::uuid[], ''"
+    "lines": "select o.id::text, o.bank_ref, 'reconciliation/items/' || o.id, abs(o.amount_vnd), o.since, null::uuid[], ''"
     " from payments.open_item o where o.operator_id = $1 and o.side = 'line' and o.name is null",
     # The queue of due work is about processes: its times are real ones. It has no row-level wall: the WHERE is the wall.
     "parked": "select w.kind || ' ' || w.id, w.id, 'day#parked', null::bigint,"

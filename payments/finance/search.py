@@ -53,8 +53,8 @@ async def search_page(
     if opens:
         said = await search.find_texts(here.database, here.sealer, person.operator_id, typed.words)
         async with here.database.transaction(person.operator_id) as tx:
-            for subject in said.read:
-                await audit.note(tx, person.staff_id, "receipt.read", subject, now=now)
+            for act, subject in said.read:
+                await audit.note(tx, person.staff_id, act, subject, now=now)
     groups: dict[str, list[Hit]] = defaultdict(list)
     for hit in dict.fromkeys([*hits, *said.hits]):
         groups[hit.kind].append(hit)

@@ -92,11 +92,17 @@ async def test_the_front_page_says_what_needs_a_hand_what_is_late_and_what_is_cl
     assert (late["movements"]["count"], late["movements"]["sum_vnd"]) == (2, 120_000), "the new one is on its way"
 
     page = (await client.get("/finance/?lang=en")).text
-    for shown in ("FTOLD", "&gt; 7 d: 1", "Lines of the bank without a match", "/finance/reconciliation?side=line"):
+    for shown in (
+        "FTOLD",
+        "&gt; 7 d: 1",
+        "Lines of the bank without a match",
+        "/finance/reconciliation?side=line",
+        "/finance/reconciliation/items/",
+    ):
         assert shown in page, shown
     # The page is used by keyboard alone: everything on it is a link, a field or a button, none taken out of the order.
     assert 'tabindex="-1"' not in page.replace('<main id="main" class="wide" tabindex="-1">', "")
-    assert 'data-key="/"' in page
+    assert 'data-shortcut="/"' in page
     assert 'accesskey="s"' in page
 
     await desk.settled(sold)
