@@ -11,7 +11,7 @@ Amounts are whole đồng. Never post from a notification (camt.054) what a stat
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import ClassVar, Literal
 
@@ -34,7 +34,8 @@ RemarkCode = Literal[
 class Statement:
     """What a bank says about one account for one period. `account` as the bank writes it, without spaces.
 
-    `id`, `number`, `page`: the bank's own; together with the account they tell this statement from any other.
+    `id`, `number`, `page`: the bank's own; together with the account they tell this statement from any other. `day`: its last,
+    where the file tells it before the entries; only the verdict says whether it is.
     """
 
     account: str
@@ -43,6 +44,7 @@ class Statement:
     id: str = ""
     number: str = ""
     page: int = 1
+    day: date | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def frames(file: IO[bytes], name: str, profile: str, key: bytes) -> Iterator[tup
                     yield from _block(rows, texts)
             case Statement():
                 account, position, twins = event.account, 0, Counter()
-                yield "S", json.dumps(asdict(event)).encode()
+                yield "S", json.dumps(asdict(event), default=str).encode()
             case Verdict():
                 yield from _block(rows, texts)
                 yield "V", json.dumps(told(event), default=str).encode()

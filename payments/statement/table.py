@@ -289,13 +289,19 @@ class Reading:
         payers = {self.columns[column] for column in _PAYERS if column in self.columns}
         return first in payers or _plain(row.cells[first]).partition(":")[0].strip() not in self._labels
 
-    def _begin(self) -> Statement:
+    def _day_told(self, row: Row) -> date | None:
+        """The first line is of the last day where the newest stands first."""
+        cell = self._cell(row, "day")
+        found = values.in_order(self.profile.date, cell) if self.profile.newest_first and isinstance(cell, str) else None
+        return found[0] if found else None
+
+    def _begin(self, day: date | None = None) -> Statement:
         self.tally.begun = True
         nowhere = Place(self.line, self.inside or self.profile.name)
         account = self.account or _words(self.said.get("account", ("", nowhere))[0]).replace(" ", "")
         currency, place = self.said.get("currency", (self.profile.currency, nowhere))
         number = _words(self.said.get("number", ("", nowhere))[0])
-        self.tally.statement = Statement(shown(account), shown(_words(currency)), "statement", "", shown(number))
+        self.tally.statement = Statement(shown(account), shown(_words(currency)), "statement", "", shown(number), 1, day)
         if self.tally.refusal is None and not account:
             self.tally.refusal = StatementAccountMissing(**nowhere.at())
         elif self.tally.refusal is None and currency != "VND":
@@ -316,7 +322,7 @@ class Reading:
                 )
             self.account = account
         if not self.tally.begun:
-            yield self._begin()
+            yield self._begin(self._day_told(row))
             if self.tally.refusal:
                 return
         entry = self._entry(row)

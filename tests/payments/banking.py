@@ -134,7 +134,7 @@ DEFECTS = (
     (
         "statement_broken",
         "update payments.bank_statement set opening_vnd = opening_vnd + 7, closing_vnd = closing_vnd + 7"
-        " where id = (select max(id) from payments.bank_statement)",
+        " where id = (select id from payments.bank_statement order by id desc limit 1)",
     ),
 )
 """What a vandal with all rights does to statements and matches, and the rule that must name it."""
