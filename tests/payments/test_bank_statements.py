@@ -11,7 +11,8 @@ from trade import Trade
 
 from loadtests import statements as files
 from loadtests.statements import Day
-from payments.bank_statement import StatementNotChained
+from payments import bank_statement
+from payments.bank_statement import StatementNotChained, StatementUnreadable
 from payments.proof_of_cash import CashProof, ItemsUnnamed, StatementAwaited, prove_cash
 from payments.statement import FileRefused
 
@@ -72,12 +73,15 @@ async def stands(admin: asyncpg.Connection, trade: Trade, account: str) -> int:
 
 
 async def test_a_file_that_takes_too_much_to_read_ends_its_reader_and_nothing_else(
-    trade: Trade, admin: asyncpg.Connection
+    trade: Trade, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bank = Statements(trade)
-    for seconds, day in ((0, bank.day(bank.line("FT1", 10_000))), (10, f"<Document>{'<a>' * 1_000_000}")):
-        with pytest.raises(FileRefused):
-            await bank.load(day, seconds=seconds)
+    day = bank.day(bank.line("FT1", 10_000))
+    with pytest.raises(FileRefused):
+        await bank.load(f"<Document>{'<a>' * 1_000_000}")
+    with monkeypatch.context() as little, pytest.raises(StatementUnreadable):
+        little.setattr(bank_statement, "MEGABYTES", 24)
+        await bank.load(day)
     assert await admin.fetchval("select count(*) from payments.statement_file") == 0, "nothing of it is kept"
     foreign = Day("9999", bank.today, 1, 0, [bank.line("FT1", 10_000)])
     notified = "".join(files.camt054(bank.days))
