@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date, timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -72,16 +74,22 @@ async def stands(admin: asyncpg.Connection, trade: Trade, account: str) -> int:
     )
 
 
-async def test_a_file_that_takes_too_much_to_read_ends_its_reader_and_nothing_else(
-    trade: Trade, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+async def test_a_reader_that_is_ended_for_what_it_took_ends_the_file_with_a_sentence(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "endless")
+    reading = bank_statement._reading(tmp_path / "endless", "saoke.xml", "", b"key", 10)
+    async with reading as frames:
+        reading._process.kill()
+        with pytest.raises(StatementUnreadable):
+            await anext(frames)
+
+
+async def test_what_is_no_statement_of_ours_is_refused_or_waits_and_nothing_of_it_is_kept(
+    trade: Trade, admin: asyncpg.Connection
 ) -> None:
     bank = Statements(trade)
-    day = bank.day(bank.line("FT1", 10_000))
+    bank.day(bank.line("FT1", 10_000))
     with pytest.raises(FileRefused):
         await bank.load(f"<Document>{'<a>' * 1_000_000}")
-    with monkeypatch.context() as little, pytest.raises(StatementUnreadable):
-        little.setattr(bank_statement, "MEGABYTES", 24)
-        await bank.load(day)
     assert await admin.fetchval("select count(*) from payments.statement_file") == 0, "nothing of it is kept"
     foreign = Day("9999", bank.today, 1, 0, [bank.line("FT1", 10_000)])
     notified = "".join(files.camt054(bank.days))
