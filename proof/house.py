@@ -124,9 +124,9 @@ class House:
             "BANK_FAILPOINTS": str(self.place / "failpoints.bank"),
             "BANK_RETRY_UNIT_SECONDS": "0.2",
         }
-        settings = Settings.of({name: value for name, value in self.environment.items() if value})
+        self.settings = Settings.of({name: value for name, value in self.environment.items() if value})
         asyncio.run(migrate(admin_url, root=root, environment="test"))
-        asyncio.run(demo.build(settings))
+        asyncio.run(demo.build(self.settings))
 
     # --- processes ---------------------------------------------------------------------------------------------------
 

@@ -69,7 +69,7 @@ class Reaper:
             if self.house.killed[place.role, place.name]:
                 self._first.remove(place)
         person = self.people.persons[0]
-        leads = {CLOSING: bool(person.days_over()), REOPENING: bool(person.days_closed())}
+        leads = {CLOSING: bool(person.days_over(told=True)), REOPENING: bool(person.days_closed())}
         for place in list(self._first):
             self._first.append(self._first.pop(0))
             if leads.get(place.deeds, True):
@@ -123,7 +123,7 @@ class Reaper:
             person.pays_vnd(charge, charge.amount_vnd, charge.reference)
             person.is_paid(charge, 20)
             self.people.move_clock(A_DAY)
-            if place.startswith("settlement"):
+            if role == "worker" and not place.startswith("payout"):  # at its start, in the night
                 hit = strike(self.house, role, place, 1, within_s=25, then=lambda: self.house.restart("worker"))
             else:
                 self.house.restart("worker")  # it settles the days that are over at its start

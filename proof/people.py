@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -143,16 +143,39 @@ class People:
     def live(self, *, acts: int | None = None, until: Callable[[], bool] = lambda: False, name: str) -> None:
         """Everybody lives until so many more acts are done, or `until` is true. Raises what one of them met."""
         goal = self.done + acts if acts is not None else None
+        dices = [random.Random(f"{self.seed}/{name}/{person.number}") for person in self.persons]
+
+        def another(person: Person) -> bool:
+            if until() or (goal is not None and self.done >= goal):
+                return False
+            dice = dices[person.number]
+            person.do(self._wish() or dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0], dice)
+            return True
+
+        self._together(another)
+
+    def do(self, deeds: Sequence[str], *, name: str) -> None:
+        """These deeds, by whoever has time. Raises what one of them met."""
+        left = deque(enumerate(deeds))
+
+        def another(person: Person) -> bool:
+            try:
+                number, deed = left.popleft()
+            except IndexError:
+                return False
+            person.do(deed, random.Random(f"{self.seed}/{name}/{number}"))
+            return True
+
+        self._together(another)
+
+    def _together(self, another: Callable[[Person], bool]) -> None:
+        """Everybody does one thing after another until there is none for him, or somebody met what he should not."""
         broken: list[BaseException] = []
 
-        def over() -> bool:
-            return bool(broken) or until() or (goal is not None and self.done >= goal)
-
         def go(person: Person) -> None:
-            dice = random.Random(f"{self.seed}/{name}/{person.number}")
             try:
-                while not over():
-                    person.do(self._wish() or dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0], dice)
+                while not broken and another(person):
+                    pass
             except BaseException as error:
                 broken.append(error)
 
@@ -949,14 +972,25 @@ class Person:
 
     def close_day(self, dice: random.Random) -> None:
         """Closes the oldest day that is over, twice; the second time changes nothing. Not if one before it is open again."""
-        over = self.days_over()
+        over = self.days_over(told=True) or self.days_over()
         if not over:
             return
         operator, day = dice.choice(over)
         for _ in range(2):
-            answer = self.office(operator, "/finance/days/close", day=day.isoformat())
-            if answer.status_code not in (303, 409):
-                self.people.found(f"closing {day} of {operator} was answered with {answer.status_code}")
+            self.closes_day(operator, day)
+
+    def closes_day(self, operator: str, day: date) -> str:
+        """Closes a day; why it cannot be closed yet, or nothing: its statement is not here, an item of it has no name.
+
+        Both are for later. Money that nobody can explain never is.
+        """
+        answer = self.office(operator, "/finance/days/close", day=day.isoformat())
+        if answer.status_code == 303:
+            return ""
+        why = code_of(answer)
+        if answer.status_code != 409 or why in ("cash_not_proven", "books_differ"):
+            self.people.found(f"closing {day} of {operator} was answered with {answer.status_code} {why}")
+        return why
 
     def reopen_day(self, dice: random.Random) -> None:
         """The clerk asks for the last closed day, the manager agrees, twice; it is closed again."""
@@ -976,15 +1010,15 @@ class Person:
                 answer = self.office(operator, f"/finance/days/requests/{row['id']}/agree", manager=True)
                 if answer.status_code not in (303, 409):
                     self.people.found(f"opening {day} of {operator} again was answered with {answer.status_code}")
-        again = self.office(operator, "/finance/days/close", day=day.isoformat())
-        if again.status_code not in (303, 409):
-            self.people.found(f"closing {day} of {operator} again was answered with {again.status_code}")
+        self.closes_day(operator, day)
 
-    def days_over(self) -> list[tuple[str, date]]:
-        """The operators whose next day may be closed, and that day."""
+    def days_over(self, *, told: bool = False) -> list[tuple[str, date]]:
+        """The operators whose next day is over, and that day; `told`: of which the bank's statement is here as well."""
         found = self.house.look(
-            "select code, payments.next_day(id) as day from foundation.operator"
-            " where payments.next_day(id) < foundation.hanoi_day(foundation.now())"
+            "select code, day from (select id, code, payments.next_day(id) as day from foundation.operator) o"
+            " where day < foundation.hanoi_day(foundation.now()) and (not $1 or exists ("
+            "   select from payments.bank_statement s where s.operator_id = o.id and s.state = 'accepted' and s.day = o.day))",
+            told,
         )
         return [(row["code"], row["day"]) for row in found]
 
@@ -1077,6 +1111,11 @@ class Person:
 def cookie_of(office: Office) -> str:
     """Its session, for requests that others send."""
     return "; ".join(f"{one.name}={one.value}" for one in office.http.cookies.jar)
+
+
+def code_of(answer: httpx.Response) -> str:
+    """Why something was refused, as its page says."""
+    return answer.text.partition("<code>")[2].partition("</code>")[0]
 
 
 def _looks(within_s: float) -> Iterator[None]:
