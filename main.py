@@ -173,6 +173,8 @@ async def _work(settings: Settings) -> None:
         application,
         cashless_share,
         daily_statement,
+        fiscal,
+        fiscal_sending,
         gateways,
         notice,
         payment,
@@ -181,10 +183,11 @@ async def _work(settings: Settings) -> None:
         settlement,
     )
     from payments.finance import proof
+    from payments.tax_office import PracticeTaxOffice
 
     stop, woken = asyncio.Event(), asyncio.Event()
     worker.stop_on_signals(stop)
-    asked = gateways.Gateways(settings)
+    asked, office = gateways.Gateways(settings), PracticeTaxOffice.of(settings)
     async with running(settings) as here:
 
         async def poll() -> None:
@@ -223,6 +226,12 @@ async def _work(settings: Settings) -> None:
         async def look_after_payouts() -> None:
             await payout.look(here.database)
 
+        async def make_documents() -> None:
+            await fiscal.make_what_is_missing(here.database)
+
+        async def tell_tax_office(database: Database, claim: outbox.Claim) -> None:
+            await fiscal_sending.pursue(database, here.sealer, office, claim)
+
         listener = asyncio.create_task(_pass_on(here, woken))
         try:
             await worker.work(
@@ -233,6 +242,7 @@ async def _work(settings: Settings) -> None:
                     proof.PROVE: proof.keep,
                     refund.REFUND: send_back,
                     payout.PAYOUT: pay_out,
+                    fiscal.SENDING: tell_tax_office,
                 },
                 (
                     worker.Periodic("polling the bank", settings.poll_seconds, poll),
@@ -242,6 +252,7 @@ async def _work(settings: Settings) -> None:
                     worker.Periodic("proofs of the books", 60, prove),
                     worker.Periodic("settling the days that are over", 60, settle),
                     worker.Periodic("the bank's statements of the days that are over", 20, fetch_statements),
+                    worker.Periodic("receipts and invoices", min(1, settings.poll_seconds), make_documents),
                     worker.Periodic("part payments whose rest never came", 20, give_up),
                     worker.Periodic("refunds on their way", min(2, settings.poll_seconds), look_after_refunds),
                     worker.Periodic("payouts on their way", min(2, settings.poll_seconds), look_after_payouts),
@@ -252,6 +263,7 @@ async def _work(settings: Settings) -> None:
         finally:
             listener.cancel()
             await asked.close()
+            await office.close()
 
 
 async def _pass_on(here: Platform, woken: asyncio.Event) -> None:

@@ -66,6 +66,7 @@ def run(arguments: list[str]) -> int:
                 "BANK_PUBLIC_URL": f"http://{host}:{settings.bank_port}",
                 "VNPAY_PAGE_URL": f"http://{host}:{settings.bank_port}/paymentv2/vpcpay.html",
                 "VNPAY_API_URL": f"http://127.0.0.1:{settings.bank_port}/merchant_webapi/api/transaction",
+                "TAX_URL": f"http://127.0.0.1:{settings.bank_port}/tax",
                 "DATABASE_APP_URL": role_url(admin_url, root, "app"),
                 "DATABASE_CITY_URL": role_url(admin_url, root, "city"),
                 "WORKERS": str(settings.workers if redis_url else 1),
@@ -82,7 +83,7 @@ def run(arguments: list[str]) -> int:
                 "BANK_PORT": str(settings.bank_port),
                 "BANK_PUBLIC_URL": environment["BANK_PUBLIC_URL"],
                 "BANK_RETURN_HOSTS": f"localhost,127.0.0.1,{host}",
-                **{name: own[name] for name in ("BANK_API_KEY", "BANK_WEBHOOK_SECRET")},
+                **{name: own[name] for name in ("BANK_API_KEY", "BANK_WEBHOOK_SECRET", "TAX_SECRET")},
                 **({"SSL_CERT_FILE": str(certificate_file)} if certificate_file else {}),
             }
             print("Preparing the database …", flush=True)
@@ -132,6 +133,7 @@ def _secrets(data_dir: Path) -> dict[str, str]:
         "ROOT_KEY": secrets.token_hex(32),
         "BANK_API_KEY": secrets.token_urlsafe(24),
         "BANK_WEBHOOK_SECRET": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
+        "TAX_SECRET": secrets.token_hex(32),
         "VNPAY_SECRETS": ",".join(f"{code}:{secrets.token_hex(16)}" for code in demo.MERCHANTS.values()),
     }
     kept: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}

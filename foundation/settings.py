@@ -55,6 +55,8 @@ class Settings(BaseSettings):
     vnpay_api_url: str = Field(
         "http://localhost:8001/merchant_webapi/api/transaction", description="its questions, as this process reaches it"
     )
+    tax_url: str = Field("http://localhost:8001/tax", description="the tax office, as this process reaches it")
+    tax_secret: SecretStr = Field(SecretStr(""), description="our signing secret at the tax office")
     poll_seconds: float = Field(20.0, gt=0, le=60, description="how often the bank is asked for its list")
     refund_limit_vnd: int = Field(
         200_000, ge=0, description="what one person may have sent back on a day without a second one, in VND"
@@ -69,7 +71,7 @@ class Settings(BaseSettings):
     def _empty_is_absent(cls, value: object) -> object:
         return value or None
 
-    @field_validator("public_url", "bank_url", "bank_public_url")
+    @field_validator("public_url", "bank_url", "bank_public_url", "tax_url")
     @classmethod
     def _without_trailing_slash(cls, url: str) -> str:
         return url.rstrip("/")

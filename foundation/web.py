@@ -7,7 +7,7 @@ A service hands in its routers and templates; this room knows nothing of them. A
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -128,6 +128,16 @@ def hot(endpoint: Endpoint) -> Endpoint:
     """
     endpoint.hot = True  # type: ignore[attr-defined]
     return endpoint
+
+
+def takes_file(most_bytes: int) -> Callable[[Endpoint], Endpoint]:
+    """Marks a route (of a plain path) whose form carries a file of so many bytes at most, whatever stands in it."""
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        endpoint.file_max_bytes = most_bytes  # type: ignore[attr-defined]
+        return endpoint
+
+    return mark
 
 
 def answer(value: object) -> Response:
@@ -255,7 +265,8 @@ def create_app(
     app.add_exception_handler(asyncpg.PostgresError, _database)
     app.add_exception_handler(asyncpg.DataError, _unstorable)
     app.add_exception_handler(Exception, _broken)
-    app.add_middleware(Guard, settings=settings, hot=HotActs(all_routes(app)))
+    files = {route.path: most for route in all_routes(app) if (most := getattr(route.endpoint, "file_max_bytes", None))}
+    app.add_middleware(Guard, settings=settings, hot=HotActs(all_routes(app)), files=files)
     return app
 
 
@@ -343,9 +354,10 @@ class Guard:
     Behind it a hot act is called at once (`HotActs`), everything else by the framework's routing.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, hot: HotActs) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, hot: HotActs, files: Mapping[str, int]) -> None:
         self.app = app
         self.hot = hot
+        self.files = files
         self.own_host = urlsplit(settings.public_url).netloc
         self.lax_host = settings.environment != "production"
         # A browser asks this also of where an answer to a form sends it: to the page on which a card is paid.
@@ -370,7 +382,9 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        refusal = self._refusal(scope["method"], headers)
+        file_max = self.files.get(scope["path"])
+        most_bytes = BODY_MAX_BYTES + (file_max or 0)
+        refusal = self._refusal(scope["method"], headers, most_bytes)
         if b"%00" in scope["query_string"] or not scope["path"].isprintable():
             refusal = refusal or BadPayload(reason="a character nobody types")
         kind = headers.get(b"content-type", b"").lower()
@@ -390,9 +404,9 @@ class Guard:
                 raise BadPayload(reason="it breaks off")  # whoever sent it is gone; nothing of ours is broken
             if message["type"] == "http.request":
                 taken, whole = taken + len(message.get("body", b"")), not message.get("more_body")
-                if taken > BODY_MAX_BYTES:
+                if taken > most_bytes:
                     raise TooLarge()
-                if is_form and (b"%00" in message["body"] or b"\x00" in message["body"]):
+                if is_form and not file_max and (b"%00" in message["body"] or b"\x00" in message["body"]):
                     raise BadPayload(reason="a character nobody types")
             return message
 
@@ -404,11 +418,11 @@ class Guard:
             return
         await self.app(scope, bounded, self._sender(scope, send))
 
-    def _refusal(self, method: str, headers: dict[bytes, bytes]) -> Refusal | None:
+    def _refusal(self, method: str, headers: dict[bytes, bytes], most_bytes: int) -> Refusal | None:
         if method in ("GET", "HEAD", "OPTIONS"):
             return None
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > BODY_MAX_BYTES:
+        if not length.isdigit() or int(length) > most_bytes:
             return TooLarge()
         # Browsers say where an unsafe request comes from; programs (tablet app, bank) carry tokens instead. Under
         # `no-referrer` a form's Origin is "null", so the fetch metadata, which no page can forge, is asked first.

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from mock_bank import database
 from mock_bank.app import create_app
 from mock_bank.settings import Settings
+from mock_tax.app import beside
 
 
 def main() -> None:
@@ -26,7 +27,8 @@ def main() -> None:
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         sys.exit(_told(f"The practice bank cannot reach the database of BANK_DATABASE_URL: {error}"))
     # Codes and references stand in addresses, so no access log is written.
-    uvicorn.run(create_app(settings), host=settings.host, port=settings.port, access_log=False, log_level="warning")
+    app = beside(create_app(settings), settings.database_url)
+    uvicorn.run(app, host=settings.host, port=settings.port, access_log=False, log_level="warning")
 
 
 def _told(sentence: str) -> int:

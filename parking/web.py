@@ -198,6 +198,19 @@ async def pay(here: Here, signed: str) -> Response:
         return await _ask(here, tx, shown, _own_path(here, shown))
 
 
+@routes.get("/P/stay/{signed}/documents", include_in_schema=False)
+@permit(PUBLIC)
+async def documents(here: Here, signed: str) -> Response:
+    """On to the invoices of what a stay cost."""
+    operator_id, found, _ = await behind(here, signed)
+    if found.kind not in (Kind.STAY, Kind.LEAVE):
+        raise NoSuchStay()
+    async with here.database.transaction(operator_id) as tx:
+        shown = await stay.find(tx, serial=found.serial)
+    path = await payments.papers_path(here.database, operator_id, stay.PURPOSE, str(shown.id))
+    return RedirectResponse(path, 303)
+
+
 @routes.get("/P/{lot_code}/stay/{name}", include_in_schema=False)
 @permit(PUBLIC)
 async def public_page(request: Request, here: Here, lot_code: str, name: str) -> Response:

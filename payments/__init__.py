@@ -2,12 +2,14 @@
 
 - `charge(tx, lines=…)` in the caller's own transaction; `find` looks one up;
 - `note_free` writes the facts of what costs nothing;
+- `papers_path` leads to the receipts and invoices of what was paid;
 - `record_cash` sells for notes into the drawer of an open shift;
 - `when_paid(purpose, act)`, `when_given_back(purpose, act)` and `explained_by(purpose, …)` are said once, at composition.
 """
 
 from payments.cash import AmountChanged, CashSale, PayOrder, pay_json, record_cash
 from payments.explain import Explanation, explained_by
+from payments.fiscal import papers_path
 from payments.going_back import GoesBack, goes_back
 from payments.payment import (
     ChargeView,
@@ -42,6 +44,7 @@ __all__ = [
     "find",
     "goes_back",
     "note_free",
+    "papers_path",
     "pay_json",
     "payee",
     "record_cash",

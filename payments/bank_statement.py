@@ -29,6 +29,7 @@ from foundation.errors import NotFound, Refusal, refusal_of
 from foundation.seal import Sealer
 from foundation.tables import document, instant, keys, new_id, octets, owner_key
 from payments import ledger
+from payments.statement import FileRefused
 from payments.statement.rows import BLOCK, COLUMNS, COMMAND
 
 Source = Literal["upload", "bank"]
@@ -167,6 +168,10 @@ class NoSuchStatement(NotFound):
     """There is no such bank statement."""
 
 
+class StatementUnreadable(FileRefused):
+    """Reading the file {file} takes more time or memory than a statement needs."""
+
+
 class StatementIsNotification(Refusal):
     """This is a notification (camt.054) without balances: its lines are booked when the statement tells of them."""
 
@@ -189,12 +194,6 @@ class StatementContradicts(Refusal):
 
 class StatementAddsToPast(Refusal):
     """It has {lines} lines that no statement up to {day} had: what is over takes no new lines."""
-
-
-class UploadTooLarge(Refusal):
-    """A file given in here may have {most_bytes} bytes."""
-
-    status = 413
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +295,68 @@ async def before_the_first_vnd(tx: Tx, bank_account: str) -> int:
         bank_account,
     )
     return opening_vnd or 0
+
+
+async def accounts(tx: Tx) -> list[Any]:
+    """The operator's accounts, each with its last statement (None before the first)."""
+    return await tx.rows(
+        "select a.bin || '/' || a.account as bank_account, a.owner_name, s.id, s.day, s.closing_vnd, s.said_number"
+        " from payments.collection_account a left join lateral"
+        " (select * from payments.bank_statement where operator_id = $1 and bank_account = a.bin || '/' || a.account"
+        "   and state = 'accepted' order by day desc, id desc limit 1) s on true where a.operator_id = $1 order by 1",
+        tx.operator_id,
+    )
+
+
+async def listed(tx: Tx, *, most: int, file_id: UUID | None = None) -> list[Any]:
+    """Statements, newest first, with their files; `open`: lines that nobody has matched."""
+    return await tx.rows(
+        "select s.*, f.name as file_name, f.source, p.name as loaded_by, (select count(*) from payments.open_item o"
+        "   where o.operator_id = s.operator_id and o.statement_id = s.id) as open"
+        " from payments.bank_statement s"
+        " join payments.statement_file f on f.operator_id = s.operator_id and f.id = s.file_id"
+        " left join foundation.staff p on p.operator_id = f.operator_id and p.id = f.loaded_by"
+        " where s.operator_id = $1 and ($3::uuid is null or s.file_id = $3) order by s.id desc limit $2",
+        tx.operator_id,
+        most,
+        file_id,
+    )
+
+
+async def file(tx: Tx, id: UUID) -> Any:
+    """A file that was given in. Raises NoSuchStatement."""
+    row = await tx.row("select * from payments.statement_file where operator_id = $1 and id = $2", tx.operator_id, id)
+    if row is None:
+        raise NoSuchStatement()
+    return row
+
+
+async def find(tx: Tx, id: UUID) -> Any:
+    """A statement. Raises NoSuchStatement."""
+    row = await tx.row("select * from payments.bank_statement where operator_id = $1 and id = $2", tx.operator_id, id)
+    if row is None:
+        raise NoSuchStatement()
+    return row
+
+
+async def lines(tx: Tx, id: UUID, *, first: int, most: int) -> list[Any]:
+    """Lines of a statement from position `first` on, each with what it is matched with, if it is."""
+    return await tx.rows(
+        "select l.position, l.bank_ref, l.amount_vnd, l.booked_day, l.is_reversal, c.kind from payments.statement_line l"
+        " left join payments.claim c on c.operator_id = l.operator_id and c.statement_id = l.statement_id"
+        "   and c.position = l.position"
+        " where l.operator_id = $1 and l.statement_id = $2 and l.position >= $3 order by l.position limit $4",
+        tx.operator_id,
+        id,
+        first,
+        most,
+    )
+
+
+def facts_of(row: Any) -> dict[str, object]:
+    """The facts of the refusal for which a statement is in quarantine."""
+    facts: dict[str, object] = json.loads(row["facts"])
+    return facts
 
 
 async def texts(tx: Tx, sealer: Sealer, lines: list[tuple[UUID, int]]) -> dict[tuple[UUID, int], list[str]]:
@@ -510,7 +571,7 @@ class _reading:
                 letter, length = head[:1].decode(), struct.unpack(">I", head[1:])[0]
                 body = await out.readexactly(length)
             except asyncio.IncompleteReadError:  # it was ended for what it took
-                raise refusal_of("statement_unreadable", {"file": self._name}) from None
+                raise StatementUnreadable(file=self._name) from None
             if letter == "E":
                 told = json.loads(body)
                 raise refusal_of(told["code"], told["facts"])

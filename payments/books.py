@@ -37,6 +37,7 @@ from payments import (  # noqa: F401 - their tables are examined
     deposit,
     drop,
     dues,
+    fiscal,
     give_back,
     handover,
     ledger,
@@ -145,6 +146,7 @@ async def prove(connection: Any, *, operator_id: UUID | None = None, every_day: 
         _SHIFTS,
         _SETTLEMENTS,
         _MATCHING,
+        _DOCUMENTS,
         _REFUSALS,
     ):
         named = _MOST_IMPORTANT.format(query=query.replace("{days}", "1000000" if every_day else "31"))
@@ -1629,6 +1631,94 @@ from chained c
 cross join lateral (select coalesce(sum(l.amount_vnd), 0)::bigint as new_vnd from line l
                     where l.operator_id = c.operator_id and l.statement_id = c.id) n
 where c.closing_vnd - c.before_vnd <> n.new_vnd
+"""
+
+# Receipts and invoices. A charge says of how much it has documents; what differs from what was earned is still to be made.
+_DOCUMENTS = """
+with document as materialized (
+    select d.operator_id, d.id, d.series_id, d.number, d.charge_id, d.line_no, d.amount_vnd, d.vat_bp, d.vat_vnd, d.sold_at,
+           d.issued_at, e.document_id is not null as ended, e.at as ended_at, r.id as replaced_by
+    from payments.fiscal_document d
+    left join payments.fiscal_end e on e.operator_id = d.operator_id and e.document_id = d.id
+    left join payments.fiscal_document r on r.operator_id = d.operator_id and r.replaces = d.id
+    where d.operator_id = any($1)
+), numbered as (
+    select operator_id, series_id, count(distinct number) as numbers, count(*) as documents, max(number) as last
+    from document group by 1, 2
+), held as (
+    select operator_id, charge_id, line_no, count(*) as documents, sum(amount_vnd)::bigint as amount_vnd
+    from document where not ended group by 1, 2, 3
+), paid as (
+    select p.operator_id, p.charge_id, p.line_no, p.paid_at, l.service,
+           greatest(0, least(l.amount_vnd, c.documented_vnd - coalesce(sum(l.amount_vnd) over (
+               partition by p.operator_id, p.charge_id order by p.line_no rows between unbounded preceding and 1 preceding),
+               0)))::bigint as amount_vnd
+    from payments.line_paid p
+    join payments.charge c on c.operator_id = p.operator_id and c.id = p.charge_id
+    join payments.charge_line l on l.operator_id = p.operator_id and l.charge_id = p.charge_id and l.line_no = p.line_no
+    where p.operator_id = any($1)
+), otherwise as (
+    select d.operator_id, d.id, d.amount_vnd, d.issued_at from document d
+    join payments.fiscal_series s on s.operator_id = d.operator_id and s.id = d.series_id
+    left join paid p on p.operator_id = d.operator_id and p.charge_id = d.charge_id and p.line_no = d.line_no
+    left join lateral (select t.vat_bp from payments.fiscal_term t
+                       where t.operator_id = d.operator_id and t.service = p.service and t.withdrawn_at is null
+                         and t.valid_from <= (d.sold_at at time zone 'Asia/Ho_Chi_Minh')::date
+                       order by t.valid_from desc limit 1) t on true
+    where t.vat_bp is distinct from d.vat_bp or d.sold_at is distinct from p.paid_at or d.issued_at < d.sold_at
+       or d.vat_vnd <> (2 * d.amount_vnd * d.vat_bp + 10000 + d.vat_bp) / (2 * (10000 + d.vat_bp))
+       or (s.kind = 'receipt' and d.vat_bp > 0)
+), untold as (
+    select d.operator_id, d.id, d.amount_vnd, d.issued_at from document d
+    left join payments.fiscal_sending i on i.operator_id = d.operator_id and i.document_id = d.id and i.what = 'issue'
+    left join payments.fiscal_sending k on k.operator_id = d.operator_id and k.document_id = d.id and k.what = 'cancel'
+    where i.number is distinct from d.number or i.series_id is distinct from d.series_id
+       or (d.ended and d.replaced_by is null) <> (k.document_id is not null)
+       or ((i.state in ('waiting', 'asking') or k.state in ('waiting', 'asking')) and not exists (
+           select from foundation.due w
+           where w.operator_id = d.operator_id and w.kind = 'payments.fiscal' and w.id = d.series_id::text))
+), waiting as (
+    select c.operator_id, c.id, c.received_vnd - c.given_back_vnd - c.documented_vnd as amount_vnd,
+           exists (select from payments.charge_line l
+                   where l.operator_id = c.operator_id and l.charge_id = c.id and not exists (
+                       select from payments.fiscal_term t
+                       where t.operator_id = l.operator_id and t.service = l.service and t.withdrawn_at is null
+                         and t.valid_from <= foundation.hanoi_day(c.paid_at))) as unserved,
+           j.recorded_at,
+           case when c.documented_vnd = 0 then j.recorded_at < clock_timestamp() - interval '1 hour'
+                else greatest((select max(g.at) from payments.given_back g
+                               where g.operator_id = c.operator_id and g.charge_id = c.id),
+                              (select max(b.at) from payments.cash_refund b
+                               where b.operator_id = c.operator_id and b.charge_id = c.id))
+                     < foundation.now() - interval '1 hour' end as late
+    from payments.charge c
+    join payments.journal j on j.operator_id = c.operator_id and j.source_type = 'charge' and j.source_id = c.id::text
+                           and j.purpose = 'delivered'
+    where c.operator_id = any($1) and c.state = 'paid' and c.documented_vnd <> c.received_vnd - c.given_back_vnd
+)
+select 'M6' as invariant, 'red' as kind, 'fiscal_numbers' as rule, s.operator_id, s.form || ' ' || s.symbol as account,
+       null as flow, null::bigint as amount_vnd, null::timestamptz as since
+from payments.fiscal_series s
+left join numbered n on n.operator_id = s.operator_id and n.series_id = s.id
+where s.operator_id = any($1)
+  and (s.last_number <> coalesce(n.numbers, 0) or n.documents <> n.numbers or n.last <> n.numbers)
+union all
+select 'M6', 'red', 'fiscal_differs', coalesce(p.operator_id, h.operator_id), null, coalesce(p.charge_id, h.charge_id)::text,
+       coalesce(h.amount_vnd, 0) - coalesce(p.amount_vnd, 0), p.paid_at
+from paid p
+full join held h on h.operator_id = p.operator_id and h.charge_id = p.charge_id and h.line_no = p.line_no
+where coalesce(h.amount_vnd, 0) <> coalesce(p.amount_vnd, 0) or h.documents > 1
+union all
+select 'M6', 'red', 'fiscal_terms', operator_id, null, id::text, amount_vnd, issued_at from otherwise
+union all
+select 'M6', 'red', 'fiscal_untold', operator_id, null, id::text, amount_vnd, issued_at from untold
+union all
+select 'M6', case when late then 'red' else 'open' end, case when late then 'fiscal_late' else 'fiscal_open' end, operator_id,
+       null, id::text, amount_vnd, recorded_at
+from waiting where not unserved
+union all
+select 'M6', 'open', 'fiscal_unserved', operator_id, null, min(id::text), sum(amount_vnd)::bigint, min(recorded_at)
+from waiting where unserved group by operator_id
 """
 
 _REFUSALS = """

@@ -3,7 +3,7 @@ grant update (poll_cursor, polled_at, swept_at, statement_at) on payments.collec
 grant update (balance_vnd, reserved_vnd) on payments.balance to motcham_app;
 grant update (closed_through) on payments.book to motcham_app;
 grant update (state, decided_by, decided_at, why) on payments.book_request to motcham_app;
-grant update (state, received_vnd, given_back_vnd, paid_at, topup_until) on payments.charge to motcham_app;
+grant update (state, received_vnd, given_back_vnd, documented_vnd, paid_at, topup_until) on payments.charge to motcham_app;
 grant update (amount_vnd, used_vnd, opened_at, closed_at, owner_id, reason, charge_id) on payments.held to motcham_app;
 grant update (state, approved_by, approved_at, asked_at, accepted_at, ended_at, debit_ref, return_ref, why, looks, look_at)
     on payments.refund to motcham_app;
@@ -35,3 +35,6 @@ grant update (released) on payments.payout_day to motcham_app;
 grant delete on payments.claim, payments.suggestion, payments.suggestion_item to motcham_app;
 grant update (state, score, sealed, codes, name, note, named_by, named_at), delete on payments.open_item to motcham_app;
 grant update (decided_by, decided_at, agreed) on payments.write_off_ask to motcham_app;
+grant update (last_number) on payments.fiscal_series to motcham_app;
+grant update (withdrawn_at) on payments.fiscal_term to motcham_app;
+grant update (state, tax_code, why, tries, ended_at) on payments.fiscal_sending to motcham_app;

@@ -35,6 +35,8 @@ from payments.receipt import Credit, receive
 from payments.reconciliation import Match, Side
 from payments.refund import within_limit
 
+NAMED_MAX = 20
+"""So many lines of a bulk are named in its event; all of them are in its claims."""
 COMMITS_WITHIN = timedelta(minutes=10)
 """Real time: what was written down so long before a run can be seen by it."""
 Act = Literal["run", "accepted", "matched", "written_off", "booked", "named", "undone"]
@@ -784,7 +786,14 @@ async def accept(tx: Tx, suggestions: Sequence[UUID], *, staff_id: UUID, seen: s
     tx.step("matching.accepted")
     rules = sorted({row["rule"] for row in chosen})
     await _remember(
-        tx, event_id, "accepted", now=now, staff_id=staff_id, lines=len(lines), sum_vnd=sum_vnd, facts={"rules": rules}
+        tx,
+        event_id,
+        "accepted",
+        now=now,
+        staff_id=staff_id,
+        lines=len(lines),
+        sum_vnd=sum_vnd,
+        facts={"rules": rules, "items": [_told(line) for line in lines[:NAMED_MAX]]},
     )
     await _post(tx, event_id, books, _sums(moved))
     after = {"lines": len(lines), "sum_vnd": sum_vnd}
@@ -819,7 +828,7 @@ async def match(
             raise SumsDiffer(difference_vnd=difference_vnd)
         return await _match(tx, items, None, 0, reason="", staff_id=staff_id, agreed_by=None, now=now)
     _check_difference(difference, difference_vnd)
-    reason = reason_of(reason)
+    reason = reason.strip()[:300] or difference  # what it is has been said; more words are a help
     if await within_limit(tx, staff_id, abs(difference_vnd), limit_vnd, now):
         return await _match(
             tx, items, difference, difference_vnd, reason=reason, staff_id=staff_id, agreed_by=None, now=now
@@ -898,7 +907,10 @@ async def book(tx: Tx, database: Database, sealer: Sealer, id: UUID, *, staff_id
     if not moved:
         raise DifferenceUnfit(difference_vnd=item["amount_vnd"])
     tx.step("matching.booked")
-    await _remember(tx, event_id, "booked", now=now, staff_id=staff_id, lines=1, sum_vnd=item["amount_vnd"])
+    facts = {"items": [_told(item)]}
+    await _remember(
+        tx, event_id, "booked", now=now, staff_id=staff_id, lines=1, sum_vnd=item["amount_vnd"], facts=facts
+    )
     await _post(tx, event_id, books, _sums(moved))
     await audit.note(
         tx, staff_id, "matching.booked", f"matching {event_id}", after={"amount_vnd": item["amount_vnd"]}, now=now

@@ -43,7 +43,8 @@ _draw = SystemRandom()
 class Charge(SQLModel, table=True):
     """An amount owed under one reference; frozen once shown. `received_vnd` is what was applied to it.
 
-    `given_back_vnd`: how much of what was earned with it the operator gives back.
+    `given_back_vnd`: how much of what was earned with it the operator gives back; `documented_vnd`: of how much it has
+    receipts and invoices (`fiscal`).
     The reference stands in bank texts and screenshots, so it opens nothing: what was bought is reached through `token`.
     """
 
@@ -57,6 +58,11 @@ class Charge(SQLModel, table=True):
         CheckConstraint("(state = 'paid') = (received_vnd = amount_vnd)", name="paid_in_full"),
         CheckConstraint("(state = 'partial') = (topup_until is not null)", name="topup"),
         Index("charge_topup_idx", *keys("topup_until"), postgresql_where=text("state = 'partial'")),
+        Index(
+            "charge_undocumented_idx",
+            *keys("paid_at"),
+            postgresql_where=text("state = 'paid' and documented_vnd <> received_vnd - given_back_vnd"),
+        ),
         CheckConstraint("return_path like '/%' and return_path not like '//%'", name="return_path"),
         {"schema": "payments"},
     )
@@ -67,6 +73,7 @@ class Charge(SQLModel, table=True):
     amount_vnd: int = Field(sa_type=BigInteger)
     received_vnd: int = Field(default=0, sa_type=BigInteger)
     given_back_vnd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    documented_vnd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
     state: str = "open"
     return_path: str
     created_at: datetime = instant()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import combinations
 from typing import Literal, TypeVar
@@ -85,7 +85,12 @@ def decide(lines: Iterable[Side], movements: Iterable[Side]) -> list[Match]:
         for match in (*certain, *tied):  # of what is tied nobody but a person may take one, also not by another rule
             left.pop(match.lines[0], None)
             right.pop(match.movements[0], None)
-    return _sorted([*found, *ambiguous, *_suggestions(list(left.values()), list(right.values()))])
+    suggested = list(_suggestions(list(left.values()), list(right.values())))
+    claims = _counts(key for match in suggested for key in (*match.lines, *match.movements))
+    for match in suggested:  # what is suggested twice may be taken once: nobody but a person says for what
+        contested = any(claims[key] > 1 for key in (*match.lines, *match.movements))
+        ambiguous.append(replace(match, ambiguous=True) if contested else match)
+    return _sorted([*found, *ambiguous])
 
 
 def batches(lines: Iterable[Side], movements: Iterable[Side]) -> set[str]:

@@ -108,6 +108,8 @@ class House:
             "VNPAY_SECRETS": ",".join(f"{code}:{CARD_SECRET}" for code in MERCHANTS.values()),
             "VNPAY_PAGE_URL": f"{self.bank_url}/paymentv2/vpcpay.html",
             "VNPAY_API_URL": f"{self.bank_url}/merchant_webapi/api/transaction",
+            "TAX_URL": f"{self.bank_url}/tax",
+            "TAX_SECRET": API_KEY,
             "REFUND_LIMIT_VND": str(REFUND_LIMIT_VND),
             "POLL_SECONDS": str(self.poll_seconds),
             "WORKERS": "1",

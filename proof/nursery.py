@@ -28,6 +28,7 @@ import valkey.asyncio  # noqa: F401 - what a process would import at its start i
 import main
 import mock_bank.app
 import mock_bank.settings
+import mock_tax.app
 from foundation.settings import Settings
 
 PR_SET_PDEATHSIG = 1
@@ -56,7 +57,8 @@ def roles(web_socket: socket.socket, bank_socket: socket.socket) -> dict[str, Ca
         role: settings.model_copy(update={"failpoints": settings.failpoints.with_suffix(f".{role}")})
         for role in ("web", "worker")
     }
-    web, bank = main.assemble(of["web"]), mock_bank.app.create_app(mock_bank.settings.Settings())
+    banks = mock_bank.settings.Settings()
+    web, bank = main.assemble(of["web"]), mock_tax.app.beside(mock_bank.app.create_app(banks), banks.database_url)
     return {
         "web": server(web, web_socket),
         "bank": server(bank, bank_socket),

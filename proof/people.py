@@ -53,6 +53,8 @@ WEIGHTS = {
     "refund_elsewhere": 2,
     "payout_elsewhere": 2,
     "leave_unpaid": 2,
+    "invoice": 3,
+    "mend": 2,
     "close_day": 1,
     "reopen_day": 1,
     "pay_out": 1,
@@ -962,6 +964,34 @@ class Person:
         charge = dice.choice(waiting)
         charge.way = "QR"
         self.pays_vnd(charge, charge.amount_vnd, charge.reference)
+
+    def invoice(self, dice: random.Random) -> None:
+        """Buys a ticket and wants it on a firm's name, sometimes before the receipt is made, sometimes after."""
+        site = dice.choice(list(SITES))
+        charge, _ = self.order(site, self.heads(dice))
+        self.pays_vnd(charge, charge.amount_vnd, charge.reference)
+        if not self.is_paid(charge, 2.5):
+            return
+        path = f"{self.paths[charge.reference]}/documents"
+        for name in dice.sample(["Công ty Hoa Sen", "Công ty Sao Mai"], dice.randint(1, 2)):
+            answer = self.post(path, data={"tax_code": "0100109106", "name": name})
+            if answer.status_code not in (303, 409):  # 409: midnight has passed meanwhile
+                self.people.found(f"naming a buyer was answered with {answer.status_code} {answer.text[-300:]}")
+
+    def mend(self, dice: random.Random) -> None:
+        """A clerk has a document replaced that still holds, perhaps just while it is given back."""
+        operator = dice.choice(list(ACCOUNTS))
+        found = self.house.look(
+            "select d.id from payments.fiscal_document d join foundation.operator o on o.id = d.operator_id"
+            " where o.code = $1 and not exists (select from payments.fiscal_end e"
+            "   where e.operator_id = d.operator_id and e.document_id = d.id) order by d.issued_at desc limit 20",
+            operator,
+        )
+        if not found:
+            return
+        answer = self.office(operator, f"/finance/fiscal/{dice.choice(found)['id']}/mend", reason="sai tên")
+        if answer.status_code not in (303, 409):  # 409: it had ended
+            self.people.found(f"replacing a document was answered with {answer.status_code} {answer.text[-300:]}")
 
     def look(self, dice: random.Random) -> None:
         self.get(f"/api/v1/public/lots/{dice.choice(list(LOTS))}")

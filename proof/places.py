@@ -50,12 +50,15 @@ _WEB: dict[tuple[str, ...], tuple[str, ...]] = {
     _around("stay.left"): ("cash_stay", "leave_unpaid"),
     _around("payments.close_day"): ("close_day",),
     _around("payments.agree_to_request"): ("reopen_day",),
+    _around("fiscal.buyer"): ("invoice",),
+    _around("fiscal.mended"): ("mend",),
 }
 _WORKER: dict[tuple[str, ...], tuple[str, ...]] = {
     ("poll.listed", "poll.taken", *_around("poll.cursor")): ("ticket",),
     ("sweep.taken", *_around("sweep.over")): ("ticket",),
     ("work.claimed", "work.acted", *_around("work.done", "rollup")): ("cash_ticket", "free"),
     _around("books.proved"): ("prove",),
+    (*_around("fiscal.made", "fiscal.heard"), "fiscal.asking", "fiscal.answered"): ("cash_ticket", "ticket"),
     ("refund.asking", "refund.answered", *_around("refund.heard", "refund.told")): REFUNDS,
 }
 _WORKER_ALONE = (*_around("payments.receive", "receipt.applied"), "notice.answered")

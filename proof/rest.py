@@ -78,6 +78,17 @@ PAID_OTHERWISE = """
        case when p.state in ('settled', 'returned') then p.amount_vnd else 0 end,
        case when p.state = 'returned' then p.amount_vnd else 0 end)"""
 NOT_OURS = "select bank_account, bank_ref, amount_vnd, kind from payments.debit"
+TOLD_OTHERWISE = (
+    "select coalesce(ours.symbol, t.symbol) as symbol, coalesce(ours.number, t.number) as number, ours.what, ours.state,"
+    " t.state as theirs from (select p.tax_code as issuer, s.form, s.symbol, i.number, i.what, i.state"
+    "   from payments.fiscal_sending i"
+    "   join payments.fiscal_series s on s.operator_id = i.operator_id and s.id = i.series_id"
+    "   join payments.payee p on p.operator_id = i.operator_id and p.kind = 'operator') ours"
+    " full join mock_tax.item t on (t.issuer, t.form, t.symbol, t.number, t.what) ="
+    "   (ours.issuer, ours.form, ours.symbol, ours.number, ours.what)"
+    " where ours.state is distinct from t.state"
+)
+"""What was told stands there as here, and nothing else does."""
 MORE_THAN_CAME = """
     select r.bank_ref, r.amount_vnd, sum(f.amount_vnd)::bigint as back_vnd from payments.refund f
       join payments.receipt r on r.operator_id = f.operator_id and r.id = f.receipt_id
@@ -149,6 +160,11 @@ class Rest:
             "select count(*) as n from payments.charge where state = 'partial'"
             " and topup_until <= foundation.now() - interval '90 minutes'"
         )[0]["n"]
+        papers = self.house.look(
+            "select count(*) as n from payments.charge where state = 'paid'"
+            " and documented_vnd <> received_vnd - given_back_vnd"
+        )[0]["n"]
+        said += [f"{papers} payments without their receipts or invoices"] if papers else []
         said += [f"{over} part payments whose time is over"] if over else []
         said += [f"{row['n']} refunds that are {row['state']}" for row in refunds]
         payouts = self.house.look(
@@ -229,5 +245,7 @@ class Rest:
             yield f"A payout is one thing, and the bank moved another: {dict(row)}"
         for row in self.house.look(NOT_OURS):
             yield f"Money left that the books take for none of ours: {dict(row)}"
+        for row in self.house.look(TOLD_OTHERWISE):
+            yield f"Of a document we know one thing, and the tax office another: {dict(row)}"
         for row in self.house.look(MORE_THAN_CAME):
             yield f"More than came went back: {dict(row)}"

@@ -40,8 +40,8 @@ from payments.witness import Person
 
 PURPOSE = "test.thing"
 SOLD_OUT = "sold out"
-SINCE_THE_BEGINNING = "act !~ '^(contract|payee)[.]'"
-"""Of the trail: without the contracts and bank details that every operator of the demo city begins with."""
+SINCE_THE_BEGINNING = "act !~ '^(contract|payee|fiscal)[.]'"
+"""Of the trail: without the contracts, bank details and series that every operator of the demo city begins with."""
 
 
 class SoldOut(Refusal):

@@ -23,7 +23,7 @@ from foundation.operator import NoSuchPlace, operator_name, whose_place
 from foundation.settings import Settings
 from foundation.strict_json import StrictRoute
 from foundation.texts import text
-from foundation.web import PUBLIC, Bearer, Here, Language, Platform, Service, hot, permit
+from foundation.web import PUBLIC, Bearer, Here, Language, Platform, Service, behind, hot, permit
 from ticketing import gate, order, ticket
 from ticketing.site import SiteView, site_by_code, sites_at
 
@@ -107,6 +107,18 @@ async def finished(request: Request, here: Here, site_code: str, token: str) -> 
     async with here.database.transaction(operator_id) as tx:
         owed = await payments.find(tx, id=charge_id)
     return RedirectResponse(owed.page_path, 303)
+
+
+@routes.get("/S/ticket/{signed}/documents", include_in_schema=False)
+@permit(PUBLIC)
+async def documents(here: Here, signed: str) -> Response:
+    """On to the receipt of what a ticket cost."""
+    operator_id, found, _ = await behind(here, signed)
+    if found.kind is not Kind.TICKET:
+        raise ticket.NoSuchTicket()
+    shown = await ticket.shown(here.database, operator_id, found.serial)
+    path = await payments.papers_path(here.database, operator_id, order.PURPOSE, str(shown.ticket.order_id))
+    return RedirectResponse(path, 303)
 
 
 async def ticket_page(request: Request, here: Platform, operator_id: UUID, found: TicketCode) -> Response:

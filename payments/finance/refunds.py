@@ -16,8 +16,8 @@ from foundation.database import Tx
 from foundation.operator import operator_name
 from foundation.staff import OnDuty
 from foundation.web import Clerk, FormVnd, Here, Language, permit
+from payments import fiscal, payee_statement, payment, refund
 from payments import give_back as giving_back
-from payments import payee_statement, payment, refund
 from payments.explain import explain
 from payments.finance.page import page
 from payments.gateway import vietqr
@@ -203,6 +203,7 @@ async def charge_page(request: Request, here: Here, person: Clerk, language: Lan
         wanted = await giving_back.waiting(tx, most=1, charge_id=owed.id)
         trail = await audit.of(tx, f"charge {owed.id}")
         parts = await payee_statement.parts_of(tx, owed.id)
+        papers = await fiscal.documents(tx, "d.charge_id = $2 order by d.line_no, d.issued_at, d.id", owed.id)
     return page(
         request,
         "charge",
@@ -213,6 +214,7 @@ async def charge_page(request: Request, here: Here, person: Clerk, language: Lan
         owed=owed,
         given_back_vnd=given_back_vnd,
         parts=parts,
+        papers=papers,
         lines=[(row, known.get((row["purpose"], row["reference"]))) for row in lines],
         receipts=receipts,
         notes=notes,

@@ -16,15 +16,18 @@ from payments.finance import (
     contracts,
     days,
     debits,
+    fiscal,
     journal,
     login,
     payouts,
     proof,
     queue,
+    reconciliation,
     refunds,
     sales,
     settlements,
     shifts,
+    statements,
     trail,
 )
 from payments.finance.day import Day, Listing, day_of, lines_of, transfers_of
@@ -36,8 +39,8 @@ from payments.finance.words import age, word
 routes = APIRouter(tags=["finance"])
 routers = [
     *(routes, login.routes, queue.routes, debits.routes, refunds.routes),
-    *(days.routes, settlements.routes, payouts.routes, contracts.routes, trail.routes, shifts.routes),
-    *(journal.routes, sales.routes, chart.routes),
+    *(days.routes, settlements.routes, payouts.routes, contracts.routes, fiscal.routes, trail.routes, shifts.routes),
+    *(journal.routes, sales.routes, chart.routes, statements.routes, reconciliation.routes),
 ]
 """Of all of finance's pages."""
 

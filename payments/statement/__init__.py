@@ -145,10 +145,6 @@ class StatementFormatUnknown(FileRefused):
     """The file {file} is neither camt.053, camt.054, MT940, CSV nor XLSX."""
 
 
-class StatementUnreadable(FileRefused):
-    """Reading the file {file} takes more time or memory than a statement needs."""
-
-
 class StatementFileTooLarge(FileRefused):
     """The file {file} is larger than {most_bytes} bytes, packed or unpacked."""
 

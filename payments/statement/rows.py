@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from foundation.errors import Refusal
-from payments.statement import Entry, Statement, StatementUnreadable, Verdict, reader
+from payments.statement import Entry, Statement, Verdict, reader
 from payments.statement.profile import profile_of
 
 BLOCK = 500
@@ -53,8 +53,6 @@ def main(arguments: list[str], key: bytes, out: IO[bytes]) -> None:
                 _write(out, letter, body)
     except Refusal as refusal:
         _write(out, "E", json.dumps(refused(refusal)).encode())
-    except MemoryError:
-        _write(out, "E", json.dumps(refused(StatementUnreadable(file=name))).encode())
     _write(out, ".", b"")
 
 

@@ -45,7 +45,13 @@ class Statements:
         return made
 
     async def load(
-        self, *days: Day | str, who: UUID | None = None, name: str = "saoke.xml", profile: str = "", run: bool = True
+        self,
+        *days: Day | str,
+        who: UUID | None = None,
+        name: str = "saoke.xml",
+        profile: str = "",
+        run: bool = True,
+        **more: Any,
     ) -> TakenIn:
         """Gives these in as one camt.053 file, or a file as it is; then matches."""
         given = (
@@ -65,6 +71,7 @@ class Statements:
                 profile=profile,
                 staff_id=who,
                 now=self.trade.now,
+                **more,
             )
         if run:
             await self.match()
@@ -134,7 +141,7 @@ DEFECTS = (
     (
         "statement_broken",
         "update payments.bank_statement set opening_vnd = opening_vnd + 7, closing_vnd = closing_vnd + 7"
-        " where id = (select max(id) from payments.bank_statement)",
+        " where id = (select id from payments.bank_statement order by id desc limit 1)",
     ),
 )
 """What a vandal with all rights does to statements and matches, and the rule that must name it."""

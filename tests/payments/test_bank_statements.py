@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import asyncpg
+import pytest
 from banking import Statements, only
 from trade import Trade
 
 from loadtests import statements as files
+from loadtests.statements import Day
 from payments.bank_statement import StatementNotChained
 from payments.proof_of_cash import CashProof, ItemsUnnamed, StatementAwaited, prove_cash
+from payments.statement import FileRefused
 
 
 async def test_a_day_of_receipts_is_matched_and_stands_at_the_bank(trade: Trade, admin: asyncpg.Connection) -> None:
@@ -66,6 +69,35 @@ async def stands(admin: asyncpg.Connection, trade: Trade, account: str) -> int:
             account,
         )
     )
+
+
+async def test_a_file_that_takes_too_much_to_read_ends_its_reader_and_nothing_else(
+    trade: Trade, admin: asyncpg.Connection
+) -> None:
+    bank = Statements(trade)
+    for seconds, day in ((0, bank.day(bank.line("FT1", 10_000))), (10, f"<Document>{'<a>' * 1_000_000}")):
+        with pytest.raises(FileRefused):
+            await bank.load(day, seconds=seconds)
+    assert await admin.fetchval("select count(*) from payments.statement_file") == 0, "nothing of it is kept"
+    foreign = Day("9999", bank.today, 1, 0, [bank.line("FT1", 10_000)])
+    notified = "".join(files.camt054(bank.days))
+    for given, code in ((foreign, "statement_foreign"), (notified, "statement_is_notification")):
+        taken = only(await bank.load(given))
+        assert (taken.state, taken.why and taken.why.code) == ("quarantined", code)
+    assert await bank.open() == []
+
+
+async def test_an_older_statement_may_only_say_again_what_is_known(trade: Trade) -> None:
+    bank = Statements(trade)
+    first = bank.day(bank.line("FT1", 10_000))
+    await bank.load(first)
+    trade.now += timedelta(days=1)
+    await bank.load(bank.day(bank.line("FT2", 5_000)))
+    other = Day(first.account, first.day, 9, 0, [*first.lines, bank.line("FT0", 3, day=first.day)])
+    less = Day(first.account, first.day, 9, 7, first.lines)
+    for given, code in ((other, "statement_adds_to_past"), (less, "statement_contradicts")):
+        taken = only(await bank.load(given))
+        assert (taken.state, taken.why and taken.why.code) == ("quarantined", code)
 
 
 async def test_the_proof_of_cash_names_every_item_between_the_bank_and_the_books(trade: Trade) -> None:

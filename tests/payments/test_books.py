@@ -14,7 +14,7 @@ from trade import SOLD_OUT, Trade, a_day_of_everything
 from foundation import outbox, texts
 from foundation.database import Database
 from foundation.settings import Settings
-from payments import books, cashless_share
+from payments import books, cashless_share, fiscal, give_back
 from payments.books import Proof
 from payments.payment import ROLLUP
 
@@ -25,6 +25,7 @@ async def trade(settings: Settings, database: Database) -> Trade:
     made = await Trade.at(settings, database)
     await a_day_of_everything(made)
     await a_day_of_refunds(made)
+    await a_day_of_documents(made)
     await a_day_of_everything(await Trade.at(settings, database, "dongda"))
     while claims := [claim for claim in await outbox.claim(database) if claim.kind == ROLLUP]:
         for claim in claims:
@@ -32,6 +33,20 @@ async def trade(settings: Settings, database: Database) -> Trade:
             async with database.transaction(claim.operator_id) as tx:
                 await outbox.done(tx, claim)
     return made
+
+
+async def a_day_of_documents(trade: Trade) -> None:
+    """Receipts and invoices are made, and two of them replaced and cancelled."""
+    part, whole = await trade.owes(trade.line(40_000)), await trade.owes(trade.line(30_000))
+    await trade.transfers(part.reference, 40_000)
+    await trade.transfers(whole.reference, 30_000)
+    await fiscal.make_what_is_missing(trade.database)
+    who = (await trade.colleague()).staff_id
+    for owed, amount_vnd in ((part, 10_000), (whole, None)):
+        async with trade.database.transaction(trade.operator_id) as tx:
+            said = {"staff_id": who, "reason": "ốm", "limit_vnd": 10**8, "now": trade.now}
+            await give_back.give_back(tx, owed.reference, amount_vnd, **said)
+    await fiscal.make_what_is_missing(trade.database)
 
 
 async def proof_of_all(admin: asyncpg.Connection) -> Proof:
@@ -57,6 +72,8 @@ async def test_a_day_with_every_kind_of_event_balances(admin: asyncpg.Connection
         "suspense_open",
         "deposit_open",
         "unsettled_open",
+        "fiscal_open",
+        "fiscal_unserved",  # the firm with lots only has sold a ticket
     }
 
 
@@ -286,6 +303,35 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         ("role_too_strong", "alter role motcham_app bypassrls"),
     ],
     "M6": [
+        (
+            "fiscal_numbers",
+            "delete from payments.fiscal_document where ctid = (select min(ctid) from payments.fiscal_document)",
+        ),
+        ("fiscal_numbers", "update payments.fiscal_series set last_number = last_number + 1 where last_number > 0"),
+        (
+            "fiscal_numbers",
+            "alter table payments.fiscal_document drop constraint fiscal_document_number_key;"
+            "update payments.fiscal_document set number = 2 where number = 1",
+        ),
+        ("fiscal_differs", "delete from payments.fiscal_document where number = 1"),
+        ("fiscal_differs", "update payments.fiscal_document set amount_vnd = amount_vnd + 1 where number = 1"),
+        (
+            "fiscal_differs",
+            "delete from payments.fiscal_end where ctid = (select min(ctid) from payments.fiscal_end)",
+        ),
+        ("fiscal_differs", "update payments.charge set documented_vnd = documented_vnd - 1 where documented_vnd > 0"),
+        ("fiscal_differs", "update payments.fiscal_document set line_no = 7 where number = 1"),
+        ("fiscal_terms", "update payments.fiscal_document set vat_vnd = vat_vnd + 1 where vat_bp > 0"),
+        ("fiscal_terms", "update payments.fiscal_term set vat_bp = 1000 where service = 'parking'"),
+        ("fiscal_terms", "update payments.fiscal_document set sold_at = sold_at - interval '1 s' where number = 1"),
+        ("fiscal_untold", "delete from payments.fiscal_sending where number = 1"),
+        ("fiscal_untold", "delete from foundation.due where kind = 'payments.fiscal'"),
+        ("fiscal_untold", "delete from payments.fiscal_sending where what = 'cancel'"),
+        (
+            "fiscal_late",
+            "update payments.journal set recorded_at = recorded_at - interval '2 hours'"
+            " where operator_id = (select id from foundation.operator where code = 'dongda')",
+        ),
         (
             "event_without_journal",
             "with gone as (delete from payments.journal where template = 'cash.sold' returning id)"
@@ -553,6 +599,8 @@ def test_every_rule_has_a_planted_defect() -> None:
         "due_open",
         "due_late",
         "payout_open",
+        "fiscal_open",
+        "fiscal_unserved",
     }
     assert planted <= named
 

@@ -80,7 +80,7 @@ async def test_a_reader_sees_what_holds_and_who_gets_how_much_of_a_sale(manager:
     assert "41,650 ₫ are left" in page
     assert "2 %, for 7 d" in page
     assert "2,400,000 ₫" in page, "rent of a lot"
-    for said in ("0100000001", "Kho bạc Nhà nước Khu vực I", "C 560 · TM 2714", "There are no others."):
+    for said in ("0100000003", "Kho bạc Nhà nước Khu vực I", "C 560 · TM 2714", "There are no others."):
         assert said in page, said
     assert f"{PAGE}/new" not in page, "a manager agrees, he does not propose"
     page = (await manager.get(f"{PAGE}?lang=vi")).text.replace("\N{NO-BREAK SPACE}", " ")

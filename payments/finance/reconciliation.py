@@ -1,0 +1,342 @@
+"""Finance's page of reconciliation: the proof of cash on top, below it the open items with their suggestions, and the acts.
+
+Everything works without a script; with one the list is a grid for the keyboard (reconcile.js).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Form, Query, Request, Response
+from fastapi.responses import RedirectResponse
+
+from foundation import clock, texts
+from foundation.errors import Refusal
+from foundation.operator import operator_name
+from foundation.web import Clerk, Here, Language, permit
+from payments import bank_statement, matching, open_items
+from payments.finance.page import page
+from payments.matching import Difference, Name
+from payments.open_items import Filter
+from payments.proof_of_cash import CashProof, items_between, prove_cash
+
+routes = APIRouter(tags=["finance"])
+HOME = "/finance/reconciliation"
+MOST_CHOSEN = 500
+DIFFERENCES: tuple[Difference, ...] = ("fee", "rounding", "shortage", "interest")
+NAMES: tuple[Name, ...] = ("next_statement", "bank_asked", "payer_asked", "dispute", "other")
+
+
+async def _wanted(
+    side: Literal["line", "movement"] = "line",
+    state: str = "",
+    q: Annotated[str, Query(max_length=80)] = "",
+    day: str = "",
+) -> Filter:
+    """The filter as its form sends it; a field left empty stands for everything."""
+    known = {"unmatched", "suggested", "ambiguous", "differs", "named"}
+    try:
+        last = date.fromisoformat(day) if day else None
+    except ValueError:
+        last = None
+    return Filter(side, state if state in known else None, q.strip(), last)  # type: ignore[arg-type]
+
+
+Wanted = Annotated[Filter, Depends(_wanted)]
+
+
+@routes.get(HOME, include_in_schema=False)
+@permit("finance:read")
+async def reconciliation_page(
+    request: Request,
+    here: Here,
+    person: Clerk,
+    language: Language,
+    wanted: Wanted,
+    n: int = 1,
+    least: int = open_items.SURE,
+) -> Response:
+    """The proof of cash of the last statement's day, and the open items that the filter finds, a page of them."""
+    n, least = min(max(n, 1), 10_000), min(max(least, 1), 100)
+    async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
+        now, name = await clock.now(tx), await operator_name(tx, language)
+        today = clock.hanoi_day(now)
+        proof = await _proof(tx, None)
+        found = await open_items.listed(tx, here.sealer, wanted, today=today, page=n, least=least)
+        asks = await open_items.asks(tx)
+        last = await open_items.history(tx, most=1)
+    return page(
+        request,
+        "reconciliation",
+        person,
+        language,
+        now,
+        operator_name=name,
+        proof=proof,
+        hindrance=proof and (refused := proof.hindrance()) and texts.refusal_text(language, refused),
+        wanted=wanted,
+        found=found,
+        least=least,
+        digest=matching.digest_of(found.bulk.ids),
+        query=_query(wanted),
+        n=n,
+        pages=-(-found.count // open_items.PAGE),
+        asks=asks,
+        last=last,
+        today=today,
+        differences=DIFFERENCES,
+        names=NAMES,
+    )
+
+
+@routes.get(f"{HOME}/cash", include_in_schema=False)
+@permit("finance:read")
+async def cash_page(request: Request, here: Here, person: Clerk, language: Language, day: clock.Day) -> Response:
+    """The proof of cash of a day with every item between the bank and the books."""
+    async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
+        now, name = await clock.now(tx), await operator_name(tx, language)
+        proof = await prove_cash(tx, day)
+        between = await items_between(tx, day)
+    return page(
+        request,
+        "cash",
+        person,
+        language,
+        now,
+        operator_name=name,
+        proof=proof,
+        between=between[:MOST_CHOSEN],
+        hindrance=(refused := proof.hindrance()) and texts.refusal_text(language, refused),
+        today=clock.hanoi_day(now),
+    )
+
+
+@routes.get(f"{HOME}/items/{{item_id}}", include_in_schema=False)
+@permit("finance:read")
+async def item_page(request: Request, here: Here, person: Clerk, language: Language, item_id: UUID) -> Response:
+    """One open item, with everything on the other side that it could belong to: to be split, grouped or written off."""
+    async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
+        now, name = await clock.now(tx), await operator_name(tx, language)
+        item = await open_items.find(tx, here.sealer, item_id)
+        if item is None:
+            raise matching.NoSuchItem()
+        others = await open_items.candidates(tx, item_id)
+    return page(
+        request,
+        "open_item",
+        person,
+        language,
+        now,
+        operator_name=name,
+        item=item,
+        others=others,
+        differences=DIFFERENCES,
+        names=NAMES,
+        limit_vnd=here.settings.refund_limit_vnd,
+        today=clock.hanoi_day(now),
+    )
+
+
+@routes.get(f"{HOME}/history", include_in_schema=False)
+@permit("finance:read")
+async def history_page(
+    request: Request, here: Here, person: Clerk, language: Language, before: UUID | None = None
+) -> Response:
+    """What was matched, written off, booked, named and undone, newest first."""
+    async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
+        now, name = await clock.now(tx), await operator_name(tx, language)
+        events = await open_items.history(tx, before=before)
+    return page(
+        request,
+        "matchings",
+        person,
+        language,
+        now,
+        operator_name=name,
+        events=events,
+        lines={event["id"]: open_items.lines_in(event) for event in events},
+        older=events[-1]["id"] if len(events) == open_items.PAGE else None,
+    )
+
+
+@routes.post(f"{HOME}/run", include_in_schema=False)
+@permit("finance:handle")
+async def run_again(here: Here, person: Clerk) -> Response:
+    """Matches anew; with nothing new it changes nothing."""
+    await matching.run(here.database, here.sealer, person.operator_id)
+    return RedirectResponse(HOME, 303)
+
+
+@routes.post(f"{HOME}/accept", include_in_schema=False)
+@permit("finance:handle")
+async def accept(
+    here: Here,
+    person: Clerk,
+    wanted: Wanted,
+    suggestion: Annotated[UUID | None, Form()] = None,
+    seen: Annotated[str, Form(max_length=64)] = "",
+    least: Annotated[int, Form(ge=1, le=100)] = open_items.SURE,
+) -> Response:
+    """Accepts one suggestion; or, without one, exactly the set that the page counted (`seen`) under the filter of the address."""
+    async with here.database.transaction(person.operator_id) as tx:
+        if suggestion is not None:
+            ids: Sequence[UUID] = [suggestion]
+            seen = matching.digest_of(ids)
+        else:
+            items = await open_items.filtered(tx, here.sealer, wanted)
+            ids = (await open_items.bulk(tx, items, least=least)).ids
+        await matching.accept(tx, ids, staff_id=person.staff_id, seen=seen, now=await clock.now(tx))
+    return RedirectResponse(f"{HOME}?{_query(wanted)}#items", 303)
+
+
+@routes.post(f"{HOME}/match", include_in_schema=False)
+@permit("finance:handle")
+async def match(
+    here: Here,
+    person: Clerk,
+    wanted: Wanted,
+    item: Annotated[list[UUID], Form(max_length=MOST_CHOSEN)] = [],  # noqa: B006 - a form's default is never changed
+    difference: Annotated[Difference | Literal[""], Form()] = "",
+    reason: Annotated[str, Form(max_length=300)] = "",
+) -> Response:
+    """What was chosen is one; what differs is what the clerk says. Above his limit of the day a second person is asked."""
+    async with here.database.transaction(person.operator_id) as tx:
+        await matching.match(
+            tx,
+            item,
+            difference=difference or None,
+            reason=reason,
+            staff_id=person.staff_id,
+            limit_vnd=here.settings.refund_limit_vnd,
+            now=await clock.now(tx),
+        )
+    return RedirectResponse(f"{HOME}?{_query(wanted)}#items", 303)
+
+
+@routes.post(f"{HOME}/name", include_in_schema=False)
+@permit("finance:handle")
+async def name_items(
+    here: Here,
+    person: Clerk,
+    wanted: Wanted,
+    name: Annotated[Name, Form()],
+    item: Annotated[list[UUID], Form(max_length=MOST_CHOSEN)] = [],  # noqa: B006
+    reason: Annotated[str, Form(max_length=300)] = "",
+) -> Response:
+    """Why items stay open."""
+    async with here.database.transaction(person.operator_id) as tx:
+        await matching.name(tx, item, name, note=reason, staff_id=person.staff_id, now=await clock.now(tx))
+    return RedirectResponse(f"{HOME}?{_query(wanted)}#items", 303)
+
+
+@routes.post(f"{HOME}/book", include_in_schema=False)
+@permit("finance:handle")
+async def book(
+    here: Here,
+    person: Clerk,
+    wanted: Wanted,
+    item: Annotated[list[UUID], Form(max_length=MOST_CHOSEN)] = [],  # noqa: B006
+) -> Response:
+    """Lines that only the statement knows come into the books."""
+    async with here.database.transaction(person.operator_id) as tx:
+        now = await clock.now(tx)
+        for id in item:
+            await matching.book(tx, here.database, here.sealer, id, staff_id=person.staff_id, now=now)
+        if not item:
+            raise matching.NothingChosen()
+    return RedirectResponse(f"{HOME}?{_query(wanted)}#items", 303)
+
+
+@routes.post(f"{HOME}/asks/{{id}}", include_in_schema=False)
+@permit("finance:approve")
+async def decide(here: Here, person: Clerk, id: UUID, agree: Annotated[bool, Form()] = False) -> Response:
+    """A second person agrees to a difference, or refuses."""
+    async with here.database.transaction(person.operator_id) as tx:
+        await matching.decide_ask(tx, id, agree=agree, staff_id=person.staff_id, now=await clock.now(tx))
+    return RedirectResponse(HOME, 303)
+
+
+@routes.post("/finance/lines/{statement_id}/{position}/undo", include_in_schema=False)
+@permit("finance:handle")
+async def undo(
+    here: Here, person: Clerk, statement_id: UUID, position: int, reason: Annotated[str, Form(max_length=300)] = ""
+) -> Response:
+    """Takes a match back, by its reversal."""
+    async with here.database.transaction(person.operator_id) as tx:
+        await matching.undo(
+            tx, statement_id, position, staff_id=person.staff_id, reason=reason, now=await clock.now(tx)
+        )
+    return RedirectResponse(f"/finance/lines/{statement_id}/{position}", 303)
+
+
+@routes.get("/api/v1/finance/proof-of-cash")
+@permit("finance:read")
+async def proof_of_cash_json(
+    here: Here, person: Clerk, answer: Response, day: clock.Day | None = None
+) -> dict[str, Any]:
+    """The proof of cash of a day (the last statement's, unless another is asked for): amounts in VND. `hindrance`: the code of
+    what holds up the close of the day."""
+    answer.headers["cache-control"] = "no-store"
+    async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
+        proof = await _proof(tx, day)
+    if proof is None:
+        raise bank_statement.NoSuchStatement()
+    refused: Refusal | None = proof.hindrance()
+    return {
+        **asdict(proof),
+        "closing_vnd": proof.closing_vnd,
+        "before_vnd": proof.before_vnd,
+        "should_vnd": proof.should_vnd,
+        "difference_vnd": proof.difference_vnd,
+        "hindrance": refused.code if refused else None,
+    }
+
+
+@routes.get("/api/v1/finance/open-items")
+@permit("finance:read")
+async def open_items_json(here: Here, person: Clerk, wanted: Wanted, answer: Response, n: int = 1) -> dict[str, Any]:
+    """Open items with their suggestions, a page of 50: `side` line or movement, `state`, `q` text or amount, `day` up to."""
+    answer.headers["cache-control"] = "no-store"
+    async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
+        today = clock.hanoi_day(await clock.now(tx))
+        found = await open_items.listed(tx, here.sealer, wanted, today=today, page=min(max(n, 1), 10_000))
+    return {
+        "count": found.count,
+        "sum_vnd": found.sum_vnd,
+        "bulk": {"lines": found.bulk.lines, "sum_vnd": found.bulk.sum_vnd, "seen": matching.digest_of(found.bulk.ids)},
+        "items": [
+            {
+                **{k: v for k, v in item.row.items() if k not in ("sealed", "operator_id", "codes")},
+                "text": item.said[0] if item.said else None,
+                "suggestions": [
+                    {
+                        **{
+                            name: getattr(each, name)
+                            for name in ("id", "rule", "score", "days", "difference_vnd", "ambiguous")
+                        },
+                        "items": [row["item_id"] for row in each.items],
+                    }
+                    for each in item.proposals
+                ],
+            }
+            for item in found.items
+        ],
+    }
+
+
+async def _proof(tx: Any, day: date | None) -> CashProof | None:
+    """The proof of that day, or of the last statement's."""
+    day = day or await tx.value(
+        "select max(day) from payments.bank_statement where operator_id = $1 and state = 'accepted'", tx.operator_id
+    )
+    return await prove_cash(tx, day) if day else None
+
+
+def _query(wanted: Filter) -> str:
+    said = {"side": wanted.side, "state": wanted.state or "", "q": wanted.text, "day": wanted.last or ""}
+    return urlencode({name: value for name, value in said.items() if value})
