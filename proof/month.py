@@ -8,30 +8,26 @@ of 0, or is held until the bank has mended its statement. What the bank did wron
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
-from typing import Any, TypeVar
-from uuid import UUID, uuid4
+from typing import Any
+from uuid import uuid4
 
 from foundation import clock
-from foundation.database import Database, Tx
-from payments import matching, settlement, working_days
+from payments import working_days
 from payments.gateway import PayoutOrder, PayoutTransfer, pain
-from payments.proof_of_cash import OVERDUE_DAYS, CashProof, prove_cash
 from proof.house import ACCOUNTS, API_KEY, House, Unsound
 from proof.people import People
-from proof.rest import BY_CARD, LEFT, MORE_THAN_CAME, MOVED_OTHERWISE, PAID_OTHERWISE, Rest
+from proof.rest import BY_CARD, LEFT, MORE_THAN_CAME, MOVED_OTHERWISE, PAID_OTHERWISE, TOLD_OTHERWISE, Rest
 from proof.weather import WEATHERS
 from rehearsal.client import vnd
 from rehearsal.ledger import Figures
 
-T = TypeVar("T")
 SENT_BY = clock_time(9)
 PUNCTUAL_PERCENT = 99
 HOLDING = ("withhold_statement", "lose_statement_line", "repeat_statement_line", "wrong_opening", "wrong_closing")
@@ -54,7 +50,7 @@ SPELLS = (clock_time(10), clock_time(17))
 ALWAYS = (*["ticket"] * 4, *["stay"] * 4, "card", "cash_ticket", "cash_stay", "free")
 SOMETIMES = (
     *("ticket", "ticket", "stay", "stay", "card", "cash_ticket", "cash_stay", "send_back", "give_back", "decide"),
-    *("stray", "notes_instead", "assign", "late_payer", "shift", "drop", "deposit", "leave_unpaid"),
+    *("stray", "notes_instead", "assign", "late_payer", "shift", "drop", "deposit", "leave_unpaid", "invoice", "mend"),
 )
 SOMETIMES_A_SPELL = 8
 SKIES = (
@@ -131,10 +127,18 @@ PAID = """
       left join mock_bank.transaction t on t.bin = k.bin and t.account = k.account and t.kind in ('payout', 'payout_return')
         and t.payout_id in (select replace(id::text, '-', '') from payments.payout)
      group by 1"""
+OWED = """
+    select coalesce(sum(s.net_vnd), 0)::bigint as vnd from payments.payee_statement s
+      join foundation.operator o on o.id = s.operator_id
+     where o.code = $1 and not exists (select from payments.payout_day d where d.operator_id = s.operator_id
+       and d.payee_id = s.payee_id and d.day = s.day and not d.released)"""
 CHARGES = """
     select coalesce(sum(amount_vnd), 0)::bigint as vnd from mock_bank.transaction
      where bin = $1 and account = $2 and kind = 'payout'
        and payout_id not in (select replace(id::text, '-', '') from payments.payout)"""
+NAMED = (
+    "select facts ->> 'name' as name, sum(lines)::int as n from payments.matching_event where act = 'named' group by 1"
+)
 SAID = """
     select closing_vnd from payments.bank_statement
      where bank_account = $1 || '/' || $2 and state = 'accepted' and day = $3 order by id desc limit 1"""
@@ -207,20 +211,6 @@ class Deck:
                 return two
 
 
-@dataclass
-class Seen:
-    """What the month came to."""
-
-    struck: Counter[str] = field(default_factory=Counter)
-    together: Counter[str] = field(default_factory=Counter)
-    closed_at_once: int = 0
-    held: dict[tuple[str, date], str] = field(default_factory=dict)
-    """Days that could not be closed in the morning, and what the bank had done."""
-    done: Counter[str] = field(default_factory=Counter)
-    """What finance did with open items."""
-    totals: dict[str, int] = field(default_factory=dict)
-
-
 class Month:
     """The days of a house, one after the other. `findings` are the house's."""
 
@@ -236,14 +226,15 @@ class Month:
             self.people.persons[0].strays(operator, FLOAT_VND, "von luu dong")
         self.waiting: dict[str, tuple[date, date]] = {}
         """Whose statement of which day does not hold, and when the bank mends it."""
-        self.seen = Seen()
-        self.ids: dict[str, tuple[UUID, UUID]] = {
-            row["code"]: (row["operator_id"], row["id"])
-            for row in house.look(
-                "select o.code, s.operator_id, s.id from foundation.staff s"
-                " join foundation.operator o on o.id = s.operator_id where s.login = 'ketoan'"
-            )
-        }
+        self.lived = 0
+        self.struck: Counter[str] = Counter()
+        self.closed_at_once = 0
+        self.held: dict[tuple[str, date], str] = {}
+        """Days of operators that could not be closed in the morning, and why."""
+        self.done: Counter[str] = Counter()
+        """What finance did with open items."""
+        self.punctuality, self.hours = punctuality([]), (0.0, 0.0)
+        self.totals: dict[str, int] = {}
 
     @property
     def last(self) -> date:
@@ -257,12 +248,30 @@ class Month:
                 self.spell(day, at)
             self.night(day)
             self.morning(day)
+            self.lived += 1
             if over():
                 self.found(f"time was over after {number + 1} days of {self.days}")
                 return
             if number % 5 == 4 or number == self.days - 1:
-                say(f"month: {number + 1} of {self.days} days, {len(self.seen.held)} of them held for a while")
+                said = f"{number + 1} of {self.days} days, {self.closed_at_once} closes in the morning"
+                say(f"{said}, {len(self.held)} held until the bank had mended a statement")
         self.ends()
+
+    def figures(self) -> dict[str, object]:
+        """For the report."""
+        of_number, of_amount, rejected = self.punctuality
+        return {
+            "days": self.lived,
+            "closed in the morning after, at a difference of 0": self.closed_at_once,
+            "held until the bank had mended a statement, then closed at 0": len(self.held),
+            **dict(sorted(self.done.items())),
+            "sent by 09:00 on the next working day, of the number of payees' days": f"{of_number:.2f} %",
+            "sent by 09:00 on the next working day, of their amount": f"{of_amount:.2f} %",
+            "payees' days not counted, since the bank rejected their payout": rejected,
+            "hours from a sale to its payout, on average": f"{self.hours[0]:.1f}",
+            "hours from a sale to its payout, at most": f"{self.hours[1]:.1f}",
+            **{f"VND: {name}": number for name, number in self.totals.items()},
+        }
 
     def found(self, what: str) -> None:
         self.people.found(what)
@@ -300,7 +309,7 @@ class Month:
         )
         if answer.status_code != 201 or "RJCT" in answer.text:
             raise Unsound(f"The bank does not take its charge: {answer.text[:300]}")
-        self.seen.done["charges of the bank"] += 1
+        self.done["charges of the bank"] += 1
 
     def night(self, day: date) -> None:
         """The bank draws up its statements; the worker fetches and matches them, and settles the day."""
@@ -324,7 +333,7 @@ class Month:
         left = (self.last - day).days + 1
         free = [operator for operator in ACCOUNTS if operator not in self.waiting]
         free = [one for one in free if self.house.look(PAYMENTS, *ACCOUNTS[one], day)[0]["n"] >= 3]
-        number = max(self.dice.choice((1, 1, 2)), -(-(len(STATEMENT_FAULTS) - len(self.seen.struck)) // left))
+        number = max(self.dice.choice((1, 1, 2)), -(-(len(STATEMENT_FAULTS) - len(self.struck)) // left))
         planned = {}
         for operator in self.dice.sample(free, min(number, len(free))):
             # The first statement of an account has none before it that its opening could contradict.
@@ -356,9 +365,9 @@ class Month:
             self.found(f"The statement of {day} for {operator} has {struck}, but {names} were wanted")
         if set(names) - set(struck):
             self.statements.back(names)
-        self.seen.struck.update(struck)
+        self.struck.update(struck)
         if len(struck) > 1:
-            self.seen.together[" + ".join(sorted(struck))] += 1
+            self.struck[" + ".join(sorted(struck))] += 1
         if set(struck) & set(HOLDING):
             later = min(self.dice.choice((0, 0, 0, 1, 2)), (self.last - day).days)
             self.waiting[operator] = day, day + timedelta(days=1 + later)
@@ -402,9 +411,9 @@ class Month:
         left = self.house.bank("GET", "/api/v1/faults")["when"]
         struck = [name for name in names if left[name]["next"] == 0]
         self.house.faults()
-        self.seen.struck.update(struck)
+        self.struck.update(struck)
         if len(struck) > 1:
-            self.seen.together[" + ".join(sorted(struck))] += 1
+            self.struck[" + ".join(sorted(struck))] += 1
         if len(struck) < len(names):
             self.payouts.back(names)
 
@@ -426,21 +435,19 @@ class Month:
         person = self.people.persons[0]
         held = self.waiting.get(operator)
         for one in self._open_days(operator, day):
-            proof = self.acts(operator, lambda tx, one=one: prove_cash(tx, one))  # type: ignore[misc]
-            if proof.difference_vnd:
-                self.found(f"{one} of {operator} is not proven: {_said(proof)}")
+            proof = self.people.clerks[operator].json(f"/api/v1/finance/proof-of-cash?day={one}")
+            if proof["difference_vnd"]:
+                self.found(f"{one} of {operator} is not proven: {proof}")
             why = person.closes_day(operator, one)
             wanted = (
                 "statement_awaited" if held and one == held[0] else "day_before_open" if held and one > held[0] else ""
             )
             if why != wanted:
-                self.found(
-                    f"{one} of {operator} should be {wanted or 'closed'}, but is {why or 'closed'}: {_said(proof)}"
-                )
+                self.found(f"{one} of {operator} should be {wanted or 'closed'}, but is {why or 'closed'}: {proof}")
             if why:
-                self.seen.held.setdefault((operator, one), why)
-            elif (operator, one) not in self.seen.held:
-                self.seen.closed_at_once += 1
+                self.held.setdefault((operator, one), why)
+            elif (operator, one) not in self.held:
+                self.closed_at_once += 1
 
     def _open_days(self, operator: str, day: date) -> list[date]:
         (row,) = self.house.look(
@@ -452,99 +459,52 @@ class Month:
     # --- finance -----------------------------------------------------------------------------------------------------
 
     def deals_with(self, operator: str, day: date) -> None:
-        """The clerk accepts what is sure, asks the bank about the rest, books what came, and names what stays open."""
-        self._settles_debits(operator)
-        for row in self._open(
-            operator,
-            "select id from payments.suggestion where operator_id = $1 and not ambiguous"
-            " and difference_vnd = 0 and score >= $2 order by score desc, id",
-            SURE,
-        ):
-            self.acts(operator, lambda tx, id=row["id"]: self._accepts(tx, operator, id))  # type: ignore[misc]
-        for item in self._open(
-            operator, "select * from payments.open_item where operator_id = $1 order by side, day, id"
-        ):
-            overdue = item["side"] == "line" or (day - item["day"]).days >= OVERDUE_DAYS
-            if item["name"] is None and overdue:
-                self.acts(operator, lambda tx, item=item: self._decides(tx, operator, item))  # type: ignore[misc]
+        """The clerk accepts what is sure, asks the bank what a batch holds, says what the bank charged, names the rest."""
+        self._explains_charges(operator)
+        for line in self.people.persons[0].open_items(operator, "line"):
+            sure = [
+                s for s in line["suggestions"] if not (s["ambiguous"] or s["difference_vnd"]) and s["score"] >= SURE
+            ]
+            if sure:
+                self._accepts(operator, line, sure[0])
+            elif line["bank_ref"].startswith("FB"):
+                self._matches_batch(operator, line)
+        self.people.persons[0].names_the_rest(operator, day)
 
-    def _open(self, operator: str, query: str, *more: object) -> list[Any]:
-        return self.house.look(query, self.ids[operator][0], *more)
+    def _asks(self, operator: str, act: str, what: str, **values: Any) -> bool:
+        """Something that finance does; whether it was done."""
+        done = not self.people.persons[0].reconciles(operator, act, **values)
+        self.done[what] += done
+        return done
 
-    def _settles_debits(self, operator: str) -> None:
-        """Money that left by nobody of us was the bank's charge, if the bank says so; what it counted twice it looks into."""
-        for row in self._open(
+    def _explains_charges(self, operator: str) -> None:
+        """Money that left by nobody of us was the bank's charge, if it says so; what it counted twice it looks into."""
+        for row in self.house.look(
+            "select d.id from payments.debit d join foundation.operator o on o.id = d.operator_id where o.code = $1"
+            " and settled_vnd < amount_vnd and bank_ref not like 'FX%'",
             operator,
-            "select id from payments.debit where operator_id = $1 and settled_vnd < amount_vnd and bank_ref not like 'FX%'",
         ):
-            answer = self.people.persons[0].office(
-                operator, f"/finance/debits/{row['id']}/settle", way="charge", reason="bank's charge"
+            self._asks(
+                operator, f"debits/{row['id']}/settle", "charges explained", way="charge", reason="bank's charge"
             )
-            if answer.status_code != 303:
-                self.found(f"a charge of the bank was answered with {answer.status_code} {answer.text[-300:]}")
-            self.seen.done["charges explained"] += 1
 
-    async def _accepts(self, tx: Tx, operator: str, id: UUID) -> None:
-        """A suggestion as it stands, unless another one has taken its items."""
-        now = await clock.now(tx)
-        items = await tx.rows(
-            "select s.item_id, o.id, o.side, o.statement_id, o.position from payments.suggestion_item s"
-            " left join payments.open_item o on o.operator_id = s.operator_id and o.id = s.item_id"
-            " where s.operator_id = $1 and s.suggestion_id = $2",
-            tx.operator_id,
-            id,
-        )
-        if any(item["id"] is None for item in items):
+    def _accepts(self, operator: str, line: Any, suggestion: Any) -> None:
+        if not self._asks(operator, "reconciliation/accept", "suggestions accepted", suggestion=suggestion["id"]):
             return
-        staff_id = self.ids[operator][1]
-        await matching.accept(tx, [id], staff_id=staff_id, seen=matching.digest_of([id]), now=now)
-        self.seen.done["suggestions accepted"] += 1
         if self.dice.random() < 0.3:  # he thinks again, and finds that it was right
-            line = next(item for item in items if item["side"] == "line")
-            reason = "looked at the wrong day"
-            await matching.undo(tx, line["statement_id"], line["position"], staff_id=staff_id, reason=reason, now=now)
-            ids = [item["item_id"] for item in items]
-            await matching.match(tx, ids, staff_id=staff_id, limit_vnd=0, now=now)
-            self.seen.done["matches undone and made again"] += 1
+            undo = f"lines/{line['statement_id']}/{line['position']}/undo"
+            self._asks(operator, undo, "matches undone", reason="looked at the wrong day")
+            self._asks(operator, "reconciliation/match", "matched by hand", item=suggestion["items"])
 
-    async def _decides(self, tx: Tx, operator: str, item: Any) -> None:
-        """An item that no suggestion explains: the parts of a batch the bank tells on the telephone; the rest gets a name."""
-        now, staff_id = await clock.now(tx), self.ids[operator][1]
-        still = await tx.value(
-            "select true from payments.open_item where operator_id = $1 and id = $2", tx.operator_id, item["id"]
-        )
-        if not still:
-            return
-        if item["side"] == "line" and item["bank_ref"].startswith("FB"):
-            bin, account = ACCOUNTS[operator]
-            told = await tx.connection.fetch(
-                "select id from payments.open_item where operator_id = $1 and side = 'movement' and bank_ref = any($2)",
-                tx.operator_id,
-                [
-                    row["bank_ref"]
-                    for row in await asyncio.to_thread(self.house.look, IN_BATCH, bin, account, item["day"])
-                ],
-            )
-            ids = [item["id"], *(row["id"] for row in told)]
-            await matching.match(tx, ids, staff_id=staff_id, limit_vnd=0, now=now)
-            self.seen.done["batches matched by hand"] += 1
-            return
-        said: matching.Name = "bank_asked" if item["side"] == "line" else "next_statement"
-        await matching.name(tx, [item["id"]], said, note="", staff_id=staff_id, now=now)
-        self.seen.done[f"items named {said}"] += 1
-
-    def acts(self, operator: str, act: Callable[[Tx], Awaitable[T]]) -> T:
-        """An act of finance in a transaction of the operator's, as the application."""
-
-        async def go() -> T:
-            database = await Database.open(self.house.settings.url("database_app_url"), size=1, name="motcham proof")
-            try:
-                async with database.transaction(self.ids[operator][0]) as tx:
-                    return await act(tx)
-            finally:
-                await database.close()
-
-        return asyncio.run(go())
+    def _matches_batch(self, operator: str, line: Any) -> None:
+        """The bank says on the telephone what is in it."""
+        told = {
+            row["bank_ref"] for row in self.house.look(IN_BATCH, *ACCOUNTS[operator], date.fromisoformat(line["day"]))
+        }
+        parts = [
+            item["id"] for item in self.people.persons[0].open_items(operator, "movement") if item["bank_ref"] in told
+        ]
+        self._asks(operator, "reconciliation/match", "batches matched by hand", item=[line["id"], *parts])
 
     # --- its end -----------------------------------------------------------------------------------------------------
 
@@ -562,8 +522,10 @@ class Month:
                 self.found(f"{operator} could never close {open_days[0]}")
         if self.days >= len(STATEMENT_FAULTS):
             for name in (*STATEMENT_FAULTS, *PAYOUT_FAULTS):
-                if not self.seen.struck[name]:
+                if not self.struck[name]:
                     self.found(f"{name} never struck")
+        for row in self.house.look(NAMED):
+            self.done[f"open items named {row['name']}"] += row["n"]
         self._is_punctual()
         self.people.findings += self._sums_otherwise()
 
@@ -615,7 +577,7 @@ class Month:
             of_days_vnd = sum(day["sold_vnd"] - day["given_back_vnd"] for day in settled)
             of_payees_vnd = sum(one["gross_vnd"] - one["refunds_vnd"] for one in said)
             net_vnd, fees_vnd = sum(one["net_vnd"] for one in said), sum(one["fees_vnd"] for one in said)
-            owed_vnd = sum(row["net_vnd"] for row in self.acts(operator, settlement.unpaid))
+            owed_vnd = self.house.look(OWED, operator)[0]["vnd"]
             finance_vnd = _of_finance(shown, operator) - given_vnd
             closing_vnd = self.house.look(SAID, *account, self.last)[0]["closing_vnd"]
             booked_vnd = self.house.look(BOOKED, *account, self.last)[0]["vnd"]
@@ -649,7 +611,7 @@ class Month:
         )
         if city_vnd != wanted:
             yield f"The city counts {vnd(city_vnd)}, but {vnd(wanted)} were sold"
-        self.seen.totals = dict(totals)
+        self.totals = dict(totals)
 
     # --- small things ------------------------------------------------------------------------------------------------
 
@@ -686,16 +648,9 @@ class MonthsEnd(Rest):
             there = row["came_vnd"] - row["left_vnd"] + row["bank_vnd"] + more[row["operator"]]
             if row["ours_vnd"] != there:
                 yield f"Our books say that {row['ours_vnd']} of {row['operator']} are at the gateways, but {there} are"
-        for query in (MOVED_OTHERWISE, PAID_OTHERWISE, MORE_THAN_CAME):
+        for query in (MOVED_OTHERWISE, PAID_OTHERWISE, TOLD_OTHERWISE, MORE_THAN_CAME):
             for row in self.house.look(query):
                 yield f"The bank moved something else: {dict(row)}"
-
-
-def _said(proof: CashProof) -> str:
-    return (
-        f"statements {proof.closing_vnd:,} before {proof.before_vnd:,} lines {proof.lines} movements {proof.movements}"
-        f" elsewhere {proof.elsewhere_vnd:,} books {proof.books_vnd:,} difference {proof.difference_vnd:,}"
-    )
 
 
 def _of_finance(shown: Figures, operator: str) -> int:
