@@ -91,7 +91,7 @@ class Run:
     def month(self) -> None:
         """Days, one after the other, with every defect of statements and payouts: each is closed at 0, or held for a reason."""
         began = time.monotonic()
-        with House().opened() as house:
+        with House(poll_seconds=0.3).opened() as house:
             house.findings = self.findings
             month = Month(house, self.seed, self.days)
             month.live(self.over, lambda what: say(f"month: {what}", self.findings))

@@ -112,14 +112,17 @@ UNITS = """
      where s.day between $1 and $2 and s.net_vnd > 0 and s.carried_vnd + s.net_vnd > 0"""
 """What a settled day owes a payee, once: when the bank first had it in hand, and whether the bank rejected its payout."""
 HOURS = """
-    select avg(h)::float as mean, max(h)::float as most from (
-      select extract(epoch from max(p.left_at) - j.effective_at) / 3600 as h
-        from payments.settlement_journal s
-        join payments.journal j on j.operator_id = s.operator_id and j.id = s.journal_id
-        join payments.payout_day d on d.operator_id = s.operator_id and d.day = s.day and not d.released
+    select (sum(amount_vnd * h) / sum(amount_vnd))::float as mean, max(h)::float as most from (
+      select i.amount_vnd, extract(epoch from p.left_at - j.effective_at) / 3600 as h
+        from payments.settlement_item i
+        join payments.journal j on j.operator_id = i.operator_id and j.id = i.journal_id
+        join payments.payee_statement s on s.operator_id = i.operator_id and s.day = i.day and s.payee_id = i.payee_id
+        join payments.payout_day d on d.operator_id = s.operator_id and d.day = s.day and d.payee_id = s.payee_id
+          and not d.released
         join payments.payout p on p.operator_id = d.operator_id and p.id = d.payout_id
-       where s.amount_vnd > 0 and s.day between $1 and $2 and p.left_at is not null
-       group by s.operator_id, s.journal_id, j.effective_at) each"""
+       where i.kind <> 'fee' and i.amount_vnd > 0 and p.left_at is not null and s.day between $1 and $2
+         and s.net_vnd > 0 and s.carried_vnd + s.net_vnd > 0) part"""
+"""From a sale to the payout of each payee's part of it that stayed with him, by its amount."""
 PAID = """
     select o.code as operator, coalesce(sum(case t.kind when 'payout' then t.amount_vnd else -t.amount_vnd end), 0)::bigint as vnd
       from foundation.operator o
@@ -268,7 +271,7 @@ class Month:
             "sent by 09:00 on the next working day, of the number of payees' days": f"{of_number:.2f} %",
             "sent by 09:00 on the next working day, of their amount": f"{of_amount:.2f} %",
             "payees' days not counted, since the bank rejected their payout": rejected,
-            "hours from a sale to its payout, on average": f"{self.hours[0]:.1f}",
+            "hours from a sale to its payout, on average of the amounts": f"{self.hours[0]:.1f}",
             "hours from a sale to its payout, at most": f"{self.hours[1]:.1f}",
             **{f"VND: {name}": number for name, number in self.totals.items()},
         }
