@@ -26,7 +26,7 @@ from proof.people import People
 from proof.rest import BY_CARD, LEFT, MORE_THAN_CAME, MOVED_OTHERWISE, PAID_OTHERWISE, TOLD_OTHERWISE, Rest
 from proof.weather import WEATHERS
 from rehearsal.client import vnd
-from rehearsal.ledger import Figures
+from rehearsal.ledger import MEANS_AND_CHANNEL, Figures
 
 SENT_BY = clock_time(9)
 PUNCTUAL_PERCENT = 99
@@ -99,6 +99,9 @@ KNOWN_PHANTOMS = """
        where source = 'statement' and bank_ref like 'FX%'
       union all select operator_id, -amount_vnd, bank_ref, '{}' from payments.debit where bank_ref like 'FX%') x
       join foundation.operator o on o.id = x.operator_id"""
+OPEN_PHANTOMS = """
+    select o.code as operator, i.amount_vnd from payments.open_item i join foundation.operator o on o.id = i.operator_id
+     where i.side = 'line' and i.bank_ref like 'FX%'"""
 UNITS = """
     select o.code as operator, s.day, s.payee_id, s.net_vnd,
            (select min(e.at) from payments.payout_day d
@@ -523,14 +526,29 @@ class Month:
         for operator in ACCOUNTS:
             if open_days := self._open_days(operator, self.last):
                 self.found(f"{operator} could never close {open_days[0]}")
+        self.done["refunds that came back"] = self.house.look(
+            "select count(*) as n from payments.refund where state = 'returned'"
+        )[0]["n"]
         if self.days >= len(STATEMENT_FAULTS):
-            for name in (*STATEMENT_FAULTS, *PAYOUT_FAULTS):
-                if not self.struck[name]:
-                    self.found(f"{name} never struck")
+            self._everything_was_there()
         for row in self.house.look(NAMED):
             self.done[f"open items named {row['name']}"] += row["n"]
         self._is_punctual()
         self.people.findings += self._sums_otherwise()
+
+    def _everything_was_there(self) -> None:
+        for name in (*STATEMENT_FAULTS, *PAYOUT_FAULTS):
+            if not self.struck[name]:
+                self.found(f"{name} never struck")
+        for what in ("charges explained", "refunds that came back", "suggestions accepted"):
+            if not self.done[what]:
+                self.found(f"There were no {what}")
+        sold = {(sale.service, sale.way) for sale in self.people.model.ledger().sales}
+        for missing in {("ticketing", way) for way in MEANS_AND_CHANNEL} - sold | {
+            ("parking", "QR"),
+            ("parking", "CASH"),
+        } - sold:
+            self.found(f"Nothing was sold by {missing}")
 
     def _adds_phantoms(self) -> None:
         """A line that the bank counts twice is the second payment of whoever it names: to the model as to the books."""
@@ -566,7 +584,7 @@ class Month:
         paid = {row["operator"]: row["vnd"] for row in self.house.look(PAID)}
         phantoms = {row["operator"]: row["vnd"] for row in self.house.look(PHANTOMS)}
         known = Counter[str]()
-        for row in self.house.look(KNOWN_PHANTOMS):
+        for row in (*self.house.look(KNOWN_PHANTOMS), *self.house.look(OPEN_PHANTOMS)):
             known[row["operator"]] += row["amount_vnd"]
         for operator, account in ACCOUNTS.items():
             sold_vnd = sum(sale.amount_vnd - sale.given_back_vnd for sale in sales if sale.operator == operator)
@@ -591,7 +609,7 @@ class Month:
                 ("the fees add up to", fees_vnd, 0),
                 ("the bank has paid, with what is still owed,", paid[operator] + owed_vnd, net_vnd),
                 ("the bank's last statement closes with", closing_vnd, booked_vnd + phantoms[operator]),
-                ("the books know of what the bank counted twice", known[operator], phantoms[operator]),
+                ("finance knows of what the bank counted twice", known[operator], phantoms[operator]),
             ):
                 if came != wanted:
                     yield f"{operator}: {what} {vnd(came)}, but should {vnd(wanted)}"

@@ -57,7 +57,9 @@ def _lines(run: Run) -> list[str]:
         "",
         "Real PostgreSQL, two web processes, a worker and the practice bank, people over HTTP. At rest the model, finance,",
         "the spreadsheets, the city, the drawers and the bank's balances must be the same to the đồng, the books prove",
-        "(M1-M10), no work is due or parked, and nobody was ever answered 500.",
+        "(M1-M10), no work is due or parked, and nobody was ever answered 500. Sent in time is a day's net of a payee that was",
+        "payable, if the bank had accepted or debited a payout of it by nine on the first working day after it; what the bank",
+        "had rejected by then is counted apart.",
     ]
     for part, figures in run.figures.items():
         lines += ["", f"## {part}", "", "| what | figure |", "|---|--:|"]
