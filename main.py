@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 
 def compose() -> None:
-    """Says what happens when a line is paid, and who can explain what a line was."""
+    """Says what happens when a line is paid, and who can explain what a line was, or find one."""
     import parking.stay
     import payments
     import ticketing.order
 
     payments.when_paid("ticketing.order", ticketing.order.paid)
-    payments.explained_by("ticketing.order", ticketing.order.describe)
+    payments.explained_by("ticketing.order", ticketing.order.describe, ticketing.order.search)
     payments.when_given_back("ticketing.order", ticketing.order.given_back, used=ticketing.order.used)
     payments.when_paid("parking.stay", parking.stay.paid)
     payments.when_given_back("parking.stay", parking.stay.given_back, used=parking.stay.used)
-    payments.explained_by("parking.stay", parking.stay.describe)
+    payments.explained_by("parking.stay", parking.stay.describe, parking.stay.search)
 
 
 @asynccontextmanager

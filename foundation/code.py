@@ -381,6 +381,23 @@ def read_short(text: str) -> str:
     return symbols.upper()
 
 
+def sought(text: str) -> tuple[bytes | None, str | None, str | None]:
+    """What somebody who searches books may have typed or scanned of a code: (serial, short form, the short form's last half).
+
+    Nothing is decided by it, so the code need not be genuine.
+    """
+    try:
+        body = base64.b32decode(read(text))[: _BODY.size]
+        return TicketCode.unpacked(body).serial, None, None
+    except (CodeUnreadable, ValueError):
+        pass
+    try:
+        return None, read_short(text), None
+    except ShortCodeMistyped:
+        half = text.strip().upper()
+        return None, None, half if len(half) == _SHORT_SYMBOLS // 2 and set(half) <= set(ALPHABET) else None
+
+
 def format_short(short: str) -> str:
     """A short code grouped for reading: `ABCDE FGHJK`."""
     return f"{short[:5]} {short[5:]}"

@@ -43,6 +43,7 @@ PURPOSE = "parking.stay"
 HOLDS = timedelta(minutes=10)
 """How long an amount that was shown for payment is good."""
 
+SEARCHED_MAX, FOUND_MAX = 50_000, 20
 draw = SystemRandom()
 _PLATE = "stay.plate"
 
@@ -426,6 +427,31 @@ async def describe(tx: Tx, references: Sequence[str]) -> dict[str, Explanation]:
             en=f"{row['name_en']}: {row['class_en']}{', no plate' if row['bare'] else ''}, code {short}, {span}",
         )
     return explained
+
+
+async def search(tx: Tx, sealer: Sealer, typed: str) -> list[str]:
+    """The stays whose code or short form was typed; of the newest also by the short form's last half, by plate and by the
+    last four of a plate (an index knows only those that stand here now)."""
+    serial, short, half = code.sought(typed)
+    compact = plates.normalise(typed[: plates.TYPED_MAX])
+    tail = tail_tag_of(sealer, tx.operator_id, compact) if len(compact) == 4 else None
+    whole = sealer.tag(tx.operator_id, compact) if 4 < len(compact) <= plates.COMPACT_MAX else None
+    rows = await tx.rows(
+        "select id from parking.stay where operator_id = $1 and (serial = $2 or short = $3)"
+        " union"
+        " select id from (select * from parking.stay where operator_id = $1 order by id desc limit $7) newest"
+        "   where tail_tag = $4 or plate_tag = $5 or right(short, 5) = $6"
+        " order by id desc limit $8",
+        tx.operator_id,
+        serial,
+        short,
+        tail,
+        whole,
+        half,
+        SEARCHED_MAX,
+        FOUND_MAX,
+    )
+    return [str(row["id"]) for row in rows]
 
 
 # --- finding and plates ----------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from foundation.errors import NotFound, Refusal, refusal_of
 from foundation.seal import Sealer
 from foundation.tables import document, instant, keys, new_id, octets, owner_key
 from payments import ledger
-from payments.statement import FileRefused
+from payments.statement import FileRefused, StatementFileEmpty
 from payments.statement.rows import BLOCK, COLUMNS, COMMAND
 
 Source = Literal["upload", "bank"]
@@ -238,6 +238,8 @@ async def take_in(
     stood in quarantine is looked at anew. Raises FileRefused.
     """
     sha256, size_bytes = await asyncio.to_thread(_digest, path)
+    if not size_bytes:
+        raise StatementFileEmpty(file=name)
     month = await sealer.ready(now)
     key = sealer.tag(operator_id, "statement line")
     async with _reading(path, name, profile, key, seconds) as frames, database.transaction(operator_id) as tx:

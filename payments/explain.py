@@ -1,4 +1,5 @@
-"""What a charge line was, in words: asked of the service that charged it, so payments never learns the trade."""
+"""What a charge line was, in words, and which lines somebody may mean: asked of the service that charged it, so payments
+never learns the trade."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from foundation.database import Tx
+from foundation.seal import Sealer
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +22,17 @@ class Explanation:
 
 
 Describe = Callable[[Tx, Sequence[str]], Awaitable[dict[str, Explanation]]]
+Search = Callable[[Tx, Sealer, str], Awaitable[Sequence[str]]]
 _describers: dict[str, Describe] = {}
+_searchers: dict[str, Search] = {}
 
 
-def explained_by(purpose: str, describe: Describe) -> None:
-    """Said at composition: who can say what lines of that purpose were. `describe` takes references in one go."""
+def explained_by(purpose: str, describe: Describe, search: Search | None = None) -> None:
+    """Said at composition: who can say what lines of that purpose were. `describe` takes references in one go; `search`
+    gives those, a few and the newest first, that what a person typed may name: a ticket, a plate or its tail."""
     _describers[purpose] = describe
+    if search is not None:
+        _searchers[purpose] = search
 
 
 async def explain(tx: Tx, lines: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Explanation]:
@@ -37,3 +44,12 @@ async def explain(tx: Tx, lines: Sequence[tuple[str, str]]) -> dict[tuple[str, s
             references = [reference for asked, reference in lines if asked == purpose]
             found |= {(purpose, reference): said for reference, said in (await describe(tx, references)).items()}
     return found
+
+
+async def search(tx: Tx, sealer: Sealer, typed: str) -> list[tuple[str, str]]:
+    """(purpose, reference) of what was typed, by the services that know the trade."""
+    return [
+        (purpose, reference)
+        for purpose, find in sorted(_searchers.items())
+        for reference in await find(tx, sealer, typed)
+    ]

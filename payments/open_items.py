@@ -264,11 +264,11 @@ async def lines_of(tx: Tx, receipts: Sequence[UUID]) -> Mapping[UUID, Any]:
 
 
 async def _found(tx: Tx, sealer: Sealer, wanted: Filter) -> list[Any]:
-    """Key facts of everything that the filter finds, oldest first."""
+    """Key facts of everything that the filter finds: first what nobody has said anything of, the oldest first."""
     rows = await tx.rows(
-        "select id, amount_vnd, bank_ref, sealed, day from payments.open_item where operator_id = $1 and side = $2"
+        "select id, amount_vnd, bank_ref, sealed from payments.open_item where operator_id = $1 and side = $2"
         " and ($3::text is null or case when $3 = 'named' then name is not null else state = $3 and name is null end)"
-        " and ($4::date is null or day <= $4) order by day, id",
+        " and ($4::date is null or day <= $4) order by name is not null, day, id",
         tx.operator_id,
         wanted.side,
         wanted.state,

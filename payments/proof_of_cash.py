@@ -108,6 +108,34 @@ class CashProof:
         return ItemsUnnamed(count=self.unnamed, day=self.day) if self.unnamed else None
 
 
+# Open still, or matched in the books of a later day: a line always has to be named; what is in the books may be on its way for
+# a while. $1 operator, $2 day, $3 what the last run has seen.
+_BETWEEN = (
+    "select id, side, statement_id, position, kind, movement_id, bank_account, bank_ref, amount_vnd, day, name, note"
+    " from payments.open_item where operator_id = $1 and day <= $2"
+    " union all"
+    " select null, 'line', c.statement_id, c.position, null, null, c.bank_account, l.bank_ref, c.line_vnd, l.day,"
+    "   'matched_later', '' from payments.claim c join payments.statement_line l on l.operator_id = c.operator_id"
+    "   and l.statement_id = c.statement_id and l.position = c.position"
+    " where c.operator_id = $1 and c.effective_day > $2 and l.day <= $2"
+    " union all"
+    " select null, 'movement', null, null, m.kind, m.id, m.bank_account, m.bank_ref, m.amount_vnd, b.day,"
+    "   'matched_later', '' from payments.claim c"
+    " join payments.movements($1) m on m.kind = c.kind and m.id = c.movement_id"
+    " cross join lateral (select payments.day_in_books($1, m.kind, m.id, m.at) as day) b"
+    " where c.operator_id = $1 and c.effective_day > $2 and b.day <= $2"
+    " union all"
+    " select null, 'movement', null, null, m.kind, m.id, m.bank_account, m.bank_ref, m.amount_vnd, b.day, null, ''"
+    " from payments.movements($1) m"
+    " cross join lateral (select payments.day_in_books($1, m.kind, m.id, m.at) as day) b"
+    " where (m.kind <> 'receipt' or m.id >= $3) and foundation.hanoi_day(m.at) <= $2 and b.day <= $2"
+    "   and not exists (select from payments.claim c"
+    "     where c.operator_id = $1 and c.kind = m.kind and c.movement_id = m.id)"
+    "   and not exists (select from payments.open_item o"
+    "     where o.operator_id = $1 and o.kind = m.kind and o.movement_id = m.id)"
+)
+
+
 async def prove_cash(tx: Tx, day: date) -> CashProof:
     """The proof of a day, from one snapshot."""
     accounts = await tx.rows(
@@ -125,14 +153,17 @@ async def prove_cash(tx: Tx, day: date) -> CashProof:
         tx.operator_id,
         day,
     )
-    between = await items_between(tx, day)
-    sums = {
-        side: Between(
-            len(items := [item for item in between if item["side"] == side]),
-            sum(item["amount_vnd"] for item in items),
-            sum(_is_unnamed(item, day) for item in items),
+    sums = {side: Between(0, 0, 0) for side in ("line", "movement")} | {
+        row["side"]: Between(row["count"], row["sum_vnd"], row["unnamed"])
+        for row in await tx.rows(
+            "select side, count(*) as count, sum(amount_vnd)::bigint as sum_vnd,"
+            " count(*) filter (where name is null and (side = 'line' or $2 - day >= $4)) as unnamed"
+            f" from ({_BETWEEN}) item group by side",
+            tx.operator_id,
+            day,
+            await seen_before(tx),
+            OVERDUE_DAYS,
         )
-        for side in ("line", "movement")
     }
     elsewhere_vnd, books_vnd = await tx.row(
         "select (select coalesce(sum(r.amount_vnd), 0) from payments.receipt r"
@@ -154,40 +185,13 @@ async def prove_cash(tx: Tx, day: date) -> CashProof:
     )
 
 
-async def items_between(tx: Tx, day: date) -> list[Any]:
-    """What stood on one side only at the end of a day: open still, or matched in the books of a later day. What came into
-    the books since the last run has no id here yet."""
+async def items_between(tx: Tx, day: date, *, most: int) -> list[Any]:
+    """What stood on one side only at the end of a day, oldest first. What came into the books since the last run has no id here
+    yet."""
     return await tx.rows(
-        "select id, side, statement_id, position, kind, movement_id, bank_account, bank_ref, amount_vnd, day, name, note"
-        " from payments.open_item where operator_id = $1 and day <= $2"
-        " union all"
-        " select null, 'line', c.statement_id, c.position, null, null, c.bank_account, l.bank_ref, c.line_vnd, l.day,"
-        "   'matched_later', '' from payments.claim c join payments.statement_line l on l.operator_id = c.operator_id"
-        "   and l.statement_id = c.statement_id and l.position = c.position"
-        " where c.operator_id = $1 and c.effective_day > $2 and l.day <= $2"
-        " union all"
-        " select null, 'movement', null, null, m.kind, m.id, m.bank_account, m.bank_ref, m.amount_vnd, b.day,"
-        "   'matched_later', '' from payments.claim c"
-        " join payments.movements($1) m on m.kind = c.kind and m.id = c.movement_id"
-        " cross join lateral (select payments.day_in_books($1, m.kind, m.id, m.at) as day) b"
-        " where c.operator_id = $1 and c.effective_day > $2 and b.day <= $2"
-        " union all"
-        " select null, 'movement', null, null, m.kind, m.id, m.bank_account, m.bank_ref, m.amount_vnd, b.day, null, ''"
-        " from payments.movements($1) m"
-        " cross join lateral (select payments.day_in_books($1, m.kind, m.id, m.at) as day) b"
-        " where (m.kind <> 'receipt' or m.id >= $3) and foundation.hanoi_day(m.at) <= $2 and b.day <= $2"
-        "   and not exists (select from payments.claim c"
-        "     where c.operator_id = $1 and c.kind = m.kind and c.movement_id = m.id)"
-        "   and not exists (select from payments.open_item o"
-        "     where o.operator_id = $1 and o.kind = m.kind and o.movement_id = m.id)"
-        " order by day, side, bank_ref, amount_vnd",
+        f"{_BETWEEN} order by day, side, bank_ref, amount_vnd limit $4",
         tx.operator_id,
         day,
         await seen_before(tx),
+        most,
     )
-
-
-def _is_unnamed(item: Any, day: date) -> bool:
-    """A line always has to be named; what is in the books may be on its way for a while."""
-    on_its_way = item["side"] == "movement" and (day - item["day"]).days < OVERDUE_DAYS
-    return item["name"] is None and not on_its_way

@@ -152,26 +152,39 @@ def _may_be_one(line: Side, movement: Side) -> bool:
 
 
 def _suggestions(lines: Sequence[Side], movements: Sequence[Side]) -> Iterator[Match]:
-    """What a person may find plausible, for each line the best kind of reason only."""
-    by_ref, by_code, by_amount = _Index(), _Index(), _Index()
-    there, waiting = _Near(movements), _Near(lines)
+    """What a person may find plausible, for each line the best kind of reason only. What a reference or a code speaks for
+    is offered to nothing that only has its amount."""
+    by_ref, by_code = _Index(), _Index()
     for movement in movements:
         by_ref.put((movement.account, movement.ref), movement)
-        by_amount.put((movement.account, movement.amount_vnd), movement)
         for code in movement.codes:
             by_code.put((movement.account, code), movement)
-    rivals = _counts((line.account, line.amount_vnd) for line in lines)
     spoken_for: set[str] = set()
-    alone: list[Side] = []
+    left: list[Side] = []
     for line in lines:
         same_ref = by_ref.get((line.account, line.ref)) if line.ref else []
         same_code = {m.key: m for code in sorted(line.codes) for m in by_code.get((line.account, code))}
-        same_amount = by_amount.get((line.account, line.amount_vnd))
         if fitting := [m for m in same_ref if _same_way(line, m)]:
             yield from _each("ref_only", line, fitting, 0)
         elif fitting := [m for m in same_code.values() if _same_way(line, m) and _may_be_one(line, m)]:
             yield from _each("code_only", line, fitting, 0)
-        elif fitting := [m for m in same_amount if _days(line, m) <= WINDOW_DAYS]:
+        else:
+            left.append(line)
+            continue
+        spoken_for |= {m.key for m in fitting}
+    yield from _by_amount(left, [movement for movement in movements if movement.key not in spoken_for])
+
+
+def _by_amount(lines: Sequence[Side], movements: Sequence[Side]) -> Iterator[Match]:
+    """What only amounts and days speak for: one for one, the whole day, a few that add up."""
+    by_amount, there, waiting = _Index(), _Near(movements), _Near(lines)
+    for movement in movements:
+        by_amount.put((movement.account, movement.amount_vnd), movement)
+    rivals = _counts((line.account, line.amount_vnd) for line in lines)
+    spoken_for: set[str] = set()
+    alone: list[Side] = []
+    for line in lines:
+        if fitting := [m for m in by_amount.get((line.account, line.amount_vnd)) if _days(line, m) <= WINDOW_DAYS]:
             yield from _each("amount", line, fitting, rivals[line.account, line.amount_vnd] - 1)
         elif (
             len(fitting := there.on(line)) > PARTS_MAX

@@ -404,7 +404,7 @@ class Office(Browser):
             if found["proved_at"] != before["proved_at"] and not found["transfers_since"]:
                 return found
             if not found["proving"]:
-                before, page = found, self.open("/finance/")
+                before, page = found, self.open("/finance/day")
                 self.send(page, page.form(action="/finance/prove"))
             time.sleep(0.2)
             found = self.day()

@@ -18,10 +18,11 @@ from sqlalchemy import BigInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel, UniqueConstraint
 
 import payments
-from foundation import clock, texts
+from foundation import clock, code, texts
 from foundation.database import Database, Tx
 from foundation.device import Attendant
 from foundation.errors import NotFound, Refusal
+from foundation.seal import Sealer
 from foundation.tables import document, instant, keys, new_id, owner_key
 from payments import Explanation, Facts, GivenBackLine, Line, PaidLine
 from ticketing import pricing, ticket
@@ -32,6 +33,7 @@ from ticketing.ticket import TicketView
 PURPOSE = "ticketing.order"
 HOLDS = timedelta(minutes=30)
 SOLD_AHEAD = timedelta(days=60)
+SEARCHED_MAX, FOUND_MAX = 50_000, 20
 
 
 class Order(SQLModel, table=True):
@@ -209,6 +211,24 @@ async def describe(tx: Tx, references: Sequence[str]) -> dict[str, Explanation]:
         )
         for row in rows
     }
+
+
+async def search(tx: Tx, sealer: Sealer, typed: str) -> list[str]:
+    """The orders whose ticket was typed: its code, its short form or, of the newest orders, the last half of that."""
+    serial, short, half = code.sought(typed)
+    rows = await tx.rows(
+        "select order_id from ticketing.ticket where operator_id = $1 and (serial = $2 or short = $3)"
+        if half is None
+        else 'select t.order_id from (select operator_id, id from ticketing."order" where operator_id = $1'
+        "   order by id desc limit $4) newest"
+        " join ticketing.ticket t on t.operator_id = newest.operator_id and t.order_id = newest.id"
+        " where $2::bytea is null and right(t.short, 5) = $3 order by t.order_id desc limit $5",
+        tx.operator_id,
+        serial,
+        half or short,
+        *((SEARCHED_MAX, FOUND_MAX) if half else ()),
+    )
+    return [str(row["order_id"]) for row in rows]
 
 
 def heads_text(language: str, lines: Sequence[Mapping[str, Any]]) -> str:

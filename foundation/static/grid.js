@@ -51,5 +51,8 @@
     const next = choice.dataset.key === "n" ? choice.form.querySelector('[formaction*="/name"]') : choice.form.querySelector('[data-key="m"]');
     (next ?? choice.form.querySelector("button")).click();
   }));
-  if (!location.hash || location.hash === "#items") rows[0].focus({ preventScroll: !location.hash });
+  // When all is there: going to the place that the address names takes the focus away.
+  if (!location.hash || location.hash === "#items") {
+    window.addEventListener("load", () => setTimeout(() => rows[0].focus({ preventScroll: !location.hash })));
+  }
 })();

@@ -157,7 +157,7 @@ async def try_again(
     async with here.database.transaction(person.operator_id) as tx:
         if await outbox.try_again(tx, kind, id):
             await audit.note(tx, person.staff_id, "work.again", f"{kind} {id}", now=await clock.now(tx))
-    return RedirectResponse("/finance/#parked", 303)
+    return RedirectResponse("/finance/day#parked", 303)
 
 
 @routes.post("/finance/parked/settled", include_in_schema=False)
@@ -185,7 +185,7 @@ async def settled_by_hand(
                 before={"error": error},
                 now=await clock.now(tx),
             )
-    return RedirectResponse("/finance/#parked", 303)
+    return RedirectResponse("/finance/day#parked", 303)
 
 
 async def _held_page(

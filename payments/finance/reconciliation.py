@@ -16,7 +16,7 @@ from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from foundation import clock, texts
-from foundation.errors import Refusal
+from foundation.errors import Forbidden, Refusal
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, permit
 from payments import bank_statement, matching, open_items
@@ -101,7 +101,7 @@ async def cash_page(request: Request, here: Here, person: Clerk, language: Langu
     async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
         now, name = await clock.now(tx), await operator_name(tx, language)
         proof = await prove_cash(tx, day)
-        between = await items_between(tx, day)
+        between = await items_between(tx, day, most=MOST_CHOSEN)
     return page(
         request,
         "cash",
@@ -110,7 +110,7 @@ async def cash_page(request: Request, here: Here, person: Clerk, language: Langu
         now,
         operator_name=name,
         proof=proof,
-        between=between[:MOST_CHOSEN],
+        between=between,
         hindrance=(refused := proof.hindrance()) and texts.refusal_text(language, refused),
         today=clock.hanoi_day(now),
     )
@@ -235,14 +235,16 @@ async def name_items(
 
 
 @routes.post(f"{HOME}/book", include_in_schema=False)
-@permit("finance:handle")
+@permit("finance:read")
 async def book(
     here: Here,
     person: Clerk,
     wanted: Wanted,
     item: Annotated[list[UUID], Form(max_length=MOST_CHOSEN)] = [],  # noqa: B006
 ) -> Response:
-    """Lines that only the statement knows come into the books."""
+    """Lines that only the statement knows come into the books; of a file that a clerk gave in, by who may agree to his acts."""
+    if not person.permissions & {"finance:handle", "finance:approve"}:
+        raise Forbidden()
     async with here.database.transaction(person.operator_id) as tx:
         now = await clock.now(tx)
         for id in item:

@@ -16,7 +16,7 @@ from foundation.database import Tx
 from foundation.operator import operator_name
 from foundation.staff import OnDuty
 from foundation.web import Clerk, FormVnd, Here, Language, permit
-from payments import fiscal, payee_statement, payment, refund
+from payments import fiscal, open_items, payee_statement, payment, refund
 from payments import give_back as giving_back
 from payments.explain import explain
 from payments.finance.page import page
@@ -203,6 +203,7 @@ async def charge_page(request: Request, here: Here, person: Clerk, language: Lan
         wanted = await giving_back.waiting(tx, most=1, charge_id=owed.id)
         trail = await audit.of(tx, f"charge {owed.id}")
         parts = await payee_statement.parts_of(tx, owed.id)
+        on_statement = await open_items.lines_of(tx, [row["id"] for row in receipts])
         papers = await fiscal.documents(tx, "d.charge_id = $2 order by d.line_no, d.issued_at, d.id", owed.id)
     return page(
         request,
@@ -217,6 +218,7 @@ async def charge_page(request: Request, here: Here, person: Clerk, language: Lan
         papers=papers,
         lines=[(row, known.get((row["purpose"], row["reference"]))) for row in lines],
         receipts=receipts,
+        on_statement=on_statement,
         notes=notes,
         events=events,
         refunds=refunds,

@@ -17,6 +17,7 @@ from payments.finance import (
     days,
     debits,
     fiscal,
+    front,
     journal,
     login,
     payouts,
@@ -25,6 +26,7 @@ from payments.finance import (
     reconciliation,
     refunds,
     sales,
+    search,
     settlements,
     shifts,
     statements,
@@ -38,7 +40,7 @@ from payments.finance.words import age, word
 
 routes = APIRouter(tags=["finance"])
 routers = [
-    *(routes, login.routes, queue.routes, debits.routes, refunds.routes),
+    *(front.routes, search.routes, routes, login.routes, queue.routes, debits.routes, refunds.routes),
     *(days.routes, settlements.routes, payouts.routes, contracts.routes, fiscal.routes, trail.routes, shifts.routes),
     *(journal.routes, sales.routes, chart.routes, statements.routes, reconciliation.routes),
 ]
@@ -48,7 +50,7 @@ ONE_INSTANT = "repeatable read"
 """All figures of a page are of one instant, or books that balance would look as if they did not."""
 
 
-@routes.get("/finance/", include_in_schema=False)
+@routes.get("/finance/day", include_in_schema=False)
 @permit("finance:read")
 async def day_page(
     request: Request, here: Here, person: Clerk, language: Language, day: clock.Day | None = None
@@ -80,7 +82,7 @@ async def prove_now(here: Here, person: Clerk) -> Response:
     async with here.database.transaction(person.operator_id) as tx:
         await proof.ask(tx)
         await audit.note(tx, person.staff_id, "books.proof", "books", now=await clock.now(tx))
-    return RedirectResponse("/finance/#books", 303)
+    return RedirectResponse("/finance/day#books", 303)
 
 
 @routes.get("/api/v1/finance/proof/events", include_in_schema=False)

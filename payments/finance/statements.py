@@ -33,15 +33,15 @@ class FileMissing(Refusal):
 @routes.get("/finance/statements", include_in_schema=False)
 @permit("finance:read")
 async def statements_page(
-    request: Request, here: Here, person: Clerk, language: Language, loaded: UUID | None = None
+    request: Request, here: Here, person: Clerk, language: Language, loaded: UUID | None = None, known: bool = False
 ) -> Response:
     """Each account with its last statement, the statements taken in last, and the form for a file; `loaded`: the one just
-    given in comes first."""
+    given in comes first, `known`: nothing of it was new."""
     async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
         now, name = await clock.now(tx), await operator_name(tx, language)
         accounts = await bank_statement.accounts(tx)
         statements = await bank_statement.listed(tx, most=LISTED_MAX)
-        just = await bank_statement.listed(tx, most=LISTED_MAX, file_id=loaded) if loaded else []
+        just = await bank_statement.listed(tx, most=LISTED_MAX, file_id=loaded) if loaded and not known else []
         file = await bank_statement.file(tx, loaded) if loaded else None
     return page(
         request,
@@ -87,7 +87,8 @@ async def load(request: Request, here: Here, person: Clerk) -> Response:
             now=now,
         )
     await matching.run(here.database, here.sealer, person.operator_id)
-    return RedirectResponse(f"/finance/statements?loaded={done.file_id}", 303)
+    known = done.before is not None and all(each.state == "known" for each in done.statements)
+    return RedirectResponse(f"/finance/statements?loaded={done.file_id}{'&known=1' if known else ''}", 303)
 
 
 @routes.get("/finance/statements/{statement_id}", include_in_schema=False)

@@ -249,13 +249,18 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A real Chromium; a journey without one has not been made, so its absence is a failure."""
+def chromium_path() -> str:
+    """Where Chromium is; a journey without one has not been made, so its absence is a failure."""
     found = next((path for name in BROWSER if name and (path := shutil.which(name))), None)
     if found is None:
         pytest.fail("No Chromium here: install the package chromium, or name one with CHROMIUM=/path/to/chromium.")
+    return found
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A real Chromium."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, headless=True, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium_path(), headless=True, args=ARGUMENTS)
         yield browser
         browser.close()

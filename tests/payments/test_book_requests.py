@@ -354,14 +354,14 @@ async def test_the_clerk_asks_the_manager_agrees_and_everybody_sees_it_until_it_
     assert re.search(r"<button[^>]* disabled>Agree: open", shown), "his own is greyed out"
     own = await decides(clerk, "agree")
     assert own.status_code == 403
-    assert "wait for a second person: 1." in await seen(manager, "/finance/")
+    assert "wait for a second person: 1." in await seen(manager, "/finance/day")
     assert (await decides(manager, "refuse", reason="")).status_code == 422
     assert (await decides(manager, "refuse", reason="không cần")).status_code == 303
     await press(clerk, page, f"{page}/reopen", **form)
     assert (await decides(clerk, "refuse")).status_code == 303, "withdrawn"
     await press(clerk, page, f"{page}/reopen", **form)
     assert (await decides(manager, "agree")).status_code == 303
-    for path in ("/finance/", "/finance/queue", page):
+    for path in ("/finance/", "/finance/day", "/finance/queue", page):
         assert alarm in await seen(clerk, path), path
     assert (await clerk.get("/api/v1/finance/day")).json()["reopened"][0]["reason"] == "quên một phiếu"
     listed = (await clerk.get(f"/api/v1{page}")).json()

@@ -152,7 +152,7 @@ async def test_finance_sees_it_says_what_it_was_and_the_manager_agrees(
 ) -> None:
     id = await trade.debited(250_000, bank_ref="FT-GONE", kind="reversal", relates_to="FT-OLD")
     path = f"/finance/debits/{id}"
-    for page in ("/finance/", "/finance/queue", f"{path}?lang=en"):
+    for page in ("/finance/day", "/finance/queue", f"{path}?lang=en"):
         text = (await clerk.get(page)).text
         assert "FT-GONE" in text
         assert "250,000" in text or "250.000" in text

@@ -25,7 +25,7 @@ from payments.finance import proof
 from payments.finance.spreadsheet import BOM, csv_file
 
 KETOAN = "ketoan@vanmieu"
-ROUTES = ["/finance/", "/finance/day.csv", "/finance/transfers.csv", "/api/v1/finance/day"]
+ROUTES = ["/finance/", "/finance/day", "/finance/day.csv", "/finance/transfers.csv", "/api/v1/finance/day"]
 
 
 @pytest.fixture
@@ -294,10 +294,10 @@ async def test_the_day_shows_what_was_paid_and_what_waits(
     assert [shift["difference_vnd"] for shift in day["shifts"]] == [None, -2_000, 1_000, 0, 0]
     assert day["shifts"][0]["expected_vnd"] == 170_000
     assert day["balanced"] is True
-    page = (await clerk.get("/finance/?lang=vi")).text
+    page = (await clerk.get("/finance/day?lang=vi")).text
     for shown in ("1.241.000", "816.000", "Sổ sách cân đối.", "trả lần thứ hai", "ca 1, biên lai 5", "M10"):
         assert shown in page, shown
-    assert "The books balance." in (await clerk.get("/finance/?lang=en")).text
+    assert "The books balance." in (await clerk.get("/finance/day?lang=en")).text
 
 
 async def test_the_day_is_the_hanoi_day_of_the_payment(clerk: httpx.AsyncClient, trade: Trade) -> None:
@@ -320,7 +320,7 @@ async def test_work_that_stands_still_is_shown(
 ) -> None:
     await trade.transfers("cam on", 5_000, apply=False)
     await admin.execute("update foundation.due set parked_at = clock_timestamp(), last_error = 'it <broke>'")
-    page = (await clerk.get("/finance/")).text
+    page = (await clerk.get("/finance/day")).text
     assert "it &lt;broke&gt;" in page
     assert (await clerk.get("/api/v1/finance/day")).json()["parked"][0]["kind"] == "payments.apply"
 
@@ -333,7 +333,7 @@ async def test_books_that_do_not_balance_are_red_and_named(
     await admin.execute("update payments.transfer set amount_vnd = 70001 where credit = 'operator_payable'")
     await ask_for_a_proof(clerk)
     assert await worker_proves(here) == 1
-    page = (await clerk.get("/finance/?lang=en")).text
+    page = (await clerk.get("/finance/day?lang=en")).text
     assert "The books do not balance." in page
     assert "The books balance." not in page
     assert str(paid.id) in page
@@ -344,7 +344,7 @@ async def test_books_that_do_not_balance_are_red_and_named(
 
 
 async def test_before_the_first_proof_the_page_says_so(clerk: httpx.AsyncClient) -> None:
-    assert "The books have not been proved yet" in (await clerk.get("/finance/?lang=en")).text
+    assert "The books have not been proved yet" in (await clerk.get("/finance/day?lang=en")).text
     day = (await clerk.get("/api/v1/finance/day")).json()
     assert (day["balanced"], day["proof"], day["proved_at"], day["proving"]) == (None, None, None, False)
 
@@ -354,12 +354,12 @@ async def test_a_clerk_asks_for_a_proof_and_finds_it_on_the_page(
 ) -> None:
     await trade.pays(trade.line(70_000))
     answer = await ask_for_a_proof(clerk)
-    assert (answer.status_code, answer.headers["location"]) == (303, "/finance/#books")
-    page = (await clerk.get("/finance/?lang=en")).text
+    assert (answer.status_code, answer.headers["location"]) == (303, "/finance/day#books")
+    page = (await clerk.get("/finance/day?lang=en")).text
     assert "The books are being proved" in page
     assert 'data-live="/api/v1/finance/proof/events?seen=none"' in page
     assert await worker_proves(here) == 1
-    page = (await clerk.get("/finance/?lang=en")).text
+    page = (await clerk.get("/finance/day?lang=en")).text
     assert "The books balance." in page
     assert "0 transfers since" in page
     assert "being proved" not in page
@@ -439,7 +439,7 @@ async def test_every_operator_is_proved_every_hour_one_at_a_time(here: Platform,
 
 
 async def test_an_empty_day_is_a_day(clerk: httpx.AsyncClient) -> None:
-    page = (await clerk.get("/finance/?day=2020-01-01&lang=en")).text
+    page = (await clerk.get("/finance/day?day=2020-01-01&lang=en")).text
     assert "Nothing was paid on this day." in page
     assert "1 Jan 2020" in page
     rows = cells(await clerk.get("/finance/day.csv?day=2020-01-01&lang=en"))

@@ -106,7 +106,7 @@ async def test_work_that_stands_still_is_tried_again_or_settled_with_a_reason(
     async with trade.database.transaction(trade.operator_id) as tx:
         await outbox.park(tx, "payments.receipt_differs", "b", "announced again with 1 VND")
         await outbox.park(tx, "payments.apply", "a", "a service refused in a way nobody knew")
-    page = (await clerk.get("/finance/")).text
+    page = (await clerk.get("/finance/day")).text
     assert (page.count("/finance/parked/again"), page.count("/finance/parked/settled")) == (1, 1)
     await press(clerk, "/finance/", "/finance/parked/again", kind="payments.apply", id="a")
     row = await admin.fetchrow("select parked_at, attempts from foundation.due where id = 'a'")

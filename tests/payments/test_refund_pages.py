@@ -310,7 +310,7 @@ async def test_finances_day_says_what_was_given_back_and_what_is_left(
         {"means": "CASH", "count": 1, "amount_vnd": 10_000},
         {"means": "QR_TRANSFER", "count": 1, "amount_vnd": 70_000},
     ]
-    page = (await clerk.get("/finance/?lang=en")).text
+    page = (await clerk.get("/finance/day?lang=en")).text
     for figure in ("-70,000", "-10,000", "20,000"):
         assert figure in page
 

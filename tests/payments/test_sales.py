@@ -111,7 +111,7 @@ async def test_the_report_is_the_sum_of_the_days_pages_in_every_form(trade: Trad
     assert (await clerk.get(f"{path}.xlsx")).content == (await clerk.get(f"{path}.xlsx")).content
     shown = (await clerk.get(f"/finance/sales?lang=vi&period={first:%Y-%m}")).text
     assert f"{found[0]['sum_vnd']:,}".replace(",", ".") in shown
-    assert f'href="/finance/?day={first.isoformat()}"' in shown
+    assert f'href="/finance/day?day={first.isoformat()}"' in shown
 
 
 async def test_an_empty_period_has_its_empty_report(clerk: httpx.AsyncClient) -> None:

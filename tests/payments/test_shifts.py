@@ -804,9 +804,9 @@ async def test_change_from_outside_is_not_refused_but_named(trade: Trade, admin:
 async def test_finances_day_shows_a_counted_shift_with_its_difference(clerk: httpx.AsyncClient, trade: Trade) -> None:
     who = await trade.attendant()
     await trade.opens(who, 200_000)
-    assert "counted" not in shifts_of(await clerk.get("/finance/?lang=en"))
+    assert "counted" not in shifts_of(await clerk.get("/finance/day?lang=en"))
     await trade.counts(who, 199_000)
-    said = shifts_of(await clerk.get("/finance/?lang=en"))
+    said = shifts_of(await clerk.get("/finance/day?lang=en"))
     assert "counted" in said and "1,000" in said and "199,000" in said
 
 

@@ -88,6 +88,7 @@ def test_the_scripts_and_the_look_of_a_visitors_page_are_light() -> None:
     assert (static / "style.css").stat().st_size <= 16_384
     assert (static / "live.js").stat().st_size <= 2_048
     assert (static / "pay.js").stat().st_size <= 3_072
+    assert (static / "keys.js").stat().st_size <= 1_024
 
 
 def test_nothing_is_fetched_from_elsewhere() -> None:
