@@ -38,7 +38,7 @@ clean: $(VENV)/.packages ## delete the data in .motcham, after asking
 bench: $(VENV)/.packages-dev ## measure the hot paths beside the floor
 	@$(PY) -m loadtests.bench
 
-proof: $(VENV)/.packages-dev ## prove that no đồng is lost or doubled: faults, kill -9, races; at most an hour (SEED=7, PROOF="--kills 100")
+proof: $(VENV)/.packages-dev ## prove that no đồng is lost or doubled: faults, a month, kill -9, races; at most an hour (SEED=7, PROOF="--kills 100")
 	@$(PY) -m proof --report docs/proofs $(PROOF)
 
 test: $(VENV)/.packages-dev $(VENV)/.chromium ## all tests, on a platform they start, with a real browser

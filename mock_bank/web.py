@@ -99,7 +99,7 @@ class Envelope:
             await self.app(scope, receive, send)
             return
         left = LARGER_BODIES.get(scope["path"], LARGEST_BODY_BYTES)
-        whole = False
+        whole = scope["method"] in ("GET", "HEAD")
 
         async def receive_bounded() -> Message:
             nonlocal left, whole

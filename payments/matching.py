@@ -390,7 +390,8 @@ async def run(database: Database, sealer: Sealer, operator_id: UUID) -> Ran:
         moved = [(row["bank_account"], row["effective_day"], row["amount_vnd"]) for row in exact]
         await _read_texts(tx, sealer, books.now)
         items = await _items(tx)
-        decided = reconciliation.decide(*_sides(items.values()))
+        lines, movements = _sides(items.values())
+        decided = reconciliation.decide(lines, movements)
         suggestions = []
         for match in decided:
             if not match.automatic:
@@ -399,8 +400,10 @@ async def run(database: Database, sealer: Sealer, operator_id: UUID) -> Ran:
             claimed = await _claim(tx, [items[UUID(key)] for key in (*match.lines, *match.movements)], event_id, books)
             moved += claimed
             matched, sum_vnd = matched + 1, sum_vnd + claimed[0][2]
-        suggested = {key for match in suggestions for key in match.lines}
-        alone = [item for item in items.values() if item["fetched"] and str(item["id"]) not in suggested]
+        for_people = {key for match in suggestions for key in match.lines}
+        taken = {key for match in decided if match.automatic for key in match.movements}
+        for_people |= reconciliation.batches(lines, [each for each in movements if each.key not in taken])
+        alone = [item for item in items.values() if item["fetched"] and str(item["id"]) not in for_people]
         for item in alone:
             if item["bank_ref"] and not await _is_claimed(tx, item):
                 # The bank itself was asked, and its statement is the last word: what it tells of is in the books from now.

@@ -93,6 +93,21 @@ def decide(lines: Iterable[Side], movements: Iterable[Side]) -> list[Match]:
     return _sorted([*found, *ambiguous])
 
 
+def batches(lines: Iterable[Side], movements: Iterable[Side]) -> set[str]:
+    """Lines that may hold several movements, though not only them: at least two of the same way near it are no more than it.
+    To take such a line for money of its own would count what is in it twice."""
+    smallest: dict[Hashable, list[int]] = defaultdict(list)
+    for movement in movements:
+        key = _Near.key(movement)
+        smallest[key] = sorted([*smallest[key], abs(movement.amount_vnd)])[:2]
+    found = set()
+    for line in lines:
+        near = sorted(vnd for days in _WINDOW for vnd in smallest.get(_Near.key(line, days), ()))
+        if len(near) > 1 and near[0] + near[1] <= abs(line.amount_vnd):
+            found.add(line.key)
+    return found
+
+
 def _certain(rule: Rule, lines: Iterable[Side], movements: Iterable[Side]) -> tuple[list[Match], list[Match]]:
     """The pairs that a rule finds where each side has one only; and the pairs of those that have more."""
     pairs = list(_pairs(rule, lines, movements))
@@ -207,10 +222,14 @@ class _Near:
     def __init__(self, sides: Iterable[Side]) -> None:
         self._by_day = _Index()
         for side in sides:
-            self._by_day.put((side.account, side.amount_vnd > 0, side.day.toordinal()), side)
+            self._by_day.put(self.key(side), side)
+
+    @staticmethod
+    def key(side: Side, days: int = 0) -> Hashable:
+        return side.account, side.amount_vnd > 0, side.day.toordinal() + days
 
     def on(self, side: Side, days: int = 0) -> list[Side]:
-        return self._by_day.get((side.account, side.amount_vnd > 0, side.day.toordinal() + days))
+        return self._by_day.get(self.key(side, days))
 
     def near(self, side: Side) -> list[Side]:
         """Those within the window; none where there are too many to say anything by a sum. A sum has a reference of its

@@ -30,9 +30,11 @@ import httpx
 import redis
 
 import demo
+from foundation.database import Database
 from foundation.embedded import EmbeddedPostgres, EmbeddedValkey, scratch
 from foundation.migrate import migrate, role_url
 from foundation.settings import Settings
+from foundation.staff import add_staff
 from payments import books
 
 HOME = Path(__file__).resolve().parent.parent
@@ -41,6 +43,7 @@ API_KEY = "proof"
 SECRET = "whsec_" + "YSBwcm9v" * 6
 CARD_SECRET = "the secret of every merchant of the proof"
 REFUND_LIMIT_VND = 500_000
+SECOND_CLERK = "thuquy"
 ROLES = ("web", "worker", "bank")
 ELSEWHERE = ("970422", "999000111")
 """An account of nobody we know, at the same bank."""
@@ -126,9 +129,20 @@ class House:
             "BANK_FAILPOINTS": str(self.place / "failpoints.bank"),
             "BANK_RETRY_UNIT_SECONDS": "0.2",
         }
-        settings = Settings.of({name: value for name, value in self.environment.items() if value})
+        self.settings = Settings.of({name: value for name, value in self.environment.items() if value})
         asyncio.run(migrate(admin_url, root=root, environment="test"))
-        asyncio.run(demo.build(settings))
+        asyncio.run(demo.build(self.settings))
+        asyncio.run(self._hire())
+
+    async def _hire(self) -> None:
+        """A second clerk for every operator: what one has given in another has to book."""
+        database = await Database.open(self.settings.url("database_app_url"), size=1, name="motcham proof")
+        try:
+            for operator_id, *_ in demo.OPERATORS:
+                async with database.transaction(operator_id) as tx:
+                    await add_staff(tx, login=SECOND_CLERK, name="Vũ Minh Em", roles=["finance"], secret=demo.PASSWORD)
+        finally:
+            await database.close()
 
     # --- processes ---------------------------------------------------------------------------------------------------
 

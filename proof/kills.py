@@ -35,6 +35,13 @@ CLOSING: tuple[str, ...] = ("close_day",)
 REOPENING: tuple[str, ...] = ("reopen_day",)
 """Leads somewhere only when a day is closed."""
 PROVED_EVERY = 5
+BOOKED = "matching.booked"
+STEPS = {
+    "reconciliation/accept": "matching.accepted",
+    "reconciliation/match": "matching.matched",
+    "reconciliation/book": BOOKED,
+}
+"""Which place an act on what is open passes."""
 
 
 class Reaper:
@@ -69,7 +76,7 @@ class Reaper:
             if self.house.killed[place.role, place.name]:
                 self._first.remove(place)
         person = self.people.persons[0]
-        leads = {CLOSING: bool(person.days_over()), REOPENING: bool(person.days_closed())}
+        leads = {CLOSING: bool(person.days_over(told=True)), REOPENING: bool(person.days_closed())}
         for place in list(self._first):
             self._first.append(self._first.pop(0))
             if leads.get(place.deeds, True):
@@ -116,21 +123,62 @@ class Reaper:
                 self.missed[f"worker {place}"] += 1
 
     def pays_out(self, most: int) -> None:
-        """Days that are settled and paid out: so many of the places on that way, each with a day of its own."""
+        """Days that are told by the bank, settled and paid out: so many of the places on that way, each with a day of its own."""
         person = self.people.persons[0]
-        for role, place in self.dice.sample(SETTLED, min(most, len(SETTLED))):
-            charge, _ = person.order("VANMIEU", {"adult": 2})
-            person.pays_vnd(charge, charge.amount_vnd, charge.reference)
-            person.is_paid(charge, 20)
+        self.people.move_clock(A_DAY)
+        self.house.restart("worker")  # what was before is told line by line
+        person.waits_for_statement("vanmieu")
+        places = self.dice.sample(SETTLED, min(most, len(SETTLED)))
+        # Of what one statement has told already the next may not tell in a batch.
+        for role, place in sorted(places, key=lambda each: each[1].startswith(BOOKED)):
+            for heads in (1, 2):
+                charge, _ = person.order("VANMIEU", {"adult": heads})
+                person.pays_vnd(charge, charge.amount_vnd, charge.reference)
+                person.is_paid(charge, 20)
             self.people.move_clock(A_DAY)
-            if place.startswith("settlement"):
+            if role == "worker" and not place.startswith("payout"):  # at its start, in the night
                 hit = strike(self.house, role, place, 1, within_s=25, then=lambda: self.house.restart("worker"))
+            elif place.startswith("matching"):
+                hit = self._matches(place)
             else:
                 self.house.restart("worker")  # it settles the days that are over at its start
                 person.waits_for_settlement("vanmieu")
                 hit = strike(self.house, role, place, 1, within_s=25, then=lambda: person.pays_out("vanmieu"))
             if not hit:
                 self.missed[f"{role} {place}"] += 1
+
+    def _matches(self, place: str) -> bool:
+        """The clerk at a statement that tells both payments of the day as one: he accepts what is suggested, takes it back,
+        and matches it by hand; or he books what only a statement knows."""
+        person = self.people.persons[0]
+
+        def reconciles(act: str, **values: Any) -> bool:
+            def then() -> None:
+                person.reconciles("vanmieu", act, **values)
+
+            if place.startswith(STEPS.get(act, "matching.undone")):
+                return strike(self.house, "web", place, 1, within_s=25, then=then)
+            then()
+            return False
+
+        if not place.startswith(BOOKED):
+            self.house.faults(batch_credits="no_details")
+        self.house.restart("worker")
+        person.waits_for_statement("vanmieu")
+        self.house.faults()
+        if place.startswith(BOOKED):
+            return reconciles("reconciliation/book", item=person.brings_a_line("vanmieu"))
+        for line in person.open_items("vanmieu", "line"):
+            suggested = next((each for each in line["suggestions"] if not each["ambiguous"]), None)
+            if suggested is None:
+                continue
+            hits = [
+                reconciles("reconciliation/accept", suggestion=suggested["id"]),
+                reconciles(f"lines/{line['statement_id']}/{line['position']}/undo", reason="looked again"),
+                reconciles("reconciliation/match", item=suggested["items"]),
+            ]
+            return any(hits)
+        return False
 
 
 def strike(

@@ -11,17 +11,22 @@ import random
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock_time
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 
+from foundation import clock
+from mock_bank import statement_file
 from payments.gateway import PayoutOrder, PayoutTransfer, pain
-from proof.house import ACCOUNTS, API_KEY, ELSEWHERE, House, Unsound
+from payments.open_items import PAGE
+from payments.proof_of_cash import OVERDUE_DAYS
+from proof.house import ACCOUNTS, API_KEY, ELSEWHERE, SECOND_CLERK, House, Unsound
 from proof.model import Charge, Model, Proxy
 from rehearsal.client import PIN, Office, Platform, in_notes
 from rehearsal.ledger import Drawer, Way
@@ -145,16 +150,39 @@ class People:
     def live(self, *, acts: int | None = None, until: Callable[[], bool] = lambda: False, name: str) -> None:
         """Everybody lives until so many more acts are done, or `until` is true. Raises what one of them met."""
         goal = self.done + acts if acts is not None else None
+        dices = [random.Random(f"{self.seed}/{name}/{person.number}") for person in self.persons]
+
+        def another(person: Person) -> bool:
+            if until() or (goal is not None and self.done >= goal):
+                return False
+            dice = dices[person.number]
+            person.do(self._wish() or dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0], dice)
+            return True
+
+        self._together(another)
+
+    def do(self, deeds: Sequence[str], *, name: str) -> None:
+        """These deeds, by whoever has time. Raises what one of them met."""
+        left = deque(enumerate(deeds))
+
+        def another(person: Person) -> bool:
+            try:
+                number, deed = left.popleft()
+            except IndexError:
+                return False
+            person.do(deed, random.Random(f"{self.seed}/{name}/{number}"))
+            return True
+
+        self._together(another)
+
+    def _together(self, another: Callable[[Person], bool]) -> None:
+        """Everybody does one thing after another until there is none for him, or somebody met what he should not."""
         broken: list[BaseException] = []
 
-        def over() -> bool:
-            return bool(broken) or until() or (goal is not None and self.done >= goal)
-
         def go(person: Person) -> None:
-            dice = random.Random(f"{self.seed}/{name}/{person.number}")
             try:
-                while not over():
-                    person.do(self._wish() or dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0], dice)
+                while not broken and another(person):
+                    pass
             except BaseException as error:
                 broken.append(error)
 
@@ -979,14 +1007,35 @@ class Person:
 
     def close_day(self, dice: random.Random) -> None:
         """Closes the oldest day that is over, twice; the second time changes nothing. Not if one before it is open again."""
-        over = self.days_over()
+        over = self.days_over(told=True) or self.days_over()
         if not over:
             return
         operator, day = dice.choice(over)
         for _ in range(2):
-            answer = self.office(operator, "/finance/days/close", day=day.isoformat())
-            if answer.status_code not in (303, 409):
-                self.people.found(f"closing {day} of {operator} was answered with {answer.status_code}")
+            if self.closes_day(operator, day) == "items_unnamed":
+                self.names_the_rest(operator, day)
+
+    def names_the_rest(self, operator: str, day: date) -> None:
+        """What nobody can match gets a name, so that the day may be closed: a line at once, what is in the books only when
+        no statement has told of it for too long."""
+        for side, name in (("line", "bank_asked"), ("movement", "next_statement")):
+            for item in self.open_items(operator, side):
+                waited = (day - date.fromisoformat(item["day"])).days
+                if item["name"] is None and (side == "line" or waited >= OVERDUE_DAYS):
+                    self.reconciles(operator, "reconciliation/name", item=item["id"], name=name)
+
+    def closes_day(self, operator: str, day: date) -> str:
+        """Closes a day; why it cannot be closed yet, or nothing: its statement is not here, an item of it has no name.
+
+        Both are for later. Money that nobody can explain never is.
+        """
+        answer = self.office(operator, "/finance/days/close", day=day.isoformat())
+        if answer.status_code == 303:
+            return ""
+        why = code_of(answer)
+        if answer.status_code != 409 or why in ("cash_not_proven", "books_differ"):
+            self.people.found(f"closing {day} of {operator} was answered with {answer.status_code} {why}")
+        return why
 
     def reopen_day(self, dice: random.Random) -> None:
         """The clerk asks for the last closed day, the manager agrees, twice; it is closed again."""
@@ -1006,15 +1055,90 @@ class Person:
                 answer = self.office(operator, f"/finance/days/requests/{row['id']}/agree", manager=True)
                 if answer.status_code not in (303, 409):
                     self.people.found(f"opening {day} of {operator} again was answered with {answer.status_code}")
-        again = self.office(operator, "/finance/days/close", day=day.isoformat())
-        if again.status_code not in (303, 409):
-            self.people.found(f"closing {day} of {operator} again was answered with {again.status_code}")
+        self.closes_day(operator, day)
 
-    def days_over(self) -> list[tuple[str, date]]:
-        """The operators whose next day may be closed, and that day."""
+    def open_items(self, operator: str, side: str) -> list[Any]:
+        """What the clerk sees as open, with its suggestions."""
+        found: list[Any] = []
+        while len(found) % PAGE == 0:
+            query = f"side={side}&n={len(found) // PAGE + 1}"
+            shown = self.people.clerks[operator].json(f"/api/v1/finance/open-items?{query}")["items"]
+            if not shown:
+                break
+            found += shown
+        return found
+
+    def reconciles(self, operator: str, act: str, **values: Any) -> str:
+        """An act of the clerk on what is open; why it was refused, or nothing. Somebody else may have been quicker, and what
+        was asked twice was perhaps done the first time."""
+        before = self.people.unanswered
+        answer = self.office(operator, f"/finance/{act}", **values)
+        why = "" if answer.status_code == 303 else code_of(answer) or str(answer.status_code)
+        if why not in ("", "taken_meanwhile") and self.people.unanswered == before:
+            self.people.found(f"{act} of {operator} was refused: {why}")
+        return why
+
+    def brings_a_line(self, operator: str) -> str:
+        """A transfer that no notice and no list tells of yet, on a statement that another clerk gives in; its item."""
+        amount_vnd = 12_345
+        self.house.faults(lose_notices=True, list_late_seconds=3000)
+        booked = self.transfer(operator, amount_vnd, "chuyen tien")
+        self.house.faults()
+        self.model.strays.append((operator, amount_vnd))
+        bin, account = ACCOUNTS[operator]
+        (head,) = self.house.look(
+            "select day, closing_vnd from payments.bank_statement where bank_account = $1 and state = 'accepted'"
+            " order by day desc, id desc limit 1",
+            f"{bin}/{account}",
+        )
+        at = datetime.combine(head["day"], clock_time(12), clock.HANOI)  # by its statement
+        closing_vnd = head["closing_vnd"]
+        file = statement_file.FORMS["camt.053.001.08"](
+            statement_file.Statement(
+                bin=bin,
+                account=account,
+                owner_name=operator,
+                day=head["day"],
+                number=1,
+                id=f"IN{booked['bank_ref']}",
+                issued_at=at,
+                opening_vnd=closing_vnd,
+                credits=1,
+                credits_vnd=amount_vnd,
+                debits=0,
+                debits_vnd=0,
+                closing_vnd=closing_vnd + amount_vnd,
+                batch=None,
+                batched=0,
+                batched_vnd=0,
+            )
+        )
+        line = statement_file.Line(
+            bank_ref=booked["bank_ref"], amount_vnd=amount_vnd, booked_at=at, text=booked["text"]
+        )
+        octets = file.first(file.begin()) + file.more(file.line(line)) + file.last(file.end())
+        self.house.cache.flushall()
+        other = Office(self.people.platform, f"{SECOND_CLERK}@{operator}")
+        answer = self.post(
+            "/finance/statements/load",
+            data={"csrf": other.csrf},
+            files={"file": ("interim.xml", octets)},
+            headers={"cookie": cookie_of(other)},
+        )
+        if answer.status_code != 303:
+            raise Unsound(f"A statement was answered with {answer.status_code} {code_of(answer)}")
+        found = [item["id"] for item in self.open_items(operator, "line") if item["bank_ref"] == booked["bank_ref"]]
+        if len(found) != 1:
+            raise Unsound(f"A line that only a statement knows is open {len(found)} times.")
+        return str(found[0])
+
+    def days_over(self, *, told: bool = False) -> list[tuple[str, date]]:
+        """The operators whose next day is over, and that day; `told`: of which the bank's statement is here as well."""
         found = self.house.look(
-            "select code, payments.next_day(id) as day from foundation.operator"
-            " where payments.next_day(id) < foundation.hanoi_day(foundation.now())"
+            "select code, day from (select id, code, payments.next_day(id) as day from foundation.operator) o"
+            " where day < foundation.hanoi_day(foundation.now()) and (not $1 or exists ("
+            "   select from payments.bank_statement s where s.operator_id = o.id and s.state = 'accepted' and s.day = o.day))",
+            told,
         )
         return [(row["code"], row["day"]) for row in found]
 
@@ -1036,6 +1160,19 @@ class Person:
         ):
             if time.monotonic() > end:
                 self.people.found(f"the day of {operator} that is over was not settled in time")
+                return
+            time.sleep(0.1)
+
+    def waits_for_statement(self, operator: str) -> None:
+        """Until the bank's statement of the day that is over is here and matched."""
+        end = time.monotonic() + 30
+        while not self.house.look(
+            "select from payments.bank_statement s join payments.matched_statement m on m.statement_id = s.id"
+            " where s.bank_account = $1 and s.day = foundation.hanoi_day(foundation.now()) - 1",
+            "/".join(ACCOUNTS[operator]),
+        ):
+            if time.monotonic() > end:
+                self.people.found(f"the bank's statement of the last day of {operator} was not here in time")
                 return
             time.sleep(0.1)
 
@@ -1107,6 +1244,11 @@ class Person:
 def cookie_of(office: Office) -> str:
     """Its session, for requests that others send."""
     return "; ".join(f"{one.name}={one.value}" for one in office.http.cookies.jar)
+
+
+def code_of(answer: httpx.Response) -> str:
+    """Why something was refused, as its page says."""
+    return answer.text.partition("<code>")[2].partition("</code>")[0]
 
 
 def _looks(within_s: float) -> Iterator[None]:

@@ -17,15 +17,19 @@ if TYPE_CHECKING:
 
 
 def missing(run: Run) -> list[str]:
-    """What the run did not reach."""
+    """What the parts that were run did not reach."""
     found = []
     acts = run.figures.get("model", {}).get("acts acknowledged", 0)
     assert isinstance(acts, int)
-    if acts < run.acts:
+    if "model" in run.figures and acts < run.acts:
         found.append(f"Only {acts:,} of {run.acts:,} acts were done.")
-    if sum(run.killed.values()) < run.kills:
+    days = run.figures.get("month", {}).get("days", 0)
+    assert isinstance(days, int)
+    if "month" in run.figures and days < run.days:
+        found.append(f"Only {days} of {run.days} days were lived.")
+    if "kills" in run.figures and sum(run.killed.values()) < run.kills:
         found.append(f"Only {sum(run.killed.values()):,} of {run.kills:,} kills were done.")
-    if run.kills >= len(PLACES):
+    if "kills" in run.figures and run.kills >= len(PLACES):
         never = [f"{place.role} {place.name}" for place in PLACES if not run.killed[place.role, place.name]]
         found += [f"Nobody was ended at {place}." for place in never]
     found += [f"Only {n:,} rounds of {name}." for name, n in run.races.items() if n < Races.wanted(name, run.rounds)]
@@ -53,7 +57,9 @@ def _lines(run: Run) -> list[str]:
         "",
         "Real PostgreSQL, two web processes, a worker and the practice bank, people over HTTP. At rest the model, finance,",
         "the spreadsheets, the city, the drawers and the bank's balances must be the same to the đồng, the books prove",
-        "(M1-M10), no work is due or parked, and nobody was ever answered 500.",
+        "(M1-M10), no work is due or parked, and nobody was ever answered 500. Sent in time is a day's net of a payee that was",
+        "payable, if the bank had accepted or debited a payout of it by nine on the first working day after it; what the bank",
+        "had rejected by then is counted apart.",
     ]
     for part, figures in run.figures.items():
         lines += ["", f"## {part}", "", "| what | figure |", "|---|--:|"]
@@ -64,6 +70,9 @@ def _lines(run: Run) -> list[str]:
         if part == "model":
             lines += ["", "| what went wrong at the bank | times |", "|---|--:|"]
             lines += [f"| {name} | {number} |" for name, number in sorted(run.weathers.items())]
+        if part == "month":
+            lines += ["", "| what the bank did wrong, also two things at once | times |", "|---|--:|"]
+            lines += [f"| {name} | {number} |" for name, number in sorted(run.struck.items())]
         if part == "kills":
             lines += ["", "| process | ended at | times |", "|---|---|--:|"]
             lines += [f"| {p.role} | `{p.name}` | {run.killed[p.role, p.name]} |" for p in PLACES]

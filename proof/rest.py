@@ -45,8 +45,10 @@ BY_CARD = """
                       where merchant = m.code and mock_bank.status(r) <> '09'), 0)::bigint as left_vnd,
            (select a.balance_vnd from mock_bank.account a
              where (a.bin, a.account) = (k.bin, k.account))::bigint as bank_vnd,
-           coalesce((select sum(case 'gw_receivable' when debit then amount_vnd when credit then -amount_vnd end)
-                       from payments.transfer t where t.operator_id = o.id), 0)::bigint as ours_vnd
+           coalesce((select sum(case when debit ~ at.bank then amount_vnd else 0 end
+                                - case when credit ~ at.bank then amount_vnd else 0 end)
+                       from payments.transfer t, (values ('^(gw_receivable$|bank:)')) at (bank)
+                      where t.operator_id = o.id), 0)::bigint as ours_vnd
       from foundation.operator o
       join payments.merchant m on m.operator_id = o.id
       join payments.collection_account k on k.operator_id = o.id"""
@@ -120,13 +122,13 @@ class Rest:
         if listed_late:
             self.people.move_clock(LISTED_LATEST)
         self.house.restart("worker")  # what it does again and again, it does at its start
-        if not self._is_quiet():
+        if not self.is_quiet():
             return
         self._latecomers_go_in()
         self.people.findings += self._differences()
         self.prove()
 
-    def _is_quiet(self) -> bool:
+    def is_quiet(self) -> bool:
         end = time.monotonic() + QUIET_WITHIN_S
         self.house.pauses_end()
         while waiting := self._waiting():

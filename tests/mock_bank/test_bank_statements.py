@@ -15,13 +15,14 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from openpyxl import load_workbook
+from starlette.types import Message
 
 from mock_bank.statement_file import FORMS
 from payments.gateway import GatewaySilent
 from payments.gateway.bank import Bank
 from payments.statement import Entry, Event, FileRefused, StatementFileTooLarge, Verdict, reader
 from payments.statement.profile import profile_of
-from tests.mock_bank.receiving import ACCOUNT, BIN, Misbehave, Pay
+from tests.mock_bank.receiving import ACCOUNT, BIN, KEY, Misbehave, Pay
 from tests.mock_bank.test_bank_payout import becomes, file, listed
 
 STATEMENTS = f"/api/v1/accounts/{BIN}/{ACCOUNT}/statements"
@@ -417,3 +418,25 @@ async def test_the_owner_downloads_a_statement_from_a_page_and_has_it_issued_ane
             assert answer.status_code >= 400 and why in answer.text
     vietnamese = await phone.get("/app/statements/file", params={**asked, "day": str(TODAY), "lang": "vi"})
     assert "Không có sao kê của ngày 02/01/2027" in vietnamese.text
+
+
+async def test_whoever_asked_may_be_gone_when_the_file_comes(
+    app: FastAPI, api: httpx.AsyncClient, account: str
+) -> None:
+    await it_is(api, BUSY)
+    path, said = f"{STATEMENTS}/{OPENED}", list[Message]()
+    scope: dict[str, Any] = {"type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": path}
+    scope |= {
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"authorization", KEY["authorization"].encode())],
+    }
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        said.append(message)
+
+    await app(scope, receive, send)
+    assert said[0]["status"] == 200

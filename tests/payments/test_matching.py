@@ -173,6 +173,10 @@ async def test_a_statement_that_the_bank_itself_was_asked_for_is_the_last_word(t
     assert done.lines == 2
     assert await bank.open() == [], "in the books from now on"
     assert await ledger(trade) == {"bank": 31_700, "suspense": 3_300}
+    for number, amount_vnd in enumerate((10_000, 20_000, 30_000)):
+        await trade.transfers("?", amount_vnd, bank_ref=f"FT{number}")
+    await bank.load(bank.day(bank.line("BATCH", 65_000)))
+    assert len(await bank.open()) == 4, "a batch with something more in it is not booked beside what it holds"
 
 
 async def test_two_clerks_never_take_the_same_and_the_loser_is_told_who_has_it(trade: Trade) -> None:

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payments.reconciliation import CANDIDATES_MAX, Match, Side, decide
+from payments.reconciliation import CANDIDATES_MAX, Match, Side, batches, decide
 
 DAY = date(2026, 11, 20)
 A = "970436/1"
@@ -74,6 +74,12 @@ def test_a_batch_a_sum_and_parts_are_found_where_they_are_the_only_way() -> None
     ]
     two_ways = decide([side("l", 30)], [side("m1", 10), side("m2", 20), side("m3", 5), side("m4", 25)])
     assert {match.ambiguous for match in two_ways} == {True}
+
+
+def test_a_line_that_may_hold_two_movements_and_more_is_nobodys_for_sure() -> None:
+    two = [side("m1", 10, "R1"), side("m2", 20, "R2", day=3), side("far", 1, day=4), side("out", -1)]
+    assert batches([side("less", 29), side("batch", 31), side("away", 31, day=-1)], two) == {"batch"}
+    assert batches([side("l", 31)], two[:1]) == set(), "what is in one line once needs no batch"
 
 
 def test_among_too_many_no_sum_is_looked_for() -> None:
