@@ -480,9 +480,7 @@ class _Taking:
             "with kept as (insert into payments.statement_line (operator_id, statement_id, position, bank_account, bank_ref,"
             "   part, amount_vnd, day, booked_day, value_day, is_reversal, identity, end_to_end_id)"
             "  select $1, $2, position, $3, bank_ref, part, amount_vnd, $4, booked_day, value_day, is_reversal, identity,"
-            "   end_to_end_id from incoming_line i where not exists (select from payments.statement_line l"
-            "     where l.operator_id = $1 and l.identity = i.identity)"
-            "  returning amount_vnd)"
+            "   end_to_end_id from incoming_line on conflict (operator_id, identity) do nothing returning amount_vnd)"
             " select count(*)::int as lines, coalesce(sum(amount_vnd), 0)::bigint as vnd from kept",
             *(self.tx.operator_id, self.id, self.account, day),
             timeout=LONGEST_S,

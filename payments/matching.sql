@@ -68,7 +68,7 @@ begin
     where o.operator_id = p_operator and o.side = 'line' and l.bank_ref <> '';
     analyze unmatched_line;
     return query
-    with line as (
+    with line as not materialized (
         select * from unmatched_line where bank_ref <> ''
     ), tied as materialized (
         -- Lines of one reference and amount differ in their part (their identity says so).
@@ -139,13 +139,25 @@ begin
                       where c.operator_id = p_operator and c.statement_id = l.statement_id and c.position = l.position)
     on conflict do nothing;
     insert into payments.open_item (operator_id, id, side, kind, movement_id, bank_account, bank_ref, amount_vnd, day, since)
-    select p_operator, md5(m.kind || m.id)::uuid, 'movement', m.kind, m.id, m.bank_account, coalesce(m.bank_ref, ''),
-           m.amount_vnd, payments.day_in_books(p_operator, m.kind, m.id, m.at), p_now
-    from payments.movements(p_operator) m
-    join (select bank_account, max(day) as day from payments.bank_statement
-          where operator_id = p_operator and state = 'accepted' group by 1) seen using (bank_account)
-    where (m.kind <> 'receipt' or m.at >= p_since or m.id >= p_id) and foundation.hanoi_day(m.at) <= seen.day
-      and not exists (select from payments.claim c
-                      where c.operator_id = p_operator and c.kind = m.kind and c.movement_id = m.id)
+    with seen as materialized (
+        select bank_account, max(day) as day from payments.bank_statement
+        where operator_id = p_operator and state = 'accepted' group by 1
+    ), left_over as (
+        select 'receipt' as kind, r.id, r.bank_account, r.bank_ref, r.amount_vnd, r.paid_at as at
+        from payments.receipt r
+        where r.operator_id = p_operator and r.gateway = 'bank' and (r.paid_at >= p_since or r.id >= p_id)
+          and not exists (select from payments.claim c
+                          where c.operator_id = p_operator and c.kind = 'receipt' and c.movement_id = r.id)
+        union all
+        select m.kind, m.id, m.bank_account, coalesce(m.bank_ref, ''), m.amount_vnd, m.at
+        from payments.movements(p_operator) m
+        where m.kind <> 'receipt'
+          and not exists (select from payments.claim c
+                          where c.operator_id = p_operator and c.kind = m.kind and c.movement_id = m.id)
+    )
+    select p_operator, md5(m.kind || m.id)::uuid, 'movement', m.kind, m.id, m.bank_account, m.bank_ref, m.amount_vnd,
+           payments.day_in_books(p_operator, m.kind, m.id, m.at), p_now
+    from left_over m join seen using (bank_account)
+    where foundation.hanoi_day(m.at) <= seen.day
     on conflict do nothing;
 end $$;
