@@ -108,6 +108,10 @@ class Measured:
         return sum(self.took_s.values())
 
 
+class OursFailed(CannotRun):
+    """Our side ended with an error."""
+
+
 def main() -> int:
     """Runs the comparison; the exit code."""
     asked = _arguments()
@@ -147,7 +151,9 @@ def compare(server: EmbeddedPostgres, place: Path, lines: int, *, layout: str, r
     with bare.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows((n, line.ref, line.amount_vnd) for n, line in enumerate(case.day.lines))
     asyncio.run(_prepare(server.url, case))
-    print(f"{layout}, {path.stat().st_size / 1e6:.0f} MB; {os.cpu_count()} cores for reader, importer and PostgreSQL.\n")
+    print(
+        f"{layout}, {path.stat().st_size / 1e6:.0f} MB; {os.cpu_count()} cores for reader, importer and PostgreSQL.\n"
+    )
     measured = []
     for number in range(rounds):
         for side in ("floor", "ours") if number % 2 == 0 else ("ours", "floor"):
@@ -215,7 +221,18 @@ async def _prepare(admin_url: str, case: Case) -> None:
     await filled.copy_records_to_table(
         "receipt",
         schema_name="payments",
-        columns="operator_id id bank_account bank_ref amount_vnd paid_at references_found text_sealed payer_sealed source".split(),
+        columns=[
+            "operator_id",
+            "id",
+            "bank_account",
+            "bank_ref",
+            "amount_vnd",
+            "paid_at",
+            "references_found",
+            "text_sealed",
+            "payer_sealed",
+            "source",
+        ],
         records=(
             (OPERATOR, id, "/".join(ACCOUNT), ref, vnd, midnight + timedelta(seconds=second), [], b"", b"", "notice")
             for id, ref, vnd, second in case.receipts
@@ -283,7 +300,7 @@ def _ours(server: EmbeddedPostgres, path: Path, layout: str) -> Measured:
     with _watched({"importer": process.pid, "PostgreSQL": server.pid}) as peak_mb:
         said, _ = process.communicate()
     if process.returncode:
-        raise CannotRun("our side does not run")
+        raise OursFailed()
     done = Measured("ours", **json.loads(said), peak_mb=peak_mb)
     done.cpu_s += busy_s(server.pid) - database_s
     return done
@@ -384,7 +401,9 @@ def _table(measured: Sequence[Measured]) -> None:
         )
         cpu_s = statistics.median(each.cpu_s for each in rounds)
         floor_s, floor_cpu_s = floor_s or seconds, floor_cpu_s or cpu_s
-        ratios = f"**{seconds / floor_s:.2f}** (aim {AIM}) | {cpu_s / (floor_cpu_s or 1):.2f}" if side == "ours" else "|"
+        ratios = (
+            f"**{seconds / floor_s:.2f}** (aim {AIM}) | {cpu_s / (floor_cpu_s or 1):.2f}" if side == "ours" else "|"
+        )
         peaks = {name: max(each.peak_mb[name] for each in rounds) for name in rounds[0].peak_mb}
         memory = ", ".join(f"{name} {most:.0f}" for name, most in peaks.items())
         print(f"| {side} | {seconds:.2f} | {steps} | {cpu_s:.1f} | {ratios} | {memory} |")

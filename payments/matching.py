@@ -495,9 +495,7 @@ async def _read_texts(tx: Tx, sealer: Sealer, now: datetime) -> None:
         " where o.operator_id = $1 and o.id = t.id",
         tx.operator_id,
         [row["id"] for row in rows],
-        [
-            sealer.seal(json.dumps(each, ensure_ascii=False), month=month, context=bank_statement.TEXT) for each in said
-        ],
+        [sealer.seal(json.dumps(each, ensure_ascii=False), month=month, context=bank_statement.TEXT) for each in said],
         [json.dumps(reference.find(each[0])) for each in said],
     )
 

@@ -87,7 +87,8 @@ def _amounts(reading: Reading, cells: Sequence[Cells]) -> list[int] | None:
         found = _numbers(cells[columns["amount"]], profile.group, profile.decimal)
         return found if found and all(found) else None
     sides = [
-        _numbers(cells[columns[side]], profile.group, profile.decimal, may_be_empty=True) for side in ("credit", "debit")
+        _numbers(cells[columns[side]], profile.group, profile.decimal, may_be_empty=True)
+        for side in ("credit", "debit")
     ]
     credits_vnd, debits_vnd = sides
     if credits_vnd is None or debits_vnd is None or min(credits_vnd) < 0 or min(debits_vnd) < 0:

@@ -176,7 +176,13 @@ class _Reading:
         page = pages.get("PgNb") or self.group.get("MsgPgntn/PgNb") or "1"
         self.tally.begun = True
         self.tally.statement = Statement(
-            shown(number), shown(self.currency), self.kind, shown(self._text("Id")), shown(sequence), _page(page), self._day_told()
+            shown(number),
+            shown(self.currency),
+            self.kind,
+            shown(self._text("Id")),
+            shown(sequence),
+            _page(page),
+            self._day_told(),
         )
         if (pages.get("LastPgInd") or self.group.get("MsgPgntn/LastPgInd")) in ("false", "0"):
             self.tally.remark("pages_follow", self.place)

@@ -100,7 +100,9 @@ def _opened(file: IO[bytes], name: str, profile: Profile | None) -> Iterator[Eve
             yield from _told(head, pieces, f"{name} {called}", profile, f"{called} ")
 
 
-def _told(head: bytes, rest: Iterable[bytes], name: str, profile: Profile | None, inside: str = "") -> Iterator[Event | Entries]:
+def _told(
+    head: bytes, rest: Iterable[bytes], name: str, profile: Profile | None, inside: str = ""
+) -> Iterator[Event | Entries]:
     """The statements of a file whose first bytes tell what it is."""
     if not head:
         raise StatementFileEmpty(file=name)

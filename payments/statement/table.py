@@ -292,7 +292,9 @@ class Reading:
     def _day_told(self, row: Row) -> date | None:
         """The first line is of the last day where the newest stands first."""
         cell = self._cell(row, "day")
-        found = values.in_order(self.profile.date, cell) if self.profile.newest_first and isinstance(cell, str) else None
+        found = (
+            values.in_order(self.profile.date, cell) if self.profile.newest_first and isinstance(cell, str) else None
+        )
         return found[0] if found else None
 
     def _begin(self, day: date | None = None) -> Statement:
@@ -301,7 +303,9 @@ class Reading:
         account = self.account or _words(self.said.get("account", ("", nowhere))[0]).replace(" ", "")
         currency, place = self.said.get("currency", (self.profile.currency, nowhere))
         number = _words(self.said.get("number", ("", nowhere))[0])
-        self.tally.statement = Statement(shown(account), shown(_words(currency)), "statement", "", shown(number), 1, day)
+        self.tally.statement = Statement(
+            shown(account), shown(_words(currency)), "statement", "", shown(number), 1, day
+        )
         if self.tally.refusal is None and not account:
             self.tally.refusal = StatementAccountMissing(**nowhere.at())
         elif self.tally.refusal is None and currency != "VND":

@@ -20,8 +20,43 @@ from payments.statement.rows import row, together
 
 LAYOUTS = {"signed": SIGNED, "two columns": TWO}
 ODD = [
-    *("", " ", "  ", "\t", "\N{NO-BREAK SPACE}", '"', '""', "|", ";", ",", ".", ".00", ",0", "-", "+", "−", "0", "1", "9" * 16, "٣"),
-    *("VND", "\n", "\n\n", "\r", "\\", "x", "NULL", "Tổng cộng", "Số dư cuối kỳ", "2026-02-30", "31/12/2026 23:59:59", "\0", "\x1f"),
+    *(
+        "",
+        " ",
+        "  ",
+        "\t",
+        "\N{NO-BREAK SPACE}",
+        '"',
+        '""',
+        "|",
+        ";",
+        ",",
+        ".",
+        ".00",
+        ",0",
+        "-",
+        "+",
+        "−",
+        "0",
+        "1",
+        "9" * 16,
+        "٣",
+    ),
+    *(
+        "VND",
+        "\n",
+        "\n\n",
+        "\r",
+        "\\",
+        "x",
+        "NULL",
+        "Tổng cộng",
+        "Số dư cuối kỳ",
+        "2026-02-30",
+        "31/12/2026 23:59:59",
+        "\0",
+        "\x1f",
+    ),
 ]
 
 
@@ -38,7 +73,9 @@ def tables(draw: st.DrawFn) -> tuple[str, Profile]:
     for n in draw(st.lists(st.integers(0, len(lines) - 1), max_size=2)):
         odd, days = draw(st.sampled_from(ODD)), draw(st.integers(-2, 2))
         amount_vnd = draw(st.sampled_from([0, 7, -7, lines[n].amount_vnd]))
-        lines[n] = replace(lines[n], text=f"a{odd}b {odd}", amount_vnd=amount_vnd, booked_day=lines[n].booked_day + timedelta(days))
+        lines[n] = replace(
+            lines[n], text=f"a{odd}b {odd}", amount_vnd=amount_vnd, booked_day=lines[n].booked_day + timedelta(days)
+        )
     text = file_of(name, lines)
     for _ in range(draw(st.integers(0, 2))):
         at = draw(st.integers(0, len(text)))
