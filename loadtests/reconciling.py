@@ -69,6 +69,10 @@ WRITERS: dict[str, Callable[[Day], Iterator[str]]] = {
     "mt940": lambda day: iter((statements.mt940([day]),)),
 }
 
+RECEIPT_COLUMNS = (
+    *("operator_id", "id", "bank_account", "bank_ref", "amount_vnd", "paid_at"),
+    *("references_found", "text_sealed", "payer_sealed", "source"),
+)
 FLOOR_TABLES = """
 drop table if exists line, matched;
 create table line (id integer not null, ref text not null, amount_vnd bigint not null);
@@ -221,18 +225,7 @@ async def _prepare(admin_url: str, case: Case) -> None:
     await filled.copy_records_to_table(
         "receipt",
         schema_name="payments",
-        columns=[
-            "operator_id",
-            "id",
-            "bank_account",
-            "bank_ref",
-            "amount_vnd",
-            "paid_at",
-            "references_found",
-            "text_sealed",
-            "payer_sealed",
-            "source",
-        ],
+        columns=RECEIPT_COLUMNS,
         records=(
             (OPERATOR, id, "/".join(ACCOUNT), ref, vnd, midnight + timedelta(seconds=second), [], b"", b"", "notice")
             for id, ref, vnd, second in case.receipts

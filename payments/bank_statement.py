@@ -49,13 +49,14 @@ BATCH = 40
 STEP = 50_000
 """Lines between two words of how far a file has been read."""
 log = logging.getLogger("motcham.statement")
-Progress = Callable[[int], None]
+Progress = Callable[[Literal["read", "matched"], int], None]
+"""Whoever shows how far it is: lines so far."""
 
 
-def noted(lines: int) -> None:
+def noted(step: str, lines: int) -> None:
     """A word in the log at every step; a small file passes without one."""
     if lines // STEP > (lines - BATCH * BLOCK) // STEP and lines >= STEP:
-        log.info("%s lines of a statement read", f"{lines:,}")
+        log.info("%s lines of a statement %s", f"{lines:,}", step)
 
 
 class StatementFile(SQLModel, table=True):
@@ -471,7 +472,7 @@ class _Taking:
             "incoming_line", source=source(), columns=COLUMNS, format="text", timeout=LONGEST_S
         )
         self.read += int(status.split()[1])
-        self.progress(self.read)
+        self.progress("read", self.read)
         if self.account is None:
             return
         sealed = [self.sealer.seal(body.decode(), month=self.month, context=TEXT) for body in texts]

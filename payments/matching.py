@@ -27,6 +27,7 @@ from foundation.money import TRANSFER_MAX_VND
 from foundation.seal import Sealer
 from foundation.tables import document, instant, keys, new_id, octets, owner_key
 from payments import bank_statement, debit, ledger, payout, reconciliation, reference, refund
+from payments.bank_statement import Progress, noted
 from payments.gateway import Gone, PayoutLine, RefundLine
 from payments.held import reason_of
 from payments.ledger import Source
@@ -357,7 +358,7 @@ class Ran:
 # --- a run -----------------------------------------------------------------------------------------------------------
 
 
-async def run(database: Database, sealer: Sealer, operator_id: UUID) -> Ran:
+async def run(database: Database, sealer: Sealer, operator_id: UUID, progress: Progress = noted) -> Ran:
     """Matches what leaves no doubt, of every statement that no run has seen and of what is still open; books it; makes
     suggestions for the rest. Done again with nothing new it changes nothing and decides the same, to the bit."""
     await _tell(database, operator_id)
@@ -386,6 +387,7 @@ async def run(database: Database, sealer: Sealer, operator_id: UUID) -> Ran:
         )
         matched, sum_vnd = sum(row["lines"] for row in exact), sum(row["amount_vnd"] for row in exact)
         moved = [(row["bank_account"], row["effective_day"], row["amount_vnd"]) for row in exact]
+        progress("matched", matched)
         await _read_texts(tx, sealer, books.now)
         items = await _items(tx)
         decided = reconciliation.decide(*_sides(items.values()))

@@ -400,7 +400,7 @@ def test_every_refusal_of_the_room_has_been_met() -> None:
     elsewhere = {
         "statement_account_mixed", "statement_amount_twice", "statement_file_too_large", "statement_file_too_many",
         "statement_formula", "statement_line_too_long", "statement_number_lost", "statement_page_missing", "statement_profile_unknown",
-        "statement_sheet_too_large", "statement_twice",
+        "statement_sheet_too_large", "statement_twice", "statement_unreadable",
     }  # fmt: skip
     ours = {one.code for base in (FileRefused, StatementRefused) for one in base.__subclasses__()}
     assert ours == met | elsewhere
