@@ -286,19 +286,19 @@ def _connections(act: str, asked: argparse.Namespace) -> Sequence[int]:
 def _measure(side: Side, database_pid: Callable[[], int], act: str, connections: int, seconds: float) -> Measured:
     # Signed, serialised and addressed before the clock starts; but for what follows from an answer.
     unused = iter(list(itertools.islice(side.requests.get(act, ()), int(FASTEST * seconds))))
-    web, database, busy, began = _cpu_s(side.pid()), _cpu_s(database_pid()), _busy_s(), time.perf_counter()
+    web, database, busy, began = cpu_s(side.pid()), cpu_s(database_pid()), _busy_s(), time.perf_counter()
     if act in side.cycles:
         done = drive_cycles(side.port, side.cycles[act], connections=connections, seconds=seconds)
     else:
         done = drive(side.port, unused, verdict=ACTS[act][1], connections=connections, seconds=seconds)
         side.requests[act] = itertools.chain(unused, side.requests[act])
-    web, database = _cpu_s(side.pid()) - web, _cpu_s(database_pid()) - database
+    web, database = cpu_s(side.pid()) - web, cpu_s(database_pid()) - database
     cores = (time.perf_counter() - began) * (os.cpu_count() or 1)
     others = (_busy_s() - busy - web - database - done.client_cpu_s) / cores
     return Measured(side.name, act, connections, done, web, database, max(0.0, others))
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
     """CPU seconds that a process and all below it have used; 0 where there is no /proc."""
     spent: dict[int, float] = {}
     parents: dict[int, int] = {}

@@ -27,6 +27,7 @@ from foundation.money import TRANSFER_MAX_VND
 from foundation.seal import Sealer
 from foundation.tables import document, instant, keys, new_id, octets, owner_key
 from payments import bank_statement, debit, ledger, payout, reconciliation, reference, refund
+from payments.bank_statement import Progress, noted
 from payments.gateway import Gone, PayoutLine, RefundLine
 from payments.held import reason_of
 from payments.ledger import Source
@@ -359,7 +360,7 @@ class Ran:
 # --- a run -----------------------------------------------------------------------------------------------------------
 
 
-async def run(database: Database, sealer: Sealer, operator_id: UUID) -> Ran:
+async def run(database: Database, sealer: Sealer, operator_id: UUID, progress: Progress = noted) -> Ran:
     """Matches what leaves no doubt, of every statement that no run has seen and of what is still open; books it; makes
     suggestions for the rest. Done again with nothing new it changes nothing and decides the same, to the bit."""
     await _tell(database, operator_id)
@@ -388,6 +389,7 @@ async def run(database: Database, sealer: Sealer, operator_id: UUID) -> Ran:
         )
         matched, sum_vnd = sum(row["lines"] for row in exact), sum(row["amount_vnd"] for row in exact)
         moved = [(row["bank_account"], row["effective_day"], row["amount_vnd"]) for row in exact]
+        progress("matched", matched)
         await _read_texts(tx, sealer, books.now)
         items = await _items(tx)
         lines, movements = _sides(items.values())
@@ -493,21 +495,15 @@ async def _read_texts(tx: Tx, sealer: Sealer, now: datetime) -> None:
         return
     month = await sealer.ready(now)
     found = await bank_statement.texts(tx, sealer, [(row["statement_id"], row["position"]) for row in rows])
-    await tx.connection.executemany(
-        "update payments.open_item set sealed = $3, codes = $4 where operator_id = $1 and id = $2",
-        [
-            (
-                tx.operator_id,
-                row["id"],
-                sealer.seal(
-                    json.dumps(said := found[row["statement_id"], row["position"]], ensure_ascii=False),
-                    month=month,
-                    context=bank_statement.TEXT,
-                ),
-                json.dumps(reference.find(said[0])),
-            )
-            for row in rows
-        ],
+    said = [found[row["statement_id"], row["position"]] for row in rows]
+    await tx.execute(
+        "update payments.open_item o set sealed = t.sealed, codes = t.codes::jsonb"
+        " from unnest($2::uuid[], $3::bytea[], $4::text[]) t (id, sealed, codes)"
+        " where o.operator_id = $1 and o.id = t.id",
+        tx.operator_id,
+        [row["id"] for row in rows],
+        [sealer.seal(json.dumps(each, ensure_ascii=False), month=month, context=bank_statement.TEXT) for each in said],
+        [json.dumps(reference.find(each[0])) for each in said],
     )
 
 
@@ -552,21 +548,29 @@ async def _suggest(tx: Tx, suggestions: Sequence[Match]) -> None:
     """The suggestions of the last run, in the place of those before, and what each line's best one is."""
     await tx.execute("delete from payments.suggestion_item where operator_id = $1", tx.operator_id)
     await tx.execute("delete from payments.suggestion where operator_id = $1", tx.operator_id)
-    rows, items = [], []
+    ids = [new_id() for _ in suggestions]
     best: dict[str, Match] = {}
     for match in suggestions:
-        id = new_id()
-        rows.append((tx.operator_id, id, match.rule, match.score, match.days, match.difference_vnd, match.ambiguous))
         for key in (*match.lines, *match.movements):
-            items.append((tx.operator_id, id, UUID(key)))
             best.setdefault(key, match)  # they come best first
-    await tx.connection.executemany(
+    await tx.execute(
         "insert into payments.suggestion (operator_id, id, rule, score, days, difference_vnd, ambiguous)"
-        " values ($1, $2, $3, $4, $5, $6, $7)",
-        rows,
+        " select $1, * from unnest($2::uuid[], $3::text[], $4::int[], $5::int[], $6::bigint[], $7::bool[])",
+        tx.operator_id,
+        ids,
+        [match.rule for match in suggestions],
+        [match.score for match in suggestions],
+        [match.days for match in suggestions],
+        [match.difference_vnd for match in suggestions],
+        [match.ambiguous for match in suggestions],
     )
-    await tx.connection.executemany(
-        "insert into payments.suggestion_item (operator_id, suggestion_id, item_id) values ($1, $2, $3)", items
+    of = [(id, key) for id, match in zip(ids, suggestions, strict=True) for key in (*match.lines, *match.movements)]
+    await tx.execute(
+        "insert into payments.suggestion_item (operator_id, suggestion_id, item_id)"
+        " select $1, * from unnest($2::uuid[], $3::text[]::uuid[])",
+        tx.operator_id,
+        [id for id, _ in of],
+        [key for _, key in of],
     )
     await tx.execute(
         "update payments.open_item o set state = coalesce(b.state, 'unmatched'), score = coalesce(b.score, 0)"

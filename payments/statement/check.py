@@ -27,7 +27,7 @@ def report(arguments: Sequence[str]) -> int:
     try:
         profile = profile_of(given.profile) if given.profile else None
         with given.file.open("rb") as file:
-            for event in reader.read(file, given.file.name, profile):
+            for event in reader.read_blocks(file, given.file.name, profile):
                 if isinstance(event, Verdict):
                     all_hold = all_hold and event.refusal is None
                     for line in lines_of(event):

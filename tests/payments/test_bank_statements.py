@@ -11,10 +11,11 @@ import pytest
 from banking import Statements, only
 from trade import Trade
 
+from foundation import clock
 from loadtests import statements as files
 from loadtests.statements import Day
 from payments import bank_statement
-from payments.bank_statement import StatementNotChained, StatementUnreadable
+from payments.bank_statement import BLOCK, StatementNotChained, StatementUnreadable
 from payments.proof_of_cash import CashProof, ItemsUnnamed, StatementAwaited, prove_cash
 from payments.statement import FileRefused
 
@@ -138,3 +139,34 @@ async def test_the_proof_of_cash_names_every_item_between_the_bank_and_the_books
 async def prove(trade: Trade, day: date) -> CashProof:
     async with trade.database.transaction(trade.operator_id) as tx:
         return await prove_cash(tx, day)
+
+
+async def test_lines_are_kept_while_they_are_read_and_taken_back_if_they_were_told_before_or_of_another_day(
+    trade: Trade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that tells its day in its first line is believed until its verdict says another."""
+    monkeypatch.setattr(bank_statement, "BATCH", 1)
+    bank, yesterday = Statements(trade), clock.hanoi_day(trade.now) - timedelta(days=1)
+    many = [bank.line(f"FT{n}", 1_000 + n, day=bank.today) for n in range(BLOCK + 20)]
+    first = only(await bank.load(bank.day(*many[:300]), run=False))
+    assert (first.lines, first.known) == (300, 0)
+    bank.balance_vnd = 0
+    again = only(await bank.load(bank.day(*many), run=False))
+    assert (again.state, again.lines, again.known) == ("accepted", BLOCK + 20 - 300, 300)
+    bank.balance_vnd = bank.days[-1].closing_vnd
+    day = bank.day(
+        bank.line("NEW1", 5_000, day=bank.today + timedelta(days=1)), bank.line("NEW2", 6_000, day=yesterday)
+    )
+    told = only(await bank.load(files.csv_signed(day), profile="example-signed", run=False))
+    assert (told.state, told.day, told.lines) == ("accepted", bank.today + timedelta(days=1), 2)
+    bad = bank.day(*(bank.line(f"BAD{n}", 1_000) for n in range(BLOCK + 20)), opening_vnd=1)
+    assert only(await bank.load(bad, run=False)).state == "quarantined"
+    async with trade.database.transaction(trade.operator_id) as tx:
+        rows = await tx.rows(
+            "select l.bank_ref, l.day, s.day as told from payments.statement_line l left join payments.bank_statement s"
+            " on s.operator_id = l.operator_id and s.id = l.statement_id"
+        )
+        blocks = await tx.value("select count(*) from payments.statement_text")
+    assert {row["bank_ref"] for row in rows} == {line.ref for line in many} | {"NEW1", "NEW2"}
+    assert len(rows) == BLOCK + 22 and all(row["day"] == row["told"] for row in rows)
+    assert blocks == 1 + 2 + 1

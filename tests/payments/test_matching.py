@@ -167,6 +167,19 @@ async def test_what_only_the_statement_knows_is_booked_by_somebody_else_than_its
     assert (receipt["references_found"], receipt["source"]) == ([owed.reference], "statement")
 
 
+async def test_what_a_person_has_taken_stays_his_and_a_run_takes_the_rest(trade: Trade) -> None:
+    bank, clerk = Statements(trade), await office(trade)
+    for n in (1, 2):
+        await trade.transfers("?", 5_000, bank_ref=f"FT{n}")
+    await bank.load(bank.day(bank.line("OTHER", 5_000)), who=clerk.staff_id)
+    await clerk.match(*await ids(bank, "OTHER", "FT1"))
+    told = []
+    await bank.load(bank.day(bank.line("FT1", 5_000), bank.line("FT2", 5_000)), who=clerk.staff_id, run=False)
+    await matching.run(trade.database, trade.sealer, trade.operator_id, lambda *said: told.append(said))
+    assert told == [("matched", 1)]
+    assert [item["bank_ref"] for item in await bank.open()] == ["FT1"]
+
+
 async def test_a_statement_that_the_bank_itself_was_asked_for_is_the_last_word(trade: Trade) -> None:
     bank = Statements(trade)
     done = await bank.load(bank.day(bank.line("NEW1", 35_000), bank.line("NEW2", -3_300)))
