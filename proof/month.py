@@ -319,7 +319,7 @@ class Month:
 
     def night(self, day: date) -> None:
         """The bank draws up its statements; the worker fetches and matches them, and settles the day."""
-        self.to(day + timedelta(days=1), clock_time(0, 16))
+        self.to(day + timedelta(days=1), clock_time(0, 5))  # before the worker asks
         planned = self._plan(day)
         for operator in ACCOUNTS:
             names = planned.get(operator, ())
@@ -327,6 +327,7 @@ class Month:
             self.house.bank("GET", f"/api/v1/accounts/{'/'.join(ACCOUNTS[operator])}/statements?after={day}")
             self.house.faults()
             self._struck(operator, day, names)
+        self.to(day + timedelta(days=1), clock_time(0, 16))
         self._worker_starts()
         self._until("the bank is asked for its statements", self._asked)
         self.to(day + timedelta(days=1), clock_time(0, 31))
