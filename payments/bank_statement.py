@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import struct
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -40,6 +41,21 @@ TEXT = "statement.text"
 SECONDS, MEGABYTES = 10, 512
 """What reading an uploaded file may take of a processor and of memory; a file that the bank itself was asked for may take
 longer."""
+
+
+LONGEST_S = 600
+BATCH = 40
+"""Blocks that are stored together."""
+STEP = 50_000
+"""Lines between two words of how far a file has been read."""
+log = logging.getLogger("motcham.statement")
+Progress = Callable[[int], None]
+
+
+def noted(lines: int) -> None:
+    """A word in the log at every step; a small file passes without one."""
+    if lines // STEP > (lines - BATCH * BLOCK) // STEP and lines >= STEP:
+        log.info("%s lines of a statement read", f"{lines:,}")
 
 
 class StatementFile(SQLModel, table=True):
@@ -117,16 +133,12 @@ class BankStatement(SQLModel, table=True):
 class StatementLine(SQLModel, table=True):
     """Money that moved by the bank's word: `amount_vnd` > 0 came in. `day`: of the statement that told of it first.
 
-    Its text and counterparty stand sealed in block `position` // 500 of `statement_text`.
+    Its text and counterparty stand sealed in block `position` // 500 of `statement_text`. Without foreign keys: a file brings
+    a million of them, and their statement last, with its verdict; the proof of the books looks after both.
     """
 
     __tablename__ = "statement_line"
     __table_args__ = (
-        ForeignKeyConstraint(
-            keys("statement_id"),
-            ["payments.bank_statement.operator_id", "payments.bank_statement.id"],
-            name="statement_line_statement_fkey",
-        ),
         UniqueConstraint(*keys("identity"), name="statement_line_identity_key"),
         CheckConstraint("amount_vnd <> 0 and part >= 0 and position >= 0", name="amount"),
         {"schema": "payments", "comment": "insert-only: what the bank said"},
@@ -150,14 +162,7 @@ class StatementText(SQLModel, table=True):
     """What is sensitive in 500 lines, sealed as one: a list of [text, counterparty's name, counterparty's account]."""
 
     __tablename__ = "statement_text"
-    __table_args__ = (
-        ForeignKeyConstraint(
-            keys("statement_id"),
-            ["payments.bank_statement.operator_id", "payments.bank_statement.id"],
-            name="statement_text_statement_fkey",
-        ),
-        {"schema": "payments", "comment": "insert-only: what the bank said"},
-    )
+    __table_args__ = ({"schema": "payments", "comment": "insert-only: what the bank said"},)
     operator_id: UUID = owner_key(implied=True)
     statement_id: UUID = Field(primary_key=True)
     block: int = Field(primary_key=True)
@@ -233,48 +238,63 @@ async def take_in(
     staff_id: UUID | None,
     now: datetime,
     seconds: int = SECONDS,
+    progress: Progress = noted,
 ) -> TakenIn:
     """Takes a file in, whole or not at all; of its statements each by itself. The same bytes again add nothing, but what
-    stood in quarantine is looked at anew. Raises FileRefused.
+    stood in quarantine is looked at anew. `progress` is told how many of its lines have been read. Raises FileRefused.
     """
     sha256, size_bytes = await asyncio.to_thread(_digest, path)
     if not size_bytes:
         raise StatementFileEmpty(file=name)
     month = await sealer.ready(now)
     key = sealer.tag(operator_id, "statement line")
-    async with _reading(path, name, profile, key, seconds) as frames, database.transaction(operator_id) as tx:
-        # A large file is one long statement after the other, and the reader's pauses are not idleness.
-        await tx.execute(
-            "set local statement_timeout = '10min'; set local idle_in_transaction_session_timeout = '1min'"
-        )
-        await tx.execute("select pg_advisory_xact_lock(hashtextextended($1::text || 'statement', 0))", str(operator_id))
-        before = await tx.row(
-            "select id, loaded_at from payments.statement_file where operator_id = $1 and sha256 = $2",
-            operator_id,
-            sha256,
-        )
-        done = TakenIn(before["id"] if before else new_id(), before["loaded_at"] if before else None)
-        if before is None:
-            await tx.execute(
-                "insert into payments.statement_file (operator_id, id, sha256, name, size_bytes, source, loaded_by,"
-                " loaded_at) values ($1, $2, $3, $4, $5, $6, $7, $8)",
-                operator_id,
-                done.file_id,
-                sha256,
-                name,
-                size_bytes,
-                "upload" if staff_id else "bank",
-                staff_id,
-                now,
-            )
-        await tx.execute(_STAGING)
-        async for letter, body in frames:
-            if letter == "S":
-                done.statements.append(await _take(tx, sealer, frames, done, json.loads(body), month, now))
-        tx.step("statement.taken")
-        if staff_id is not None:
-            after = {"sha256": sha256.hex(), "lines": done.lines, "statements": len(done.statements)}
-            await audit.note(tx, staff_id, "statement.loaded", f"file {done.file_id}", after=after, now=now)
+    for ahead in (True, False):
+        try:
+            async with _reading(path, name, profile, key, seconds) as frames, database.transaction(operator_id) as tx:
+                # A large file is one long statement after the other, and the reader's pauses are not idleness.
+                await tx.execute(
+                    "set local statement_timeout = '10min'; set local idle_in_transaction_session_timeout = '1min'"
+                )
+                await tx.execute(
+                    "select pg_advisory_xact_lock(hashtextextended($1::text || 'statement', 0))", str(operator_id)
+                )
+                done = await _file(tx, sha256, name, size_bytes, staff_id, now)
+                await tx.execute(_STAGING)
+                async for letter, body in frames:
+                    if letter == "S":
+                        taking = _Taking(tx, sealer, done, json.loads(body), month, now, ahead, progress)
+                        done.statements.append(await taking.take(frames))
+                tx.step("statement.taken")
+                if staff_id is not None:
+                    after = {"sha256": sha256.hex(), "lines": done.lines, "statements": len(done.statements)}
+                    await audit.note(tx, staff_id, "statement.loaded", f"file {done.file_id}", after=after, now=now)
+            return done
+        except _OtherDay:
+            continue
+    raise AssertionError("without looking ahead there is no other day")
+
+
+async def _file(tx: Tx, sha256: bytes, name: str, size_bytes: int, staff_id: UUID | None, now: datetime) -> TakenIn:
+    before = await tx.row(
+        "select id, loaded_at from payments.statement_file where operator_id = $1 and sha256 = $2",
+        tx.operator_id,
+        sha256,
+    )
+    if before:
+        return TakenIn(before["id"], before["loaded_at"])
+    done = TakenIn(new_id(), None)
+    await tx.execute(
+        "insert into payments.statement_file (operator_id, id, sha256, name, size_bytes, source, loaded_by,"
+        " loaded_at) values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        tx.operator_id,
+        done.file_id,
+        sha256,
+        name,
+        size_bytes,
+        "upload" if staff_id else "bank",
+        staff_id,
+        now,
+    )
     return done
 
 
@@ -381,6 +401,10 @@ async def texts(tx: Tx, sealer: Sealer, lines: list[tuple[UUID, int]]) -> dict[t
     }
 
 
+class _OtherDay(Exception):
+    """A statement is of another day than it told before its lines: read it again without believing that."""
+
+
 # --- one statement -------------------------------------------------------------------------------------------------
 
 _STAGING = """
@@ -389,107 +413,170 @@ create temp table if not exists incoming_line (position integer, bank_ref text, 
 """
 
 
-async def _take(
-    tx: Tx,
-    sealer: Sealer,
-    frames: AsyncIterator[tuple[str, bytes]],
-    file: TakenIn,
-    said: Any,
-    month: int,
-    now: datetime,
-) -> Taken:
-    """One statement: its lines into the staging table, then, by its verdict, into the books or into quarantine."""
-    await tx.execute("truncate incoming_line")
-    sealed: list[bytes] = []
-    verdict: dict[str, Any] = {}
+class _Taking:
+    """A statement on its way in: its lines a batch at a time, while the reader reads on, and taken back unless its verdict
+    lets it in. A line that an earlier statement told of is not kept again."""
 
-    async def rows() -> AsyncIterator[bytes]:
-        async for letter, body in frames:
-            if letter == "L":
-                yield body
-            elif letter == "T":
-                sealed.append(sealer.seal(body.decode(), month=month, context=TEXT))
-            else:
-                verdict.update(json.loads(body))
-                return
+    def __init__(
+        self,
+        tx: Tx,
+        sealer: Sealer,
+        file: TakenIn,
+        said: Any,
+        month: int,
+        now: datetime,
+        ahead: bool,
+        progress: Progress,
+    ) -> None:
+        self.tx, self.sealer, self.file, self.said, self.month, self.now = tx, sealer, file, said, month, now
+        self.progress, self.id = progress, new_id()
+        self.told = date.fromisoformat(said["day"]) if said["day"] and ahead else None
+        self.account: str | None = None
+        self.read = self.new = self.new_vnd = self.blocks = 0
 
-    await tx.connection.copy_to_table("incoming_line", source=rows(), columns=COLUMNS, format="text", timeout=600)
-    account: str | None = await tx.value(
-        "select bin || '/' || account from payments.collection_account where operator_id = $1 and account = $2",
-        tx.operator_id,
-        said["account"],
-    )
-    new, new_vnd = 0, 0
-    why = refusal_of(verdict["why"]["code"], verdict["why"]["facts"]) if verdict["why"] else None
-    day = date.fromisoformat(verdict["day"]) if verdict["day"] else None
-    state: State = "quarantined"
-    if why is None and said["kind"] == "notification":
-        why = StatementIsNotification()
-    elif why is None and account is None:
-        why = StatementForeign(account=said["account"])
-    elif why is None and day is None:
-        why = StatementDayMissing()
-    if why is None and account and day:
-        await tx.execute(
-            "delete from incoming_line i using payments.statement_line l"
-            " where l.operator_id = $1 and l.identity = i.identity",
+    async def take(self, frames: AsyncIterator[tuple[str, bytes]]) -> Taken:
+        tx = self.tx
+        self.account = await tx.value(
+            "select bin || '/' || account from payments.collection_account where operator_id = $1 and account = $2",
             tx.operator_id,
+            self.said["account"],
         )
-        row = await tx.row(
-            "select count(*)::int as lines, coalesce(sum(amount_vnd), 0)::bigint as vnd from incoming_line"
-        )
-        new, new_vnd = row["lines"], row["vnd"]
-        state, why = await _place(tx, account, day, verdict, new, new_vnd)
-    taken = Taken(
-        new_id(),
-        account or said["account"],
-        day,
-        state,
-        new if state == "accepted" else 0,
-        verdict["credits"] + verdict["debits"] - new,
-        why,
-    )
-    if file.before and state != "accepted" and await _was_so(tx, file, said, why):
-        return taken
-    await tx.execute(
-        "insert into payments.bank_statement (operator_id, id, file_id, bank_account, said_id, said_number, page, day,"
-        " opening_vnd, closing_vnd, credits, credits_vnd, debits, debits_vnd, lines, state, why, facts, remarks, at)"
-        " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
-        tx.operator_id,
-        taken.id,
-        file.file_id,
-        taken.bank_account,
-        said["id"],
-        said["number"],
-        said["page"],
-        day,
-        *(verdict[name] for name in ("opening_vnd", "closing_vnd", "credits", "credits_vnd", "debits", "debits_vnd")),
-        taken.lines,
-        state,
-        why.code if why else None,
-        json.dumps({name: str(fact) for name, fact in why.facts.items()} if why else {}),
-        json.dumps(verdict["remarks"]),
-        now,
-    )
-    if state == "accepted":
-        assert account
-        await ledger.open_bank(tx, account)
-        await tx.execute(
-            "insert into payments.statement_line (operator_id, statement_id, position, bank_account, bank_ref, part,"
-            " amount_vnd, day, booked_day, value_day, is_reversal, identity, end_to_end_id)"
-            " select $1, $2, position, $3, bank_ref, part, amount_vnd, $4, booked_day, value_day, is_reversal, identity,"
-            " end_to_end_id from incoming_line",
-            tx.operator_id,
-            taken.id,
-            account,
+        await tx.execute("savepoint statement; truncate incoming_line")
+        verdict = await self._lines(frames)
+        day = date.fromisoformat(verdict["day"]) if verdict["day"] else None
+        state, why = await self._judge(day, verdict)
+        if state == "accepted" and self.new:
+            await tx.execute("release savepoint statement")
+        else:
+            await tx.execute("rollback to savepoint statement; release savepoint statement")
+        taken = Taken(
+            self.id,
+            self.account or self.said["account"],
             day,
+            state,
+            self.new if state == "accepted" else 0,
+            verdict["credits"] + verdict["debits"] - self.new,
+            why,
         )
-        if new:
-            await tx.connection.executemany(
-                "insert into payments.statement_text (operator_id, statement_id, block, sealed) values ($1, $2, $3, $4)",
-                [(tx.operator_id, taken.id, block, each) for block, each in enumerate(sealed)],
-            )
-    return taken
+        if self.file.before and state != "accepted" and await _was_so(tx, self.file, self.said, why):
+            return taken
+        if state == "accepted":
+            assert self.account
+            await ledger.open_bank(tx, self.account)
+        await self.tx.execute(
+            "insert into payments.bank_statement (operator_id, id, file_id, bank_account, said_id, said_number, page, day,"
+            " opening_vnd, closing_vnd, credits, credits_vnd, debits, debits_vnd, lines, state, why, facts, remarks, at)"
+            " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+            self.tx.operator_id,
+            taken.id,
+            self.file.file_id,
+            taken.bank_account,
+            self.said["id"],
+            self.said["number"],
+            self.said["page"],
+            day,
+            *(
+                verdict[name]
+                for name in ("opening_vnd", "closing_vnd", "credits", "credits_vnd", "debits", "debits_vnd")
+            ),
+            taken.lines,
+            state,
+            why.code if why else None,
+            json.dumps({name: str(fact) for name, fact in why.facts.items()} if why else {}),
+            json.dumps(verdict["remarks"]),
+            self.now,
+        )
+        return taken
+
+    async def _lines(self, frames: AsyncIterator[tuple[str, bytes]]) -> Any:
+        """Stores the lines; returns the verdict. What is read while others are stored waits in a short queue."""
+        waiting: asyncio.Queue[tuple[str, bytes] | Exception] = asyncio.Queue(4 * BATCH)
+
+        async def read() -> None:
+            try:
+                async for frame in frames:
+                    await waiting.put(frame)
+                    if frame[0] == "V":
+                        return
+            except Exception as error:
+                await waiting.put(error)
+
+        reading = asyncio.create_task(read())
+        lines: list[bytes] = []
+        texts: list[bytes] = []
+        try:
+            while True:
+                frame = await waiting.get()
+                if isinstance(frame, Exception):
+                    raise frame
+                letter, body = frame
+                if letter != "V":
+                    (lines if letter == "L" else texts).append(body)
+                if texts and (letter == "V" or len(texts) == BATCH):
+                    await self._store(lines, texts)
+                    lines, texts = [], []
+                if letter == "V":
+                    return json.loads(body)
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _store(self, lines: list[bytes], texts: list[bytes]) -> None:
+        connection = self.tx.connection
+
+        async def source() -> AsyncIterator[bytes]:
+            for body in lines:
+                yield body
+
+        status = await connection.copy_to_table(
+            "incoming_line", source=source(), columns=COLUMNS, format="text", timeout=LONGEST_S
+        )
+        self.read += int(status.split()[1])
+        self.progress(self.read)
+        if self.account is None:
+            return
+        sealed = [self.sealer.seal(body.decode(), month=self.month, context=TEXT) for body in texts]
+        await connection.execute(
+            "insert into payments.statement_text (operator_id, statement_id, block, sealed)"
+            " select $1, $2, n - 1 + $3, sealed from unnest($4::bytea[]) with ordinality t (sealed, n)",
+            *(self.tx.operator_id, self.id, self.blocks, sealed),
+            timeout=LONGEST_S,
+        )
+        self.blocks += len(sealed)
+        if self.told:
+            await self._keep(self.told)
+
+    async def _keep(self, day: date) -> None:
+        """What is staged, as lines of the statement."""
+        row = await self.tx.connection.fetchrow(
+            "with kept as (insert into payments.statement_line (operator_id, statement_id, position, bank_account, bank_ref,"
+            "   part, amount_vnd, day, booked_day, value_day, is_reversal, identity, end_to_end_id)"
+            "  select $1, $2, position, $3, bank_ref, part, amount_vnd, $4, booked_day, value_day, is_reversal, identity,"
+            "   end_to_end_id from incoming_line i where not exists (select from payments.statement_line l"
+            "     where l.operator_id = $1 and l.identity = i.identity)"
+            "  returning amount_vnd)"
+            " select count(*)::int as lines, coalesce(sum(amount_vnd), 0)::bigint as vnd from kept",
+            *(self.tx.operator_id, self.id, self.account, day),
+            timeout=LONGEST_S,
+        )
+        self.new += row["lines"]
+        self.new_vnd += row["vnd"]
+        await self.tx.execute("truncate incoming_line")
+
+    async def _judge(self, day: date | None, verdict: Any) -> tuple[State, Refusal | None]:
+        if verdict["why"]:
+            return "quarantined", refusal_of(verdict["why"]["code"], verdict["why"]["facts"])
+        if self.said["kind"] == "notification":
+            return "quarantined", StatementIsNotification()
+        if self.account is None:
+            return "quarantined", StatementForeign(account=self.said["account"])
+        if day is None:
+            return "quarantined", StatementDayMissing()
+        if self.told and self.told != day:
+            raise _OtherDay
+        if not self.told:
+            await self._keep(day)
+        return await _place(self.tx, self.account, day, verdict, self.new, self.new_vnd)
 
 
 async def _was_so(tx: Tx, file: TakenIn, said: Any, why: Refusal | None) -> bool:

@@ -39,6 +39,8 @@ NAMED_MAX = 20
 """So many lines of a bulk are named in its event; all of them are in its claims."""
 COMMITS_WITHIN = timedelta(minutes=10)
 """Real time: what was written down so long before a run can be seen by it."""
+LONGEST_S = 600
+"""What matching a bank's file may take; it is done in the background."""
 Act = Literal["run", "accepted", "matched", "written_off", "booked", "named", "undone"]
 Difference = Literal["fee", "rounding", "shortage", "interest"]
 ACCOUNTS: Mapping[Difference, str] = {
@@ -362,7 +364,7 @@ async def run(database: Database, sealer: Sealer, operator_id: UUID) -> Ran:
     suggestions for the rest. Done again with nothing new it changes nothing and decides the same, to the bit."""
     await _tell(database, operator_id)
     async with database.transaction(operator_id) as tx:
-        await tx.execute("set local statement_timeout = '10min'")
+        await tx.execute(f"set local statement_timeout = '{LONGEST_S}s'")
         await _one_at_a_time(tx)
         books, event_id = await _Books.of(tx), new_id()
         await sealer.ready(books.now)
@@ -373,12 +375,16 @@ async def run(database: Database, sealer: Sealer, operator_id: UUID) -> Ran:
             " where s.operator_id = $1 and s.state = 'accepted'",
             operator_id,
         )
-        exact = await tx.rows(
-            "select * from payments.match_exactly($1, $2, $3, $4)", operator_id, event_id, books.closed, books.open_day
+        exact = await tx.connection.fetch(
+            "select * from payments.match_exactly($1, $2, $3, $4)",
+            *(operator_id, event_id, books.closed, books.open_day),
+            timeout=LONGEST_S,
         )
         since = clock.start_of_day(unseen["seen"]) if unseen["seen"] else clock.start_of_day(date(2000, 1, 1))
-        await tx.execute(
-            "select payments.keep_open_items($1, $2, $3, $4)", operator_id, since, await seen_before(tx), books.now
+        await tx.connection.execute(
+            "select payments.keep_open_items($1, $2, $3, $4)",
+            *(operator_id, since, await seen_before(tx), books.now),
+            timeout=LONGEST_S,
         )
         matched, sum_vnd = sum(row["lines"] for row in exact), sum(row["amount_vnd"] for row in exact)
         moved = [(row["bank_account"], row["effective_day"], row["amount_vnd"]) for row in exact]

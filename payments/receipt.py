@@ -15,7 +15,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import ARRAY, BigInteger, Text
-from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel, UniqueConstraint
+from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, Index, SQLModel, UniqueConstraint
 
 from foundation import outbox
 from foundation.database import Database, Tx
@@ -69,6 +69,7 @@ class Receipt(SQLModel, table=True):
         CheckConstraint("amount_vnd > 0", name="amount"),
         CheckConstraint("source in ('notice', 'poll', 'statement')", name="source"),
         CheckConstraint("means in ('QR_TRANSFER', 'WALLET', 'CARD', 'ETC_ACCOUNT')", name="means"),
+        Index("receipt_paid_idx", "paid_at", postgresql_using="brin"),  # they come in the order of time
         {"schema": "payments", "comment": "insert-only: what arrived, arrived"},
     )
     operator_id: UUID = owner_key()

@@ -82,6 +82,11 @@ OPEN = {
     "     and n.state = 'accepted'), '-infinity')",
     "lines": "select o.id::text, o.bank_ref, 'reconciliation/items/' || o.id, abs(o.amount_vnd), o.since, null::uuid[], ''"
     " from payments.open_item o where o.operator_id = $1 and o.side = 'line' and o.name is null",
+    "documents": "select s.document_id::text || s.what, d.code, 'fiscal/' || d.id, d.amount_vnd, s.ended_at, null::uuid[], s.why"
+    " from payments.fiscal_sending s"
+    " join payments.fiscal_document d on d.operator_id = s.operator_id and d.id = s.document_id"
+    " where s.operator_id = $1 and s.state = 'rejected' and not exists"
+    "   (select from payments.fiscal_document n where n.operator_id = $1 and n.replaces = d.id)",
     # The queue of due work is about processes: its times are real ones. It has no row-level wall: the WHERE is the wall.
     "parked": "select w.kind || ' ' || w.id, w.id, 'day#parked', null::bigint,"
     " $2::timestamptz - (clock_timestamp() - coalesce(w.parked_at, clock_timestamp())), null::uuid[], w.kind from foundation.due w"
@@ -108,6 +113,7 @@ PAGES = {
     "payouts_failed": "payouts",
     "quarantine": "statements",
     "lines": "reconciliation?side=line",
+    "documents": "fiscal#rejected",
     "parked": "day#parked",
 }
 """Where all of a kind is listed, under `/finance/`."""

@@ -10,8 +10,8 @@ Amounts are whole đồng. Never post from a notification (camt.054) what a stat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import ClassVar, Literal
 
@@ -34,7 +34,8 @@ RemarkCode = Literal[
 class Statement:
     """What a bank says about one account for one period. `account` as the bank writes it, without spaces.
 
-    `id`, `number`, `page`: the bank's own; together with the account they tell this statement from any other.
+    `id`, `number`, `page`: the bank's own; together with the account they tell this statement from any other. `day`: its last,
+    where the file tells it before the entries; only the verdict says whether it is.
     """
 
     account: str
@@ -43,6 +44,7 @@ class Statement:
     id: str = ""
     number: str = ""
     page: int = 1
+    day: date | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,27 @@ class Verdict:
         if self.opening_vnd is None or self.closing_vnd is None:
             return None
         return self.opening_vnd + self.credits_vnd - self.debits_vnd - self.closing_vnd
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Whole entries that follow each other, column by column: what a reader gives out that reads many lines at once."""
+
+    line: Sequence[int]
+    bank_ref: Sequence[str]
+    amount_vnd: Sequence[int]
+    booked_day: Sequence[date]
+    value_day: Sequence[date]
+    booked_at: Sequence[datetime | None]
+    text: Sequence[str]
+    counterparty_name: Sequence[str]
+    counterparty_account: Sequence[str]
+    end_to_end_id: Sequence[str]
+
+    def each(self) -> Iterator[Entry]:
+        columns = (self.line, self.bank_ref, self.amount_vnd, self.booked_day, self.value_day, self.booked_at)
+        said = (self.text, self.counterparty_name, self.counterparty_account, self.end_to_end_id)
+        return map(Entry, *columns, *said)
 
 
 Event = Statement | Entry | Verdict

@@ -176,13 +176,27 @@ class _Reading:
         page = pages.get("PgNb") or self.group.get("MsgPgntn/PgNb") or "1"
         self.tally.begun = True
         self.tally.statement = Statement(
-            shown(number), shown(self.currency), self.kind, shown(self._text("Id")), shown(sequence), _page(page)
+            shown(number),
+            shown(self.currency),
+            self.kind,
+            shown(self._text("Id")),
+            shown(sequence),
+            _page(page),
+            self._day_told(),
         )
         if (pages.get("LastPgInd") or self.group.get("MsgPgntn/LastPgInd")) in ("false", "0"):
             self.tally.remark("pages_follow", self.place)
         if self.tally.refusal is None:
             self.tally.refusal = self._head_fault(number)
         return self.tally.statement
+
+    def _day_told(self) -> date | None:
+        """Of the closing balance, which stands before the entries."""
+        closing = self.balances.get("CLBD", [])
+        try:
+            return _day(closing[0][0], "Dt", closing[0][1]) if closing else None
+        except StatementRefused:
+            return None
 
     def _head_fault(self, number: str) -> StatementRefused | None:
         if not number:

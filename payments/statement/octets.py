@@ -27,19 +27,26 @@ def encoding(head: bytes) -> str:
 
 
 def lines(octets: Iterable[bytes], name: str) -> Iterator[str]:
-    """The lines of a text, each with its "\\n" but perhaps the last. Raises FileRefused for what is no text."""
+    """The lines of a text, each with its "\n" but perhaps the last. Raises FileRefused for what is no text."""
+    return itertools.chain.from_iterable(pages(octets, name))
+
+
+def pages(octets: Iterable[bytes], name: str) -> Iterator[list[str]]:
+    """The same, as many lines at a time as there are in a piece."""
     number, rest = 1, ""
     for text in _decoded(octets, name):
-        *whole, rest = (rest + text).split("\n")
-        for line in whole:
-            if len(line) > LONGEST_LINE:
-                raise StatementLineTooLong(line=number, file=name, longest=LONGEST_LINE)
-            number += 1
-            yield line + "\n"
+        whole = (rest + text).split("\n")
+        rest = whole.pop()
+        if whole and max(map(len, whole)) > LONGEST_LINE:
+            at = next(at for at, line in enumerate(whole) if len(line) > LONGEST_LINE)
+            yield [line + "\n" for line in whole[:at]]
+            raise StatementLineTooLong(line=number + at, file=name, longest=LONGEST_LINE)
+        number += len(whole)
+        yield [line + "\n" for line in whole]
         if len(rest) > LONGEST_LINE:
             raise StatementLineTooLong(line=number, file=name, longest=LONGEST_LINE)
     if rest:
-        yield rest
+        yield [rest]
 
 
 def _decoded(octets: Iterable[bytes], name: str) -> Iterator[str]:

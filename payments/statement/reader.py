@@ -17,6 +17,7 @@ from datetime import date
 from typing import IO
 
 from payments.statement import (
+    Entries,
     Event,
     Place,
     Statement,
@@ -50,6 +51,15 @@ def read(file: IO[bytes], name: str, profile: Profile | None = None) -> Iterator
     `profile`: the layout of tables in it; formats that describe themselves need none. Raises FileRefused, then or later:
     whoever keeps entries must be able to let go of all of them.
     """
+    for event in read_blocks(file, name, profile):
+        if isinstance(event, Entries):
+            yield from event.each()
+        else:
+            yield event
+
+
+def read_blocks(file: IO[bytes], name: str, profile: Profile | None = None) -> Iterator[Event | Entries]:
+    """The same, but entries that were read as a block come as one."""
     seen: set[tuple[Statement, date | None, int | None, int | None]] = set()
     for event in _opened(file, shown(name), profile):
         if isinstance(event, Verdict) and event.refusal is None:
@@ -63,7 +73,7 @@ def read(file: IO[bytes], name: str, profile: Profile | None = None) -> Iterator
         yield event
 
 
-def _opened(file: IO[bytes], name: str, profile: Profile | None) -> Iterator[Event]:
+def _opened(file: IO[bytes], name: str, profile: Profile | None) -> Iterator[Event | Entries]:
     if file.seek(0, 2) > archive.MOST_BYTES:
         raise StatementFileTooLarge(file=name, most_bytes=archive.MOST_BYTES)
     file.seek(0)
@@ -90,7 +100,9 @@ def _opened(file: IO[bytes], name: str, profile: Profile | None) -> Iterator[Eve
             yield from _told(head, pieces, f"{name} {called}", profile, f"{called} ")
 
 
-def _told(head: bytes, rest: Iterable[bytes], name: str, profile: Profile | None, inside: str = "") -> Iterator[Event]:
+def _told(
+    head: bytes, rest: Iterable[bytes], name: str, profile: Profile | None, inside: str = ""
+) -> Iterator[Event | Entries]:
     """The statements of a file whose first bytes tell what it is."""
     if not head:
         raise StatementFileEmpty(file=name)
@@ -106,7 +118,7 @@ def _told(head: bytes, rest: Iterable[bytes], name: str, profile: Profile | None
         raise (
             StatementProfileNeeded(file=name, profiles=names()) if _is_text(head) else StatementFormatUnknown(file=name)
         )
-    return table.read(table.rows(pieces, profile, name), profile, name, inside)
+    return table.read(table.Csv(pieces, profile, name), profile, name, inside)
 
 
 def _is_archive(head: bytes) -> bool:

@@ -14,14 +14,14 @@ import resource
 import signal
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any
 
 from foundation.errors import Refusal
-from payments.statement import Entry, Statement, Verdict, reader
+from payments.statement import Entries, Entry, Statement, Verdict, reader
 from payments.statement.profile import profile_of
 
 BLOCK = 500
@@ -62,17 +62,23 @@ def frames(file: IO[bytes], name: str, profile: str, key: bytes) -> Iterator[tup
     rows: list[str] = []
     texts: list[tuple[str, ...]] = []
     account, position, twins = "", 0, Counter[bytes]()
-    for event in reader.read(file, name, profile_of(profile) if profile else None):
+    for event in reader.read_blocks(file, name, profile_of(profile) if profile else None):
         match event:
             case Entry():
                 rows.append(row(event, position, account, key, twins))
                 texts.append(sensitive(event))
                 position += 1
-                if position % BLOCK == 0:
+                if len(rows) == BLOCK:
+                    yield from _block(rows, texts)
+            case Entries():
+                rows += together(event, position, account, key)
+                texts += zip(event.text, event.counterparty_name, event.counterparty_account, strict=True)
+                position += len(event.line)
+                while len(rows) >= BLOCK:
                     yield from _block(rows, texts)
             case Statement():
                 account, position, twins = event.account, 0, Counter()
-                yield "S", json.dumps(asdict(event)).encode()
+                yield "S", json.dumps(asdict(event), default=str).encode()
             case Verdict():
                 yield from _block(rows, texts)
                 yield "V", json.dumps(told(event), default=str).encode()
@@ -88,12 +94,37 @@ def row(entry: Entry, position: int, account: str, key: bytes, twins: Counter[by
         twins[identity] += 1
         if twins[identity] > 1:
             identity = blake2b(f"{content}|{twins[identity]}".encode(), digest_size=16, key=key).digest()
-    ref, end_to_end = entry.bank_ref, entry.end_to_end_id
     return (
-        f"{position}\t{ref if ref.isalnum() else ref.translate(_COPIED)}\t{entry.part}\t{entry.amount_vnd}"
-        f"\t{entry.booked_day}\t{entry.value_day}\t{'t' if entry.is_reversal else 'f'}\t{identity.hex()}"
-        f"\t{end_to_end if end_to_end.isalnum() else end_to_end.translate(_COPIED)}\n"
+        f"{position}\t{_copied(entry.bank_ref)}\t{entry.part}\t{entry.amount_vnd}\t{entry.booked_day}"
+        f"\t{entry.value_day}\t{'t' if entry.is_reversal else 'f'}\t{identity.hex()}\t{_copied(entry.end_to_end_id)}\n"
     )
+
+
+def together(entries: Entries, position: int, account: str, key: bytes) -> list[str]:
+    """The rows of entries that all have a reference, as `row` makes them."""
+    start = f"{account}|"
+    identities = [
+        blake2b(f"{start}{ref}|0|{amount_vnd}".encode(), digest_size=16, key=key).hexdigest()
+        for ref, amount_vnd in zip(entries.bank_ref, entries.amount_vnd, strict=True)
+    ]
+    days = {day: f"{day}" for day in {*entries.booked_day, *entries.value_day}}
+    columns = (_copied_all(entries.bank_ref), entries.amount_vnd, entries.booked_day, entries.value_day, identities)
+    return [
+        f"{n}\t{ref}\t0\t{amount_vnd}\t{days[booked]}\t{days[valued]}\tf\t{identity}\t{end_to_end}\n"
+        for n, ref, amount_vnd, booked, valued, identity, end_to_end in zip(
+            range(position, position + len(identities)), *columns, _copied_all(entries.end_to_end_id), strict=True
+        )
+    ]
+
+
+def _copied_all(texts: Sequence[str]) -> Sequence[str]:
+    """Nothing in them that COPY reads as anything else, or each as it takes it."""
+    joined = "".join(texts)
+    return texts if not joined or joined.isalnum() else list(map(_copied, texts))
+
+
+def _copied(text: str) -> str:
+    return text if text.isalnum() else text.translate(_COPIED)
 
 
 def sensitive(entry: Entry) -> tuple[str, ...]:
@@ -123,10 +154,9 @@ def refused(refusal: Refusal) -> dict[str, Any]:
 
 def _block(rows: list[str], texts: list[tuple[str, ...]]) -> Iterator[tuple[str, bytes]]:
     if rows:
-        yield "L", "".join(rows).encode()
-        yield "T", json.dumps(texts, ensure_ascii=False, separators=(",", ":")).encode()
-        rows.clear()
-        texts.clear()
+        yield "L", "".join(rows[:BLOCK]).encode()
+        yield "T", json.dumps(texts[:BLOCK], ensure_ascii=False, separators=(",", ":")).encode()
+        del rows[:BLOCK], texts[:BLOCK]
 
 
 def _write(out: IO[bytes], letter: str, body: bytes) -> None:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import csv
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
 from payments.statement import (
+    Entries,
     Entry,
     Event,
+    FileRefused,
     Place,
     Statement,
     StatementAccountMissing,
@@ -35,6 +37,7 @@ from payments.statement import (
     StatementRefused,
     StatementTableMissing,
     StatementTotalsDiffer,
+    block,
     octets,
     shown,
     values,
@@ -44,6 +47,9 @@ from payments.statement.tally import Tally
 
 MOST_LINES = 50
 """That one cell of a CSV may be broken into."""
+
+MOST_DAYS = 10_000
+"""Days and times that are remembered while a table is read."""
 
 _PAYERS: tuple[Column, ...] = ("counterparty_account", "counterparty_name", "end_to_end_id", "text")
 """What somebody else than the bank writes."""
@@ -78,32 +84,61 @@ def letters(column: int) -> str:
     return name
 
 
-def rows(pieces: Iterable[bytes], profile: Profile, name: str) -> Iterator[Row]:
-    """The lines of a CSV. Raises FileRefused."""
-    taken = 0
+class Csv:
+    """The lines of a CSV, one by one or, ahead of that, a block of them. Iterating raises FileRefused."""
 
-    def bounded() -> Iterator[str]:
-        # A quote that is never closed would make one line of all that follow.
-        nonlocal taken
-        for line in octets.lines(pieces, name):
-            taken += 1
-            if taken > MOST_LINES:
-                raise StatementCsvBroken(line=reader.line_num, file=name, reason=f"a quote over {MOST_LINES} lines")
-            yield line
+    def __init__(self, pieces: Iterable[bytes], profile: Profile, name: str) -> None:
+        self._pages, self._profile, self._name = octets.pages(pieces, name), profile, name
+        self._page: list[str] = []
+        self._taken = 0  # of the page
+        self._fault: FileRefused | None = None
+        self.line = 0
 
-    reader = csv.reader(bounded(), delimiter=profile.separator, strict=True)
-    try:
-        for cells in reader:
-            taken = 0
-            yield Row(reader.line_num, [cell.strip() for cell in cells])
-    except csv.Error as error:
-        raise StatementCsvBroken(line=reader.line_num, file=name, reason=str(error)) from None
+    def __iter__(self) -> Iterator[Row]:
+        taken = 0
+
+        def bounded() -> Iterator[str]:
+            # A quote that is never closed would make one line of all that follow.
+            nonlocal taken
+            while self._taken < len(self._page) or self.ahead(1):
+                taken += 1
+                if taken > MOST_LINES:
+                    raise StatementCsvBroken(line=self.line, file=self._name, reason=f"a quote over {MOST_LINES} lines")
+                self.skip(1)
+                yield self._page[self._taken - 1]
+            if self._fault:
+                raise self._fault
+
+        try:
+            for cells in csv.reader(bounded(), delimiter=self._profile.separator, strict=True):
+                taken = 0
+                yield Row(self.line, [cell.strip() for cell in cells])
+        except csv.Error as error:
+            raise StatementCsvBroken(line=self.line, file=self._name, reason=str(error)) from None
+
+    def ahead(self, count: int) -> list[str]:
+        """The next lines, without taking them: as many as there are before the end, or before what is no text."""
+        while len(self._page) - self._taken < count and self._fault is None:
+            try:
+                page = next(self._pages, None)
+            except FileRefused as fault:
+                self._fault = fault
+                break
+            if page is None:
+                break
+            self._page, self._taken = self._page[self._taken :] + page, 0
+        return self._page[self._taken : self._taken + count]
+
+    def skip(self, count: int) -> None:
+        self._taken += count
+        self.line += count
 
 
-def read(table: Iterable[Row], profile: Profile, name: str, inside: str = "") -> Iterator[Event]:
+def read(table: Iterable[Row], profile: Profile, name: str, inside: str = "") -> Iterator[Event | Entries]:
     """The statements of a table, one after the other. Raises FileRefused."""
-    reading: _Reading | None = None
+    reading: Reading | None = None
     sheet, count, line = "", 0, 0
+    one_by_one = 0  # up to this line
     for row in table:
         if row.sheet != sheet:
             # A sheet is a file of its own.
@@ -112,8 +147,17 @@ def read(table: Iterable[Row], profile: Profile, name: str, inside: str = "") ->
                 yield from reading.end(line, cut_off=True)
             sheet, reading = row.sheet, None
         line = row.line
-        reading = reading or _Reading(profile, inside)
+        reading = reading or Reading(profile, inside)
         yield from reading.take(row)
+        while isinstance(table, Csv) and reading.is_among_entries and line >= one_by_one:
+            lines = table.ahead(block.LINES)
+            entries = block.take(reading, lines, line + 1) if len(lines) == block.LINES else None
+            if entries is None:
+                one_by_one = line + block.LINES
+                break
+            yield entries
+            table.skip(block.LINES)
+            line = table.line
         if reading.is_over:
             count += 1
             yield from reading.end(line, cut_off=False)
@@ -125,7 +169,7 @@ def read(table: Iterable[Row], profile: Profile, name: str, inside: str = "") ->
         raise StatementTableMissing(file=name, profile=profile.name, headings=", ".join(profile.columns.values()))
 
 
-class _Reading:
+class Reading:
     """One statement of a table while it is read."""
 
     def __init__(self, profile: Profile, inside: str) -> None:
@@ -143,10 +187,35 @@ class _Reading:
         self.is_over = False
         self._labels = {_plain(said): label for label, said in profile.labels.items()}
         self._headings = {_plain(said): column for column, said in profile.columns.items()}
+        self._days: dict[str, tuple[date, datetime | None] | None] = {}
 
     @property
     def is_begun(self) -> bool:
         return bool(self.columns or self.said)
+
+    @property
+    def is_among_entries(self) -> bool:
+        """The next lines may be entries like the ones before, of which nothing is wrong so far."""
+        return self.last_day is not None and not self.is_over and self.tally.refusal is None
+
+    def begins_no_label(self, cells: Sequence[str]) -> bool:
+        """Whether no line that begins with one of these cells could be taken for a label; an empty one says nothing."""
+        if not all(cells):
+            return False
+        if self._first_by_payer:
+            return not any(map(str.isspace, cells))
+        return all(
+            cell.isdecimal() or (cell.strip() and _plain(cell).partition(":")[0].strip() not in self._labels)
+            for cell in set(cells)
+        )
+
+    def days_of(self, cells: Sequence[str]) -> list[tuple[date, datetime | None] | None]:
+        """The days in cells of a CSV, and their times; None for what is none."""
+        if len(self._days) > MOST_DAYS:
+            self._days.clear()
+        for cell in set(cells) - self._days.keys():
+            self._days[cell] = values.in_order(self.profile.date, cell.strip())
+        return [self._days[cell] for cell in cells]
 
     def take(self, row: Row) -> Iterator[Event]:
         """A line. What is wrong with it refuses the statement; the rest is then passed over, up to its last label."""
@@ -183,6 +252,10 @@ class _Reading:
             self.tally.refusal = self.tally.refusal or refusal
         yield self.tally.verdict(place, day=self.last_day, opening_vnd=opening_vnd, closing_vnd=closing_vnd)
 
+    @property
+    def _first_by_payer(self) -> bool:
+        return 0 in {self.columns[column] for column in _PAYERS if column in self.columns}
+
     def _take_headings(self, row: Row) -> bool:
         found = {self._headings[said]: at for at, said in enumerate(map(_plain, row.cells)) if said in self._headings}
         if len(found) < len(self._headings):
@@ -216,13 +289,23 @@ class _Reading:
         payers = {self.columns[column] for column in _PAYERS if column in self.columns}
         return first in payers or _plain(row.cells[first]).partition(":")[0].strip() not in self._labels
 
-    def _begin(self) -> Statement:
+    def _day_told(self, row: Row) -> date | None:
+        """The first line is of the last day where the newest stands first."""
+        cell = self._cell(row, "day")
+        found = (
+            values.in_order(self.profile.date, cell) if self.profile.newest_first and isinstance(cell, str) else None
+        )
+        return found[0] if found else None
+
+    def _begin(self, day: date | None = None) -> Statement:
         self.tally.begun = True
         nowhere = Place(self.line, self.inside or self.profile.name)
         account = self.account or _words(self.said.get("account", ("", nowhere))[0]).replace(" ", "")
         currency, place = self.said.get("currency", (self.profile.currency, nowhere))
         number = _words(self.said.get("number", ("", nowhere))[0])
-        self.tally.statement = Statement(shown(account), shown(_words(currency)), "statement", "", shown(number))
+        self.tally.statement = Statement(
+            shown(account), shown(_words(currency)), "statement", "", shown(number), 1, day
+        )
         if self.tally.refusal is None and not account:
             self.tally.refusal = StatementAccountMissing(**nowhere.at())
         elif self.tally.refusal is None and currency != "VND":
@@ -243,7 +326,7 @@ class _Reading:
                 )
             self.account = account
         if not self.tally.begun:
-            yield self._begin()
+            yield self._begin(self._day_told(row))
             if self.tally.refusal:
                 return
         entry = self._entry(row)

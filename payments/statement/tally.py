@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
+from itertools import repeat
 
 from payments.statement import (
     Entry,
@@ -61,6 +63,24 @@ class Tally:
             raise StatementEntryTwice(**place.at(), bank_ref=entry.bank_ref)
         self._seen.add(line)
         return entry
+
+    def add_all(self, refs: Sequence[str], amounts_vnd: Sequence[int]) -> bool:
+        """Counts whole entries that are given out together, if `add` would take each without a word; else none."""
+        if not all(refs) or max(map(len, refs)) > LONGEST_REF:
+            return False
+        if self.credits + self.debits + len(refs) > MOST_ENTRIES:
+            return False
+        lines = set(map(hash, zip(refs, repeat(0), amounts_vnd, strict=False)))
+        if len(lines) < len(refs) or not self._seen.isdisjoint(lines):
+            return False
+        self._seen |= lines
+        came_in_vnd = [amount_vnd for amount_vnd in amounts_vnd if amount_vnd > 0]
+        credits_vnd = sum(came_in_vnd)
+        self.credits += len(came_in_vnd)
+        self.credits_vnd += credits_vnd
+        self.debits += len(refs) - len(came_in_vnd)
+        self.debits_vnd += credits_vnd - sum(amounts_vnd)
+        return True
 
     def remark(self, code: RemarkCode, place: Place) -> None:
         before = self._remarks.get(code)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date, timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -11,7 +13,8 @@ from trade import Trade
 
 from loadtests import statements as files
 from loadtests.statements import Day
-from payments.bank_statement import StatementNotChained
+from payments import bank_statement
+from payments.bank_statement import StatementNotChained, StatementUnreadable
 from payments.proof_of_cash import CashProof, ItemsUnnamed, StatementAwaited, prove_cash
 from payments.statement import FileRefused
 
@@ -71,13 +74,22 @@ async def stands(admin: asyncpg.Connection, trade: Trade, account: str) -> int:
     )
 
 
-async def test_a_file_that_takes_too_much_to_read_ends_its_reader_and_nothing_else(
+async def test_a_reader_that_is_ended_for_what_it_took_ends_the_file_with_a_sentence(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "endless")
+    reading = bank_statement._reading(tmp_path / "endless", "saoke.xml", "", b"key", 10)
+    async with reading as frames:
+        reading._process.kill()
+        with pytest.raises(StatementUnreadable):
+            await anext(frames)
+
+
+async def test_what_is_no_statement_of_ours_is_refused_or_waits_and_nothing_of_it_is_kept(
     trade: Trade, admin: asyncpg.Connection
 ) -> None:
     bank = Statements(trade)
-    for seconds, day in ((0, bank.day(bank.line("FT1", 10_000))), (10, f"<Document>{'<a>' * 1_000_000}")):
-        with pytest.raises(FileRefused):
-            await bank.load(day, seconds=seconds)
+    bank.day(bank.line("FT1", 10_000))
+    with pytest.raises(FileRefused):
+        await bank.load(f"<Document>{'<a>' * 1_000_000}")
     assert await admin.fetchval("select count(*) from payments.statement_file") == 0, "nothing of it is kept"
     foreign = Day("9999", bank.today, 1, 0, [bank.line("FT1", 10_000)])
     notified = "".join(files.camt054(bank.days))

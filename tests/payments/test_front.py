@@ -21,7 +21,7 @@ from trade import Trade
 
 from foundation import clock, outbox
 from foundation.code import read as read_code
-from payments import books, search
+from payments import books, deposit, payout, search
 from payments.reference import draw
 
 
@@ -119,6 +119,71 @@ async def test_the_front_page_says_what_needs_a_hand_what_is_late_and_what_is_cl
     await log_in(client, "ketoan@dongda")
     assert [need["kind"] for need in (await overview(client))["needs"]] == [], "nothing of another operator"
     assert (await books.prove(admin)).findings == ()
+
+
+async def test_every_kind_of_work_stands_there_until_it_is_done(
+    client: httpx.AsyncClient, trade: Trade, clock: Clock
+) -> None:
+    await at(trade, clock, "2026-11-25 10:00")
+    desk, office, bank = await Desk.of(trade), await Office.of(trade), Statements(trade)
+    ketoan = desk.people["ketoan"]
+    paid, sold = await trade.pays(trade.line(70_000)), bank.today
+    await desk.settled(sold)
+    run = await desk.makes()
+    desk.bank.fate = "rejected"
+    await desk.approves(run)
+    await desk.works()
+    desk.bank.fate, desk.bank.deaf = "accepted", True
+    unheard = await desk.makes()
+    await desk.approves(unheard)
+    await desk.works()
+    who = await trade.attendant()
+    await trade.opens(who)
+    await trade.sells(who, trade.line(40_000))
+    await trade.closes(who, 40_000)
+    late_bag = await trade.bags()
+    await at(trade, clock, "2026-11-27 10:00")
+    await trade.opens(who)
+    await trade.sells(who, trade.line(30_000))
+    await trade.closes(who, 30_000)
+    short_bag = await trade.bags()
+    await desk.does(deposit.ask_short, short_bag, staff_id=ketoan, reason="mất trên đường")
+    await desk.closes(sold)
+    await desk.asks(sold)
+    await office.gives_back(paid.reference, 20_000, limit_vnd=0)
+    gone, asked = await trade.debited(7_000), await trade.debited(8_000)
+    await trade.explains(asked, "loss", limit_vnd=0, who=ketoan)
+    details = ("970436", "19034567890", "DON VI MOI", "0912 345 678")
+    said = dict(zip(("bin", "account", "owner_name", "contact"), details, strict=True))
+    await desk.does(payout.change_details, desk.payees["platform"], **said, staff_id=ketoan)
+    async with trade.database.transaction(trade.operator_id) as tx:
+        held_vnd = await tx.value("select max(closing_vnd) from payments.bank_statement where state = 'accepted'")
+    bank.balance_vnd = held_vnd
+    await bank.load(bank.day(bank.line("FT7", 5_000), opening_vnd=held_vnd + 1), who=ketoan)
+
+    await log_in(client, "ketoan@vanmieu")
+    needs = {need["kind"]: need for need in (await overview(client))["needs"]}
+    told = {kind: (need["count"], need["sum_vnd"], need["own"]) for kind, need in needs.items()}
+    assert told == {
+        "bags": (1, 40_000, 0),
+        "debits": (1, 7_000, 0),
+        "debits_asked": (1, 8_000, 1),
+        "details": (1, None, 1),
+        "give_backs": (1, 20_000, 0),
+        "payouts_failed": (3, 70_000, 0),
+        "quarantine": (1, abs(bank.balance_vnd), 0),
+        "reopenings": (1, None, 1),
+        "shortages": (1, 30_000, 1),
+    }
+    assert needs["bags"]["items"][0]["name"] == late_bag
+    assert needs["debits"]["items"][0]["path"] == f"/finance/debits/{gone}"
+    assert needs["payouts_failed"]["items"][0]["what"] == "unknown", "what was rejected is paid anew and forgotten"
+    for language in ("vi", "en"):
+        page = (await client.get(f"/finance/?lang={language}")).text
+        for need in needs.values():
+            for item in need["items"]:
+                assert f'href="{item["path"]}"' in page
+                assert (await client.get(item["path"].partition("#")[0])).status_code == 200, item["path"]
 
 
 async def test_one_box_finds_a_payment_by_all_its_names(
