@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import resource
+import signal
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -45,6 +46,7 @@ Arguments: the folder of payments, the file, its name, its profile or nothing, s
 
 def main(arguments: list[str], key: bytes, out: IO[bytes]) -> None:
     path, name, profile, seconds, megabytes = arguments
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever wanted it is gone: so is this, without a word
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
     resource.setrlimit(resource.RLIMIT_AS, (int(megabytes) << 20, int(megabytes) << 20))
     try:
