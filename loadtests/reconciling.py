@@ -289,8 +289,10 @@ def _ours(server: EmbeddedPostgres, path: Path, layout: str) -> Measured:
     """In a process of its own, whose memory is its own as well."""
     asyncio.run(_fresh(server.url))
     process = subprocess.Popen(
-        [sys.executable, "-m", "loadtests.reconciling", "--ours", str(path), "--layout", layout]
-        + ["--server", str(server.pid)],
+        [
+            *(sys.executable, "-m", "loadtests.reconciling"),
+            *("--ours", str(path), "--layout", layout, "--server", str(server.pid)),
+        ],
         cwd=HOUSE,
         env={**os.environ, **_environment(_at(server.url, "ours"))},
         stdout=subprocess.PIPE,

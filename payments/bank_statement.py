@@ -25,7 +25,7 @@ import asyncpg
 from sqlalchemy import BigInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, Index, SQLModel, UniqueConstraint, text
 
-from foundation import audit
+from foundation import audit, clock
 from foundation.database import Database, Tx
 from foundation.errors import NotFound, Refusal, refusal_of
 from foundation.seal import Sealer
@@ -189,6 +189,10 @@ class StatementForeign(Refusal):
 
 class StatementDayMissing(Refusal):
     """The statement does not say which day it is of."""
+
+
+class StatementOfTheFuture(Refusal):
+    """The statement is of {day}, a day that has not come yet."""
 
 
 class StatementNotChained(Refusal):
@@ -590,7 +594,7 @@ class _Taking:
             raise _OtherDay
         if not self.told:
             await self._keep(day)
-        return await _place(self.tx, self.account, day, verdict, self.new, self.new_vnd)
+        return await _place(self.tx, self.account, day, verdict, self.new, self.new_vnd, self.now)
 
 
 async def _was_so(tx: Tx, file: TakenIn, said: Any, why: Refusal | None) -> bool:
@@ -610,14 +614,21 @@ async def _was_so(tx: Tx, file: TakenIn, said: Any, why: Refusal | None) -> bool
 
 
 async def _place(
-    tx: Tx, account: str, day: date, verdict: dict[str, Any], new: int, new_vnd: int
+    tx: Tx, account: str, day: date, verdict: dict[str, Any], new: int, new_vnd: int, now: datetime
 ) -> tuple[State, Refusal | None]:
     """Whether a statement that holds by itself continues what is known of its account: what the account stood at, and its
     new lines, make its closing balance. An older one may only say again what is known."""
     last = await head(tx, account)
     opening_vnd, closing_vnd = verdict["opening_vnd"], verdict["closing_vnd"]
+    if day > clock.hanoi_day(now):
+        return "quarantined", StatementOfTheFuture(day=day)
     if last is None:
         return "accepted", None
+    closed: date | None = await tx.value(
+        "select closed_through from payments.book where operator_id = $1", tx.operator_id
+    )
+    if new and closed and day <= closed:
+        return "quarantined", StatementAddsToPast(lines=new, day=closed)
     same_day_vnd: int | None = await tx.value(
         "select closing_vnd from payments.bank_statement where operator_id = $1 and bank_account = $2 and day = $3"
         " and state = 'accepted' order by id desc limit 1",

@@ -10,7 +10,7 @@ import logging
 import tempfile
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from foundation import clock, directory, failpoint
@@ -70,7 +70,7 @@ async def _fetch(database: Database, sealer: Sealer, gateway: Bank, operator_id:
                 seconds=SECONDS,
             )
         await matching.run(database, sealer, operator_id)
-        if not any(each.state == "accepted" for each in done.statements):
+        if not any(each.state in ("accepted", "known") for each in done.statements):
             wait = now + AGAIN
             break
         taken += 1
@@ -87,11 +87,18 @@ async def _fetch(database: Database, sealer: Sealer, gateway: Bank, operator_id:
 
 
 async def _next(database: Database, operator_id: UUID, bank_account: str) -> tuple[datetime, date | None]:
-    """Now, and the day behind the last statement; before the first, the day on which anything moved first."""
+    """Now, and the day behind the last statement that the bank was asked for, whatever files people have given in; before the
+    first, the day on which anything moved first."""
     async with database.transaction(operator_id) as tx:
-        last: Any = await bank_statement.head(tx, bank_account)
+        last: date | None = await tx.value(
+            "select max(s.day) from payments.bank_statement s join payments.statement_file f"
+            " on f.operator_id = s.operator_id and f.id = s.file_id and f.source = 'bank'"
+            " where s.operator_id = $1 and s.bank_account = $2 and s.state in ('accepted', 'known')",
+            operator_id,
+            bank_account,
+        )
         if last:
-            return await clock.now(tx), last["day"] + timedelta(days=1)
+            return await clock.now(tx), last + timedelta(days=1)
         first: date | None = await tx.value(
             "select min(foundation.hanoi_day(at)) from payments.movements($1) where bank_account = $2",
             operator_id,

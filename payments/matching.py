@@ -309,6 +309,16 @@ class SumsDiffer(Refusal):
     """What you chose differs by {difference_vnd} đồng: say what the difference is, or choose otherwise."""
 
 
+class DirectionsMixed(Refusal):
+    """Money that came in and money that left are not one: each is matched, or taken into the books, by itself."""
+
+
+class UndoneByAnother(Refusal):
+    """Somebody else made this match, or two people agreed to it: who may agree to such acts has to undo it."""
+
+    status = 403
+
+
 class DifferenceUnfit(Refusal):
     """A difference of {difference_vnd} đồng cannot be that."""
 
@@ -369,11 +379,18 @@ async def run(database: Database, sealer: Sealer, operator_id: UUID, progress: P
         await _one_at_a_time(tx)
         books, event_id = await _Books.of(tx), new_id()
         await sealer.ready(books.now)
-        unseen = await tx.row(
-            "select array_agg(id) filter (where m.statement_id is null) as ids, max(day) filter (where m.statement_id is not null)"
-            "   as seen from payments.bank_statement s"
-            " left join payments.matched_statement m on m.operator_id = s.operator_id and m.statement_id = s.id"
-            " where s.operator_id = $1 and s.state = 'accepted'",
+        unseen: list[UUID] = await tx.value(
+            "select coalesce(array_agg(s.id), '{}') from payments.bank_statement s"
+            " where s.operator_id = $1 and s.state = 'accepted' and not exists"
+            " (select from payments.matched_statement m where m.operator_id = $1 and m.statement_id = s.id)",
+            operator_id,
+        )
+        # Of the account that lags behind most: what came to it was expected on no statement yet.
+        seen: date = await tx.value(
+            "select coalesce(min(day), '2000-01-01') from (select coalesce(max(s.day) filter (where m.statement_id is not null),"
+            "   '2000-01-01') as day from payments.bank_statement s"
+            "   left join payments.matched_statement m on m.operator_id = s.operator_id and m.statement_id = s.id"
+            "   where s.operator_id = $1 and s.state = 'accepted' group by s.bank_account) account",
             operator_id,
         )
         exact = await tx.connection.fetch(
@@ -381,10 +398,9 @@ async def run(database: Database, sealer: Sealer, operator_id: UUID, progress: P
             *(operator_id, event_id, books.closed, books.open_day),
             timeout=LONGEST_S,
         )
-        since = clock.start_of_day(unseen["seen"]) if unseen["seen"] else clock.start_of_day(date(2000, 1, 1))
         await tx.connection.execute(
             "select payments.keep_open_items($1, $2, $3, $4)",
-            *(operator_id, since, await seen_before(tx), books.now),
+            *(operator_id, clock.start_of_day(seen), await seen_before(tx), books.now),
             timeout=LONGEST_S,
         )
         matched, sum_vnd = sum(row["lines"] for row in exact), sum(row["amount_vnd"] for row in exact)
@@ -419,7 +435,7 @@ async def run(database: Database, sealer: Sealer, operator_id: UUID, progress: P
         await tx.execute(
             "insert into payments.matched_statement (operator_id, statement_id, event_id) select $1, unnest($2::uuid[]), $3",
             operator_id,
-            unseen["ids"] or [],
+            unseen,
             event_id,
         )
         left = await tx.value("select count(*) from payments.open_item where operator_id = $1", operator_id)
@@ -463,12 +479,15 @@ async def seen_before(tx: Tx) -> UUID:
 
 
 async def _tell(database: Database, operator_id: UUID) -> None:
-    """Lines that carry the number of a payout or refund of ours, which the bank's list has not told of yet: told now."""
+    """Lines that carry the number of a payout or refund of ours, which the bank's list has not told of yet: told now. Only of
+    files that the bank itself was asked for: anybody can write one."""
     async with database.transaction(operator_id) as tx:
         rows = await tx.rows(
             "select l.bank_account, l.bank_ref, l.amount_vnd, l.booked_day, l.end_to_end_id from payments.statement_line l"
             " where l.operator_id = $1 and l.end_to_end_id <> '' and l.bank_ref <> '' and l.statement_id in"
-            " (select s.id from payments.bank_statement s where s.operator_id = $1 and s.state = 'accepted' and not exists"
+            " (select s.id from payments.bank_statement s join payments.statement_file f"
+            "   on f.operator_id = s.operator_id and f.id = s.file_id and f.loaded_by is null"
+            "   where s.operator_id = $1 and s.state = 'accepted' and not exists"
             "   (select from payments.matched_statement m where m.operator_id = $1 and m.statement_id = s.id))",
             operator_id,
         )
@@ -515,7 +534,10 @@ async def _items(tx: Tx, ids: Sequence[UUID] | None = None) -> dict[UUID, Any]:
         "   as codes,"
         " case when o.kind = 'payout' then coalesce(e.payout_id::text, '') when o.kind = 'refund' then o.movement_id::text"
         "   else coalesce(l.end_to_end_id, '') end as order_id,"
-        " l.booked_day, l.identity, f.loaded_by, o.side = 'line' and f.loaded_by is null as fetched"
+        " l.booked_day, l.identity, f.loaded_by,"
+        # A part of a payout that has not left as a whole is known: it is matched when the rest has.
+        " o.side = 'line' and f.loaded_by is null and not exists (select from payments.payout_entry p"
+        "   where p.operator_id = o.operator_id and p.bank_account = o.bank_account and p.bank_ref = o.bank_ref) as fetched"
         " from payments.open_item o"
         " left join payments.statement_line l on l.operator_id = o.operator_id and l.statement_id = o.statement_id"
         "   and l.position = o.position"
@@ -755,7 +777,7 @@ async def _book(tx: Tx, database: Database, sealer: Sealer, item: Any, event_id:
         )
     if not fresh:  # the books know another amount under that reference: that is for a person to compare
         return []
-    movement = {**item, "side": "movement", "kind": kind, "movement_id": id}
+    movement = {**item, "side": "movement", "kind": kind, "movement_id": id, "day": books.day(item["booked_day"])}
     return await _claim(tx, [item, movement], event_id, books)
 
 
@@ -833,8 +855,10 @@ async def match(
     NothingChosen, TakenMeanwhile, AccountsMixed, SumsDiffer, DifferenceUnfit, ReasonMissing.
     """
     items, difference_vnd = await _chosen(tx, ids)
+    if len({item["amount_vnd"] > 0 for item in items}) > 1:
+        raise DirectionsMixed()
     if not difference:
-        if difference_vnd:
+        if difference_vnd or len({item["side"] for item in items}) < 2:
             raise SumsDiffer(difference_vnd=difference_vnd)
         return await _match(tx, items, None, 0, reason="", staff_id=staff_id, agreed_by=None, now=now)
     _check_difference(difference, difference_vnd)
@@ -930,7 +954,8 @@ async def book(tx: Tx, database: Database, sealer: Sealer, id: UUID, *, staff_id
 async def name(tx: Tx, ids: Sequence[UUID], said: Name, *, note: str, staff_id: UUID, now: datetime) -> None:
     """A person says why items stay open: they no longer hold up the close of a day. Raises TakenMeanwhile, ReasonMissing."""
     items, _ = await _chosen(tx, ids)
-    note = reason_of(note) if said in ("other", "dispute") else note.strip()[:300]
+    money_left = any(item["amount_vnd"] < 0 for item in items)
+    note = reason_of(note) if said in ("other", "dispute") or money_left else note.strip()[:300]
     await tx.execute(
         "update payments.open_item set name = $3, note = $4, named_by = $5, named_at = $6"
         " where operator_id = $1 and id = any($2)",
@@ -950,10 +975,13 @@ async def name(tx: Tx, ids: Sequence[UUID], said: Name, *, note: str, staff_id: 
     await audit.note(tx, staff_id, "matching.named", f"matching {event_id}", reason=note, after=after, now=now)
 
 
-async def undo(tx: Tx, statement_id: UUID, position: int, *, staff_id: UUID, reason: str, now: datetime) -> None:
-    """Takes back the match that a line is in, as a whole, by its reversal: its items are open again.
+async def undo(
+    tx: Tx, statement_id: UUID, position: int, *, staff_id: UUID, may_approve: bool, reason: str, now: datetime
+) -> None:
+    """Takes back the match that a line is in, as a whole, by its reversal: its items are open again. Another's match, or one
+    that two agreed to, takes somebody who `may_approve`.
 
-    Raises NoSuchMatch, MatchClosed, ReasonMissing.
+    Raises NoSuchMatch, MatchClosed, UndoneByAnother, ReasonMissing.
     """
     reason = reason_of(reason)
     books = await _Books.of(tx)
@@ -974,6 +1002,8 @@ async def undo(tx: Tx, statement_id: UUID, position: int, *, staff_id: UUID, rea
     made = await tx.row(
         "select * from payments.matching_event where operator_id = $1 and id = $2", tx.operator_id, rows[0]["event_id"]
     )
+    if (made["agreed_by"] or made["staff_id"] not in (None, staff_id)) and not may_approve:
+        raise UndoneByAnother()
     event_id = new_id()
     moved = [(row["bank_account"], row["effective_day"], row["line_vnd"]) for row in rows if row["line_vnd"]]
     difference_vnd = sum(row["line_vnd"] - row["moved_vnd"] for row in rows)

@@ -31,9 +31,22 @@ $$;
 -- The day in whose books a movement is: of what arrived or left late, when its own was closed, the one after.
 create or replace function payments.day_in_books(p_operator uuid, p_kind text, p_id uuid, p_at timestamptz)
 returns date language sql stable as $$
-    select coalesce((select j.effective_day from payments.journal j
-                     where j.operator_id = p_operator and j.source_type = p_kind and j.source_id = p_id::text
-                       and j.purpose = 'seen'), foundation.hanoi_day(p_at))
+    with event as (
+        select case when p_kind in ('refund', 'refund_return') then 'refund'
+                    when p_kind in ('payout', 'payout_return') then 'payout' else p_kind end as source_type,
+               case when p_kind in ('payout', 'payout_return')
+                    then (select e.payout_id from payments.payout_entry e where e.operator_id = p_operator
+                          and md5(e.bank_account || ' ' || e.bank_ref)::uuid = p_id) else p_id end::text as source_id,
+               case when p_kind in ('receipt', 'debit') then 'seen' else 'sent' end as purpose
+    ), booked as (
+        select j.id, j.effective_day from payments.journal j, event e
+        where j.operator_id = p_operator and j.source_type = e.source_type and j.source_id = e.source_id
+          and j.purpose = e.purpose
+    )
+    select coalesce(case when p_kind like '%_return' then (
+        select r.effective_day from payments.journal r, booked b
+        where r.operator_id = p_operator and r.source_type = 'journal' and r.source_id = b.id::text
+          and r.purpose = 'reversed') else (select effective_day from booked) end, foundation.hanoi_day(p_at))
 $$;
 
 -- The exact part of a run: lines that no run has looked at, and those still open, with the movements of the same account,
@@ -103,7 +116,8 @@ begin
         union all
         select * from other
     ), placed as (
-        select *, greatest(day, case when v_reopened then payments.day_in_books(p_operator, kind, id, at)
+        select *, greatest(day, case when v_reopened or foundation.hanoi_day(at) <= p_closed
+                                     then payments.day_in_books(p_operator, kind, id, at)
                                      else foundation.hanoi_day(at) end) as both_day
         from pair
         where (statement_id, position) not in (select * from doubled)
@@ -150,6 +164,10 @@ begin
     where o.operator_id = p_operator and o.side = 'movement'
       and exists (select from payments.claim c
                   where c.operator_id = p_operator and c.kind = o.kind and c.movement_id = o.movement_id);
+    -- What had left and was declined after all is in the books no more.
+    delete from payments.open_item o
+    where o.operator_id = p_operator and o.side = 'movement' and o.kind <> 'receipt'
+      and not exists (select from payments.movements(p_operator) m where m.kind = o.kind and m.id = o.movement_id);
     insert into payments.open_item (operator_id, id, side, statement_id, position, bank_account, bank_ref, amount_vnd, day,
                                     since)
     select p_operator, md5(l.statement_id::text || l.position)::uuid, 'line', l.statement_id, l.position, l.bank_account,

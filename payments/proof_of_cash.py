@@ -20,6 +20,8 @@ from payments.matching import seen_before
 
 OVERDUE_DAYS = 2
 """So long what is in the books may be on its way to a statement; then somebody has to say what is the matter with it."""
+NEXT_STATEMENT_DAYS = 4
+"""So long "it will be on the next statement" is a name; then it did not come."""
 
 
 class StatementAwaited(Refusal):
@@ -46,6 +48,14 @@ class AtTheBank:
     debits_vnd: int
     closing_vnd: int
     before_vnd: int
+    lines_vnd: int
+    """Its lines that are not in our books."""
+    books_vnd: int
+    """What the ledger holds of it by its matched lines."""
+
+    @property
+    def difference_vnd(self) -> int:
+        return self.books_vnd - (self.closing_vnd - self.before_vnd - self.lines_vnd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +107,21 @@ class CashProof:
 
     @property
     def holds(self) -> bool:
-        return not self.awaited and self.difference_vnd == 0
+        return not self.awaited and self.unexplained_vnd == 0
+
+    @property
+    def unexplained_vnd(self) -> int:
+        """The difference; or where accounts only make up for each other, what one of them differs by."""
+        return self.difference_vnd or next(
+            (account.difference_vnd for account in self.accounts if account.difference_vnd), 0
+        )
 
     def hindrance(self) -> Refusal | None:
         """Why the day cannot be closed, or None."""
         if self.awaited:
             return StatementAwaited(day=self.day, account=self.awaited[0].bank_account)
-        if self.difference_vnd:
-            return CashNotProven(difference_vnd=self.difference_vnd)
+        if self.unexplained_vnd:
+            return CashNotProven(difference_vnd=self.unexplained_vnd)
         return ItemsUnnamed(count=self.unnamed, day=self.day) if self.unnamed else None
 
 
@@ -141,7 +158,11 @@ async def prove_cash(tx: Tx, day: date) -> CashProof:
     accounts = await tx.rows(
         "select a.bin || '/' || a.account as bank_account, s.id as statement_id, s.day, coalesce(s.opening_vnd, 0) as opening_vnd,"
         " coalesce(s.credits_vnd, 0) as credits_vnd, coalesce(s.debits_vnd, 0) as debits_vnd,"
-        " coalesce(s.closing_vnd, 0) as closing_vnd, coalesce(f.opening_vnd, 0) as before_vnd"
+        " coalesce(s.closing_vnd, 0) as closing_vnd, coalesce(f.opening_vnd, 0) as before_vnd,"
+        f" (select coalesce(sum(amount_vnd), 0)::bigint from ({_BETWEEN}) item where item.side = 'line'"
+        "   and item.bank_account = a.bin || '/' || a.account) as lines_vnd,"
+        " coalesce((select closing_vnd from payments.balances($1, $2)"
+        "   where account = 'bank:' || a.bin || '/' || a.account), 0)::bigint as books_vnd"
         " from payments.collection_account a"
         " left join lateral (select * from payments.bank_statement where operator_id = $1 and state = 'accepted'"
         "   and bank_account = a.bin || '/' || a.account and day <= $2 order by day desc, id desc limit 1) s on true"
@@ -152,17 +173,20 @@ async def prove_cash(tx: Tx, day: date) -> CashProof:
         " order by 1",
         tx.operator_id,
         day,
+        await seen_before(tx),
     )
     sums = {side: Between(0, 0, 0) for side in ("line", "movement")} | {
         row["side"]: Between(row["count"], row["sum_vnd"], row["unnamed"])
         for row in await tx.rows(
             "select side, count(*) as count, sum(amount_vnd)::bigint as sum_vnd,"
-            " count(*) filter (where name is null and (side = 'line' or $2 - day >= $4)) as unnamed"
+            " count(*) filter (where coalesce(name, 'next_statement') = 'next_statement'"
+            "   and (side = 'line' and name is null or $2 - day >= case when name is null then $4::int else $5::int end)) as unnamed"
             f" from ({_BETWEEN}) item group by side",
             tx.operator_id,
             day,
             await seen_before(tx),
             OVERDUE_DAYS,
+            NEXT_STATEMENT_DAYS,
         )
     }
     elsewhere_vnd, books_vnd = await tx.row(
@@ -170,11 +194,12 @@ async def prove_cash(tx: Tx, day: date) -> CashProof:
         "   join payments.journal j on j.operator_id = r.operator_id and j.source_type = 'receipt'"
         "     and j.source_id = r.id::text and j.purpose = 'seen'"
         "   where r.operator_id = $1 and r.gateway <> 'bank' and j.effective_day <= $2)::bigint"
-        " + (select coalesce(sum(case when f.state = 'returned' and foundation.hanoi_day(f.ended_at) <= $2 then 0"
-        "     else -f.amount_vnd end), 0) from payments.refund f"
+        " + (select coalesce(sum(case when f.state = 'returned'"
+        "     and payments.day_in_books($1, 'refund_return', f.id, f.ended_at) <= $2 then 0 else -f.amount_vnd end), 0)"
+        "   from payments.refund f"
         "   join payments.receipt r on r.operator_id = f.operator_id and r.id = f.receipt_id and r.gateway <> 'bank'"
         "   where f.operator_id = $1 and f.state in ('accepted', 'settled', 'returned')"
-        "     and foundation.hanoi_day(f.accepted_at) <= $2)::bigint,"
+        "     and payments.day_in_books($1, 'refund', f.id, f.accepted_at) <= $2)::bigint,"
         " (select coalesce(sum(closing_vnd), 0)::bigint from payments.balances($1, $2)"
         "   where account = 'gw_receivable' or account like 'bank:%')",
         tx.operator_id,

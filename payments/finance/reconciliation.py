@@ -18,6 +18,7 @@ from fastapi.responses import RedirectResponse
 from foundation import clock, texts
 from foundation.errors import Forbidden, Refusal
 from foundation.operator import operator_name
+from foundation.staff import OnDuty
 from foundation.web import Clerk, Here, Language, permit
 from payments import bank_statement, matching, open_items
 from payments.finance.page import page
@@ -243,8 +244,7 @@ async def book(
     item: Annotated[list[UUID], Form(max_length=MOST_CHOSEN)] = [],  # noqa: B006
 ) -> Response:
     """Lines that only the statement knows come into the books; of a file that a clerk gave in, by who may agree to his acts."""
-    if not person.permissions & {"finance:handle", "finance:approve"}:
-        raise Forbidden()
+    _handles_or_approves(person)
     async with here.database.transaction(person.operator_id) as tx:
         now = await clock.now(tx)
         for id in item:
@@ -264,14 +264,21 @@ async def decide(here: Here, person: Clerk, id: UUID, agree: Annotated[bool, For
 
 
 @routes.post("/finance/lines/{statement_id}/{position}/undo", include_in_schema=False)
-@permit("finance:handle")
+@permit("finance:read")
 async def undo(
     here: Here, person: Clerk, statement_id: UUID, position: int, reason: Annotated[str, Form(max_length=300)] = ""
 ) -> Response:
     """Takes a match back, by its reversal."""
+    _handles_or_approves(person)
     async with here.database.transaction(person.operator_id) as tx:
         await matching.undo(
-            tx, statement_id, position, staff_id=person.staff_id, reason=reason, now=await clock.now(tx)
+            tx,
+            statement_id,
+            position,
+            staff_id=person.staff_id,
+            may_approve="finance:approve" in person.permissions,
+            reason=reason,
+            now=await clock.now(tx),
         )
     return RedirectResponse(f"/finance/lines/{statement_id}/{position}", 303)
 
@@ -329,6 +336,12 @@ async def open_items_json(here: Here, person: Clerk, wanted: Wanted, answer: Res
             for item in found.items
         ],
     }
+
+
+def _handles_or_approves(person: OnDuty) -> None:
+    """Raises Forbidden for who only reads."""
+    if not person.permissions & {"finance:handle", "finance:approve"}:
+        raise Forbidden()
 
 
 async def _proof(tx: Any, day: date | None) -> CashProof | None:

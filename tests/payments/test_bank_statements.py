@@ -94,7 +94,12 @@ async def test_what_is_no_statement_of_ours_is_refused_or_waits_and_nothing_of_i
     assert await admin.fetchval("select count(*) from payments.statement_file") == 0, "nothing of it is kept"
     foreign = Day("9999", bank.today, 1, 0, [bank.line("FT1", 10_000)])
     notified = "".join(files.camt054(bank.days))
-    for given, code in ((foreign, "statement_foreign"), (notified, "statement_is_notification")):
+    future = bank.day(day=bank.today + timedelta(days=1))
+    for given, code in (
+        (foreign, "statement_foreign"),
+        (notified, "statement_is_notification"),
+        (future, "statement_of_the_future"),
+    ):
         taken = only(await bank.load(given))
         assert (taken.state, taken.why and taken.why.code) == ("quarantined", code)
     assert await bank.open() == []
@@ -154,11 +159,10 @@ async def test_lines_are_kept_while_they_are_read_and_taken_back_if_they_were_to
     again = only(await bank.load(bank.day(*many), run=False))
     assert (again.state, again.lines, again.known) == ("accepted", BLOCK + 20 - 300, 300)
     bank.balance_vnd = bank.days[-1].closing_vnd
-    day = bank.day(
-        bank.line("NEW1", 5_000, day=bank.today + timedelta(days=1)), bank.line("NEW2", 6_000, day=yesterday)
-    )
+    trade.now += timedelta(days=1)
+    day = bank.day(bank.line("NEW1", 5_000), bank.line("NEW2", 6_000, day=yesterday))
     told = only(await bank.load(files.csv_signed(day), profile="example-signed", run=False))
-    assert (told.state, told.day, told.lines) == ("accepted", bank.today + timedelta(days=1), 2)
+    assert (told.state, told.day, told.lines) == ("accepted", bank.today, 2)
     bad = bank.day(*(bank.line(f"BAD{n}", 1_000) for n in range(BLOCK + 20)), opening_vnd=1)
     assert only(await bank.load(bad, run=False)).state == "quarantined"
     async with trade.database.transaction(trade.operator_id) as tx:

@@ -13,6 +13,7 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+from banking import Statements
 from trade import Trade
 
 from foundation import clock
@@ -104,3 +105,8 @@ async def test_yesterdays_statement_is_here_in_the_morning_and_a_wrong_one_is_as
     async with nights.trade.database.transaction(nights.trade.operator_id) as tx:
         assert await tx.value("select source from payments.receipt where amount_vnd = 5000") == "statement"
     assert await nights.open() == 0, "what no list told of came with the statement"
+    await nights.paid(1_000)
+    early = Statements(nights.trade, number=7, balance_vnd=105_000)
+    half = early.day()  # of today, before anything was booked
+    await early.load(half, who=(await nights.trade.colleague()).staff_id)
+    assert (await nights.morning(), (await nights.states())[-2:]) == (1, ["accepted", "accepted"]), "and the bank's own"

@@ -10,10 +10,12 @@ from uuid import UUID
 import asyncpg
 import pytest
 from banking import DEFECTS, Statements
+from paying import Desk
 from trade import Trade
 
+from foundation.clock import hanoi_day
 from foundation.database import Tx
-from payments import books, day_close, matching
+from payments import books, day_close, held, matching
 from payments.matching import Difference
 from payments.proof_of_cash import prove_cash
 
@@ -49,11 +51,21 @@ class Office:
                 tx, self.trade.database, self.trade.sealer, id, staff_id=self.staff_id, now=self.trade.now
             )
 
-    async def undo(self, line: Any, reason: str = "nhầm") -> None:
+    async def undo(self, line: Any, reason: str = "nhầm", *, may_approve: bool = False) -> None:
         async with self.trade.database.transaction(self.trade.operator_id) as tx:
             await matching.undo(
-                tx, line["statement_id"], line["position"], staff_id=self.staff_id, reason=reason, now=self.trade.now
+                tx,
+                line["statement_id"],
+                line["position"],
+                staff_id=self.staff_id,
+                may_approve=may_approve,
+                reason=reason,
+                now=self.trade.now,
             )
+
+    async def name(self, said: matching.Name, *ids: UUID, note: str = "") -> None:
+        async with self.trade.database.transaction(self.trade.operator_id) as tx:
+            await matching.name(tx, ids, said, note=note, staff_id=self.staff_id, now=self.trade.now)
 
     async def decide(self, ask: UUID, *, agree: bool = True) -> None:
         async with self.trade.database.transaction(self.trade.operator_id) as tx:
@@ -129,6 +141,10 @@ async def test_above_the_limit_a_second_person_agrees_to_what_he_sees(trade: Tra
     assert await ledger(trade) == {"bank": 200_000, "losses": 300_000}
     with pytest.raises(matching.AskDecided):
         await other.decide(ask, agree=False)
+    with pytest.raises(matching.UndoneByAnother):
+        await clerk.undo(await line_of(trade, "FT1"))
+    await other.undo(await line_of(trade, "FT1"), may_approve=True)
+    assert await ledger(trade) == {"gw_receivable": 500_000}
 
 
 async def test_a_split_and_a_group_are_matched_whole_and_undone_whole(trade: Trade) -> None:
@@ -250,6 +266,45 @@ async def test_a_run_again_decides_the_same_to_the_bit(trade: Trade) -> None:
     one, two = await bank.match(), await bank.match()
     assert (one.digest, one.open, one.suggestions) == (two.digest, two.open, two.suggestions)
     assert one.suggestions == 8, "each of them fits two"
+
+
+async def test_nobody_nets_a_theft_with_somebody_elses_payment(trade: Trade) -> None:
+    bank, clerk = Statements(trade), await office(trade)
+    await trade.transfers("?", 70_000, bank_ref="FT1")
+    await bank.load(bank.day(bank.line("THEFT", -5_000_000), bank.line("CUST", 5_000_000)), who=clerk.staff_id)
+    with pytest.raises(matching.DirectionsMixed):
+        await clerk.match(*await ids(bank, "THEFT", "CUST"))
+    with pytest.raises(matching.SumsDiffer):
+        await clerk.match(*await ids(bank, "FT1"))
+    with pytest.raises(held.ReasonMissing):
+        await clerk.name("next_statement", *await ids(bank, "THEFT"))
+
+
+async def test_a_file_that_a_clerk_gave_in_moves_no_payout_and_a_part_of_one_is_not_booked_beside_it(
+    trade: Trade, admin: asyncpg.Connection
+) -> None:
+    desk, clerk = await Desk.of(trade), await office(trade)
+    await trade.pays(trade.line(100_000))
+    await desk.settled(hanoi_day(trade.now))
+    run = await desk.makes()
+    await desk.approves(run)
+    desk.bank.fate = "accepted"
+    await desk.works()
+    row = await admin.fetchrow("select id, amount_vnd from payments.payout order by amount_vnd desc limit 1")
+    bank = Statements(trade, balance_vnd=10_000_000)
+    part = bank.line("P1", -1_000, end_to_end_id=row["id"].hex)
+    await bank.load(bank.day(bank.line("X0", 1_000, end_to_end_id=row["id"].hex)), who=clerk.staff_id)
+    state = "select state, debited_vnd from payments.payout where id = $1"
+    assert tuple(await admin.fetchrow(state, row["id"])) == ("accepted", 0), "nothing was told by it"
+    trade.now += timedelta(days=1)
+    await bank.load(bank.day(part))
+    assert tuple(await admin.fetchrow(state, row["id"])) == ("accepted", 1_000)
+    assert not await admin.fetchval("select count(*) from payments.debit"), "a part of what is known"
+    trade.now += timedelta(days=1)
+    await bank.load(bank.day(bank.line("P2", 1_000 - row["amount_vnd"], end_to_end_id=row["id"].hex)))
+    assert (await admin.fetchrow(state, row["id"]))["state"] == "settled"
+    assert {item["bank_ref"] for item in await bank.open() if item["amount_vnd"] < 0} == set()
+    assert (await books.prove(admin)).findings == ()
 
 
 async def test_what_a_vandal_does_to_statements_and_matches_is_found_and_named(

@@ -54,6 +54,7 @@ async def test_a_file_is_given_in_and_everybody_sees_what_became_of_it(
     again = await give_in(clerk, book, "saoke-2.xlsx", "example-two-columns")
     assert "given in before" in (await clerk.get(again.headers["location"] + "&lang=en")).text
     trade.now += timedelta(days=1)
+    await admin.execute("select foundation.set_clock(foundation.now() + interval '1 day', 1)")
     gap = "".join(files.camt053([bank.day(opening_vnd=5)]))
     waits = await give_in(clerk, gap.encode())
     assert "stood at 70000 đồng before" in (await clerk.get(waits.headers["location"] + "&lang=en")).text
