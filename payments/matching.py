@@ -954,8 +954,7 @@ async def book(tx: Tx, database: Database, sealer: Sealer, id: UUID, *, staff_id
 async def name(tx: Tx, ids: Sequence[UUID], said: Name, *, note: str, staff_id: UUID, now: datetime) -> None:
     """A person says why items stay open: they no longer hold up the close of a day. Raises TakenMeanwhile, ReasonMissing."""
     items, _ = await _chosen(tx, ids)
-    money_left = any(item["amount_vnd"] < 0 for item in items)
-    note = reason_of(note) if said in ("other", "dispute") or money_left else note.strip()[:300]
+    note = reason_of(note) if said in ("other", "dispute") else note.strip()[:300]
     await tx.execute(
         "update payments.open_item set name = $3, note = $4, named_by = $5, named_at = $6"
         " where operator_id = $1 and id = any($2)",

@@ -70,8 +70,7 @@ class Statements:
                 name=name,
                 profile=profile,
                 staff_id=who,
-                now=self.trade.now,
-                **more,
+                **({"now": self.trade.now} | more),
             )
         if run:
             await self.match()
@@ -117,7 +116,8 @@ async def the_bank_tells(trade: Trade, day: date) -> None:
         (row["bank_ref"], row["amount_vnd"]): bank.line(row["bank_ref"], row["amount_vnd"], day=row["day"])
         for row in moved
     }
-    taken = only(await bank.load(bank.day(*lines.values(), day=day)))
+    over = clock.start_of_day(day + timedelta(days=1))
+    taken = only(await bank.load(bank.day(*lines.values(), day=day), now=max(trade.now, over)))
     assert taken.state == "accepted", taken
 
 

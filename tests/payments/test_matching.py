@@ -277,7 +277,7 @@ async def test_nobody_nets_a_theft_with_somebody_elses_payment(trade: Trade) -> 
     with pytest.raises(matching.SumsDiffer):
         await clerk.match(*await ids(bank, "FT1"))
     with pytest.raises(held.ReasonMissing):
-        await clerk.name("next_statement", *await ids(bank, "THEFT"))
+        await clerk.name("dispute", *await ids(bank, "THEFT"))
 
 
 async def test_a_file_that_a_clerk_gave_in_moves_no_payout_and_a_part_of_one_is_not_booked_beside_it(
