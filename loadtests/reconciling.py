@@ -43,7 +43,6 @@ from foundation.migrate import migrate, role_url
 from foundation.seal import Sealer
 from foundation.settings import Settings
 from foundation.supervise import CannotRun
-from foundation.tables import new_id
 from loadtests import statements
 from loadtests.bench import cpu_s as busy_s
 from loadtests.statements import Day, Line
@@ -61,6 +60,7 @@ POSTGRES = {
 OPERATOR = demo.VANMIEU
 ACCOUNT = next((bin, account) for id, _, _, _, bin, account, _ in demo.OPERATORS if id == OPERATOR)
 DAY = date(2026, 11, 21)
+MIDNIGHT = datetime(DAY.year, DAY.month, DAY.day, tzinfo=HANOI)
 LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 WRITERS: dict[str, Callable[[Day], Iterator[str]]] = {
     "example-signed": lambda day: iter((statements.csv_signed(day),)),
@@ -186,7 +186,8 @@ def make(lines: int) -> Case:
     seen: set[str] = set()
     for n in range(lines):
         amount_vnd = chance.randrange(5, 2_000) * 1_000
-        receipts.append((new_id(), _ref(chance, seen), amount_vnd, n * 80_000 // lines))
+        second = n * 80_000 // lines
+        receipts.append((_id_of(chance, second), _ref(chance, seen), amount_vnd, second))
         if n < alike + hundredth:
             told.append(_line(chance, receipts[n][1], amount_vnd + 1_000 * (n >= alike)))
     told += [_line(chance, _ref(chance, seen), chance.randrange(5, 2_000) * 1_000) for _ in range(hundredth)]
@@ -194,6 +195,12 @@ def make(lines: int) -> Case:
     # The bank tells of them in an order of its own, but roughly that of time.
     order = sorted(range(lines), key=lambda n: n % alike + chance.randrange(50))
     return Case(Day(ACCOUNT[1], DAY, 1, 10**9, [told[n] for n in order]), receipts, alike)
+
+
+def _id_of(chance: random.Random, second: int) -> UUID:
+    """A UUIDv7 of that second of the day: a receipt that was recorded when it was paid."""
+    milliseconds = int((MIDNIGHT.timestamp() + second) * 1000) + chance.randrange(1000)
+    return UUID(int=milliseconds << 80 | 7 << 76 | chance.getrandbits(12) << 64 | 2 << 62 | chance.getrandbits(62))
 
 
 def _ref(chance: random.Random, seen: set[str]) -> str:
@@ -224,7 +231,6 @@ async def _prepare(admin_url: str, case: Case) -> None:
     await migrate(url, root=bytes.fromhex(ROOT_KEY), environment="test")
     await demo.build(Settings.of(_environment(url)))
     filled = await asyncpg.connect(url, command_timeout=600)
-    midnight = datetime(DAY.year, DAY.month, DAY.day, tzinfo=HANOI)
     # The rows are right as they are made; checking their foreign keys one by one would only take time.
     await filled.execute("set session_replication_role = replica")
     await filled.copy_records_to_table(
@@ -232,7 +238,7 @@ async def _prepare(admin_url: str, case: Case) -> None:
         schema_name="payments",
         columns=RECEIPT_COLUMNS,
         records=(
-            (OPERATOR, id, "/".join(ACCOUNT), ref, vnd, midnight + timedelta(seconds=second), [], b"", b"", "notice")
+            (OPERATOR, id, "/".join(ACCOUNT), ref, vnd, MIDNIGHT + timedelta(seconds=second), [], b"", b"", "notice")
             for id, ref, vnd, second in case.receipts
         ),
     )
@@ -289,8 +295,17 @@ def _ours(server: EmbeddedPostgres, path: Path, layout: str) -> Measured:
     """In a process of its own, whose memory is its own as well."""
     asyncio.run(_fresh(server.url))
     process = subprocess.Popen(
-        [sys.executable, "-m", "loadtests.reconciling", "--ours", str(path), "--layout", layout]
-        + ["--server", str(server.pid)],
+        [
+            sys.executable,
+            "-m",
+            "loadtests.reconciling",
+            "--ours",
+            str(path),
+            "--layout",
+            layout,
+            "--server",
+            str(server.pid),
+        ],
         cwd=HOUSE,
         env={**os.environ, **_environment(_at(server.url, "ours"))},
         stdout=subprocess.PIPE,
