@@ -149,15 +149,16 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def compare(server: EmbeddedPostgres, place: Path, lines: int, *, layout: str, rounds: int) -> int:
-    """Both sides by turns; prints each round, then medians. The exit code."""
+def compare(server: EmbeddedPostgres, place: Path, lines: int, *, layout: str, rounds: int, template: str = "") -> int:
+    """Both sides by turns; prints each round, then medians. The exit code. `template`: a migrated platform with the demo
+    city, where there is one."""
     case = make(lines)
     path, bare = place / "statement", place / "lines.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         file.writelines(WRITERS[layout](case.day))
     with bare.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows((n, line.ref, line.amount_vnd) for n, line in enumerate(case.day.lines))
-    asyncio.run(_prepare(server.url, case))
+    asyncio.run(_prepare(server.url, case, template))
     print(
         f"{layout}, {path.stat().st_size / 1e6:.0f} MB; {os.cpu_count()} cores for reader, importer and PostgreSQL.\n"
     )
@@ -171,6 +172,7 @@ def compare(server: EmbeddedPostgres, place: Path, lines: int, *, layout: str, r
             for name, seconds in took.then_s.items():
                 print(f"{'':6}{seconds:7.2f} s  {name}", flush=True)
     _table(measured)
+    asyncio.run(_drop(server.url))
     wrong = [each for each in measured if each.matched != case.alike]
     for each in wrong:
         print(f"WRONG: {each.side} made {each.matched:,} matches, {case.alike:,} are right")
@@ -216,11 +218,11 @@ def _line(chance: random.Random, ref: str, amount_vnd: int) -> Line:
     return Line(ref, amount_vnd, DAY, DAY, text, chance.choice(("NGUYEN VAN A", "TRAN THI B", "LE C")), account)
 
 
-async def _prepare(admin_url: str, case: Case) -> None:
+async def _prepare(admin_url: str, case: Case, template: str) -> None:
     """The floor's receipts in a database of their own; ours with their journals, in a migrated platform, to copy from."""
     admin = await asyncpg.connect(admin_url)
-    for name in ("floor", "filled"):
-        await admin.execute(f"create database {name}")
+    await admin.execute("create database floor")
+    await admin.execute(f"create database filled{f' template {template} strategy file_copy' if template else ''}")
     await admin.close()
     floor = await asyncpg.connect(_at(admin_url, "floor"), command_timeout=600)
     await floor.execute("create table receipt (id uuid primary key, ref text not null, amount_vnd bigint not null)")
@@ -228,8 +230,9 @@ async def _prepare(admin_url: str, case: Case) -> None:
     await floor.execute("vacuum analyze")
     await floor.close()
     url = _at(admin_url, "filled")
-    await migrate(url, root=bytes.fromhex(ROOT_KEY), environment="test")
-    await demo.build(Settings.of(_environment(url)))
+    if not template:
+        await migrate(url, root=bytes.fromhex(ROOT_KEY), environment="test")
+        await demo.build(Settings.of(_environment(url)))
     filled = await asyncpg.connect(url, command_timeout=600)
     # The rows are right as they are made; checking their foreign keys one by one would only take time.
     await filled.execute("set session_replication_role = replica")
@@ -253,6 +256,13 @@ async def _prepare(admin_url: str, case: Case) -> None:
     )
     await filled.execute("vacuum analyze")
     await filled.close()
+
+
+async def _drop(admin_url: str) -> None:
+    admin = await asyncpg.connect(admin_url)
+    for name in ("floor", "filled", "ours"):
+        await admin.execute(f"drop database {name} with (force)")
+    await admin.close()
 
 
 def _at(url: str, name: str) -> str:
