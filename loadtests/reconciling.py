@@ -227,7 +227,7 @@ async def _prepare(admin_url: str, case: Case, template: str) -> None:
     floor = await asyncpg.connect(_at(admin_url, "floor"), command_timeout=600)
     await floor.execute("create table receipt (id uuid primary key, ref text not null, amount_vnd bigint not null)")
     await floor.copy_records_to_table("receipt", records=[receipt[:3] for receipt in case.receipts])
-    await floor.execute("vacuum analyze")
+    await floor.execute("vacuum analyze receipt")
     await floor.close()
     url = _at(admin_url, "filled")
     if not template:
@@ -254,7 +254,7 @@ async def _prepare(admin_url: str, case: Case, template: str) -> None:
         "insert into payments.transfer (operator_id, journal_id, leg, debit, credit, amount_vnd, flow) select operator_id, id,"
         "   1, 'gw_receivable', 'unapplied_receipts', amount_vnd, id from payments.receipt"
     )
-    await filled.execute("vacuum analyze")
+    await filled.execute("vacuum analyze payments.receipt, payments.journal, payments.transfer")
     await filled.close()
 
 
