@@ -43,7 +43,6 @@ from foundation.migrate import migrate, role_url
 from foundation.seal import Sealer
 from foundation.settings import Settings
 from foundation.supervise import CannotRun
-from foundation.tables import new_id
 from loadtests import statements
 from loadtests.bench import cpu_s as busy_s
 from loadtests.statements import Day, Line
@@ -61,6 +60,7 @@ POSTGRES = {
 OPERATOR = demo.VANMIEU
 ACCOUNT = next((bin, account) for id, _, _, _, bin, account, _ in demo.OPERATORS if id == OPERATOR)
 DAY = date(2026, 11, 21)
+MIDNIGHT = datetime(DAY.year, DAY.month, DAY.day, tzinfo=HANOI)
 LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 WRITERS: dict[str, Callable[[Day], Iterator[str]]] = {
     "example-signed": lambda day: iter((statements.csv_signed(day),)),
@@ -149,15 +149,16 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def compare(server: EmbeddedPostgres, place: Path, lines: int, *, layout: str, rounds: int) -> int:
-    """Both sides by turns; prints each round, then medians. The exit code."""
+def compare(server: EmbeddedPostgres, place: Path, lines: int, *, layout: str, rounds: int, template: str = "") -> int:
+    """Both sides by turns; prints each round, then medians. The exit code. `template`: a migrated platform with the demo
+    city, where there is one."""
     case = make(lines)
     path, bare = place / "statement", place / "lines.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         file.writelines(WRITERS[layout](case.day))
     with bare.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows((n, line.ref, line.amount_vnd) for n, line in enumerate(case.day.lines))
-    asyncio.run(_prepare(server.url, case))
+    asyncio.run(_prepare(server.url, case, template))
     print(
         f"{layout}, {path.stat().st_size / 1e6:.0f} MB; {os.cpu_count()} cores for reader, importer and PostgreSQL.\n"
     )
@@ -171,6 +172,7 @@ def compare(server: EmbeddedPostgres, place: Path, lines: int, *, layout: str, r
             for name, seconds in took.then_s.items():
                 print(f"{'':6}{seconds:7.2f} s  {name}", flush=True)
     _table(measured)
+    asyncio.run(_drop(server.url))
     wrong = [each for each in measured if each.matched != case.alike]
     for each in wrong:
         print(f"WRONG: {each.side} made {each.matched:,} matches, {case.alike:,} are right")
@@ -186,7 +188,8 @@ def make(lines: int) -> Case:
     seen: set[str] = set()
     for n in range(lines):
         amount_vnd = chance.randrange(5, 2_000) * 1_000
-        receipts.append((new_id(), _ref(chance, seen), amount_vnd, n * 80_000 // lines))
+        second = n * 80_000 // lines
+        receipts.append((_id_of(chance, second), _ref(chance, seen), amount_vnd, second))
         if n < alike + hundredth:
             told.append(_line(chance, receipts[n][1], amount_vnd + 1_000 * (n >= alike)))
     told += [_line(chance, _ref(chance, seen), chance.randrange(5, 2_000) * 1_000) for _ in range(hundredth)]
@@ -194,6 +197,12 @@ def make(lines: int) -> Case:
     # The bank tells of them in an order of its own, but roughly that of time.
     order = sorted(range(lines), key=lambda n: n % alike + chance.randrange(50))
     return Case(Day(ACCOUNT[1], DAY, 1, 10**9, [told[n] for n in order]), receipts, alike)
+
+
+def _id_of(chance: random.Random, second: int) -> UUID:
+    """A UUIDv7 of that second of the day: a receipt that was recorded when it was paid."""
+    milliseconds = int((MIDNIGHT.timestamp() + second) * 1000) + chance.randrange(1000)
+    return UUID(int=milliseconds << 80 | 7 << 76 | chance.getrandbits(12) << 64 | 2 << 62 | chance.getrandbits(62))
 
 
 def _ref(chance: random.Random, seen: set[str]) -> str:
@@ -209,22 +218,22 @@ def _line(chance: random.Random, ref: str, amount_vnd: int) -> Line:
     return Line(ref, amount_vnd, DAY, DAY, text, chance.choice(("NGUYEN VAN A", "TRAN THI B", "LE C")), account)
 
 
-async def _prepare(admin_url: str, case: Case) -> None:
+async def _prepare(admin_url: str, case: Case, template: str) -> None:
     """The floor's receipts in a database of their own; ours with their journals, in a migrated platform, to copy from."""
     admin = await asyncpg.connect(admin_url)
-    for name in ("floor", "filled"):
-        await admin.execute(f"create database {name}")
+    await admin.execute("create database floor")
+    await admin.execute(f"create database filled{f' template {template} strategy file_copy' if template else ''}")
     await admin.close()
     floor = await asyncpg.connect(_at(admin_url, "floor"), command_timeout=600)
     await floor.execute("create table receipt (id uuid primary key, ref text not null, amount_vnd bigint not null)")
     await floor.copy_records_to_table("receipt", records=[receipt[:3] for receipt in case.receipts])
-    await floor.execute("vacuum analyze")
+    await floor.execute("vacuum analyze receipt")
     await floor.close()
     url = _at(admin_url, "filled")
-    await migrate(url, root=bytes.fromhex(ROOT_KEY), environment="test")
-    await demo.build(Settings.of(_environment(url)))
+    if not template:
+        await migrate(url, root=bytes.fromhex(ROOT_KEY), environment="test")
+        await demo.build(Settings.of(_environment(url)))
     filled = await asyncpg.connect(url, command_timeout=600)
-    midnight = datetime(DAY.year, DAY.month, DAY.day, tzinfo=HANOI)
     # The rows are right as they are made; checking their foreign keys one by one would only take time.
     await filled.execute("set session_replication_role = replica")
     await filled.copy_records_to_table(
@@ -232,7 +241,7 @@ async def _prepare(admin_url: str, case: Case) -> None:
         schema_name="payments",
         columns=RECEIPT_COLUMNS,
         records=(
-            (OPERATOR, id, "/".join(ACCOUNT), ref, vnd, midnight + timedelta(seconds=second), [], b"", b"", "notice")
+            (OPERATOR, id, "/".join(ACCOUNT), ref, vnd, MIDNIGHT + timedelta(seconds=second), [], b"", b"", "notice")
             for id, ref, vnd, second in case.receipts
         ),
     )
@@ -245,8 +254,15 @@ async def _prepare(admin_url: str, case: Case) -> None:
         "insert into payments.transfer (operator_id, journal_id, leg, debit, credit, amount_vnd, flow) select operator_id, id,"
         "   1, 'gw_receivable', 'unapplied_receipts', amount_vnd, id from payments.receipt"
     )
-    await filled.execute("vacuum analyze")
+    await filled.execute("vacuum analyze payments.receipt, payments.journal, payments.transfer")
     await filled.close()
+
+
+async def _drop(admin_url: str) -> None:
+    admin = await asyncpg.connect(admin_url)
+    for name in ("floor", "filled", "ours"):
+        await admin.execute(f"drop database {name} with (force)")
+    await admin.close()
 
 
 def _at(url: str, name: str) -> str:
@@ -290,8 +306,15 @@ def _ours(server: EmbeddedPostgres, path: Path, layout: str) -> Measured:
     asyncio.run(_fresh(server.url))
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "loadtests.reconciling"),
-            *("--ours", str(path), "--layout", layout, "--server", str(server.pid)),
+            sys.executable,
+            "-m",
+            "loadtests.reconciling",
+            "--ours",
+            str(path),
+            "--layout",
+            layout,
+            "--server",
+            str(server.pid),
         ],
         cwd=HOUSE,
         env={**os.environ, **_environment(_at(server.url, "ours"))},

@@ -143,13 +143,14 @@ _BETWEEN = (
     " where c.operator_id = $1 and c.effective_day > $2 and b.day <= $2"
     " union all"
     " select null, 'movement', null, null, m.kind, m.id, m.bank_account, m.bank_ref, m.amount_vnd, b.day, null, ''"
-    " from payments.movements($1) m"
-    " cross join lateral (select payments.day_in_books($1, m.kind, m.id, m.at) as day) b"
-    " where (m.kind <> 'receipt' or m.id >= $3) and foundation.hanoi_day(m.at) <= $2 and b.day <= $2"
-    "   and not exists (select from payments.claim c"
-    "     where c.operator_id = $1 and c.kind = m.kind and c.movement_id = m.id)"
-    "   and not exists (select from payments.open_item o"
-    "     where o.operator_id = $1 and o.kind = m.kind and o.movement_id = m.id)"
+    " from (select * from payments.movements($1) m"
+    "   where (m.kind <> 'receipt' or m.id >= $3) and foundation.hanoi_day(m.at) <= $2"
+    "     and not exists (select from payments.claim c"
+    "       where c.operator_id = $1 and c.kind = m.kind and c.movement_id = m.id)"
+    "     and not exists (select from payments.open_item o"
+    "       where o.operator_id = $1 and o.kind = m.kind and o.movement_id = m.id)"
+    "   offset 0) m"  # the day in the books is looked up for those few only
+    " cross join lateral (select payments.day_in_books($1, m.kind, m.id, m.at) as day) b where b.day <= $2"
 )
 
 
