@@ -345,9 +345,9 @@ class Month:
         number = max(self.dice.choice((1, 1, 2)), -(-(len(STATEMENT_FAULTS) - len(self.struck)) // left))
         planned = {}
         for operator in self.dice.sample(free, min(number, len(free))):
-            # The first statement of an account has none before it that its opening could contradict.
-            first = day == self.first
-            names = self.statements.draw(lambda names, first=first: not (first and "wrong_opening" in names))  # type: ignore[misc]
+            # No statement is before the first, that its opening could contradict, and none of the month behind the last.
+            senseless = {self.first: "wrong_opening", self.last: "delay_statement_line"}.get(day, "")
+            names = self.statements.draw(lambda names, senseless=senseless: senseless not in names)  # type: ignore[misc]
             planned[operator] = names
         return planned
 
@@ -523,6 +523,9 @@ class Month:
         while not working_days.is_working(today):
             today += timedelta(days=1)
             self.to(today, clock_time(7, 40))
+            self._worker_starts()  # days without a sale are settled as well: what was held back may be released
+            for operator in ACCOUNTS:
+                self.people.persons[0].waits_for_settlement(operator)
             self.pays_out(today)
         self._adds_phantoms()
         self.rest.comes()
@@ -592,10 +595,12 @@ class Month:
         for operator, account in ACCOUNTS.items():
             sold_vnd = sum(sale.amount_vnd - sale.given_back_vnd for sale in sales if sale.operator == operator)
             given_vnd = sum(sale.given_back_vnd for sale in sales if sale.operator == operator)
+            until = (self.people.platform.now().date() - self.first).days
             settled = [
-                day
-                for day in self.people.clerks[operator].json("/api/v1/finance/settlements")
-                if self.first.isoformat() <= day["day"] <= self.last.isoformat()
+                self.people.clerks[operator].json(f"/api/v1/finance/settlements?day={self.first + timedelta(days=n)}")[
+                    0
+                ]
+                for n in range(until)
             ]
             said = [one for day in settled for one in day["statements"]]
             of_days_vnd = sum(day["sold_vnd"] - day["given_back_vnd"] for day in settled)
