@@ -13,7 +13,7 @@ import pytest
 from proof.places import PLACES
 
 SAMPLE = (
-    *("--seed", "7", "--acts", "100", "--kills", "6", "--rounds", "3", "--minutes", "6"),
+    *("--seed", "7", "--acts", "100", "--kills", "8", "--rounds", "3", "--minutes", "6"),
     *("--parts", "model", "kills", "races"),
 )
 
@@ -27,7 +27,7 @@ def test_a_sample_of_the_proof_finds_nothing(house: Path) -> None:
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     assert "Nothing was found" in said
-    assert re.search(r"kills: \d+ of 6 \(web [1-9], worker [1-9], bank [1-9]\)", said), said
+    assert re.search(r"kills: \d+ of 8 \(web [1-9], worker [1-9], bank [1-9]\)", said), said
     assert len(re.findall(r"races: [a-z ]+, 3 rounds of 8; nothing found", said)) == 5, said
     assert len(re.findall(r"races: [a-z ]+, 1 rounds of 8; nothing found", said)) == 5, said
 
