@@ -539,7 +539,8 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         (
             "refused_but_booked",
             "with made as (insert into payments.journal select operator_id, gen_random_uuid(), 'service.delivered', 1, 'charge',"
-            " id::text, 'delivered', now(), foundation.hanoi_day(now()) from payments.charge where state = 'refused' returning operator_id, id)"
+            " id::text, 'delivered', now(), foundation.hanoi_day(now())"
+            " from payments.charge where state = 'refused' returning operator_id, id)"
             " insert into payments.transfer select operator_id, id, 1, 'intent_clearing', 'operator_payable', 1000 from made",
         ),
         (
