@@ -83,6 +83,10 @@ class Tx:
         status: str = await self.connection.execute(query, *args)
         return status
 
+    async def one_at_a_time(self, what: str) -> None:
+        """Until this transaction ends, others of the operator that ask for the same wait: the second sees what the first left."""
+        await self.execute("select pg_advisory_xact_lock(hashtextextended($1 || $2, 0))", str(self.operator_id), what)
+
     def wake(self, channel: str) -> None:
         """Tells whoever listens on the channel, once this transaction is committed."""
         self.wakes.append(channel)

@@ -261,9 +261,7 @@ async def take_in(
                 await tx.execute(
                     "set local statement_timeout = '10min'; set local idle_in_transaction_session_timeout = '1min'"
                 )
-                await tx.execute(
-                    "select pg_advisory_xact_lock(hashtextextended($1::text || 'statement', 0))", str(operator_id)
-                )
+                await tx.one_at_a_time("statement")
                 done = await _file(tx, sha256, name, size_bytes, staff_id, now)
                 await tx.execute(_STAGING)
                 async for letter, body in frames:
@@ -312,17 +310,6 @@ async def head(tx: Tx, bank_account: str) -> Any:
         tx.operator_id,
         bank_account,
     )
-
-
-async def before_the_first_vnd(tx: Tx, bank_account: str) -> int:
-    """What stood on the account before its first statement; 0 without one."""
-    opening_vnd: int | None = await tx.value(
-        "select opening_vnd from payments.bank_statement"
-        " where operator_id = $1 and bank_account = $2 and state = 'accepted' order by day, id limit 1",
-        tx.operator_id,
-        bank_account,
-    )
-    return opening_vnd or 0
 
 
 async def accounts(tx: Tx) -> list[Any]:
@@ -624,9 +611,7 @@ async def _place(
         return "quarantined", StatementOfTheFuture(day=day)
     if last is None:
         return "accepted", None
-    closed: date | None = await tx.value(
-        "select closed_through from payments.book where operator_id = $1", tx.operator_id
-    )
+    closed = await ledger.closed_through(tx)
     if new and closed and day <= closed:
         return "quarantined", StatementAddsToPast(lines=new, day=closed)
     same_day_vnd: int | None = await tx.value(

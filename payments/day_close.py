@@ -147,9 +147,8 @@ async def close_day(database: Database, operator_id: UUID, day: date, *, staff_i
     """
     # Before the lock that payments wait for. What is booked in between stands on its way to the next statement.
     async with database.transaction(operator_id, isolation="repeatable read") as tx:
-        closed = await closed_through(tx)
-        over = day < clock.hanoi_day(now) and day == await next_day(tx)
-        hindrance = (await prove_cash(tx, day)).hindrance() if over and (closed is None or day > closed) else None
+        is_next = day < clock.hanoi_day(now) and day == await next_day(tx)
+        hindrance = (await prove_cash(tx, day)).hindrance() if is_next else None
     if hindrance:
         raise hindrance
     try:
@@ -183,14 +182,6 @@ async def alone(database: Database, query: str, *args: object) -> Any:
 async def next_day(tx: Tx) -> date | None:
     """The day that is to be closed next, whether it is over or not; None before anything moved."""
     found: date | None = await tx.value("select payments.next_day($1)", tx.operator_id)
-    return found
-
-
-async def closed_through(tx: Tx) -> date | None:
-    """The last closed day; no day before it is open."""
-    found: date | None = await tx.value(
-        "select closed_through from payments.book where operator_id = $1", tx.operator_id
-    )
     return found
 
 

@@ -169,7 +169,7 @@ async def make(tx: Tx, shifts: Sequence[UUID], *, staff_id: UUID, now: datetime)
     drawn = reference.draw(_draw)
     await directory.enter(tx, "reference", drawn)
     # Numbers are gapless per operator, so bags of one operator follow one another.
-    await tx.execute("select pg_advisory_xact_lock(hashtextextended($1, 2018))", str(tx.operator_id))
+    await tx.one_at_a_time("deposit")
     number: int = await tx.value(
         "insert into payments.deposit (operator_id, reference, number, amount_vnd, made_by, made_at)"
         " select $1, $2, coalesce(max(number), 0) + 1, $3, $4, $5 from payments.deposit where operator_id = $1"

@@ -206,17 +206,9 @@ async def of(tx: Tx, first: date, last: date) -> Journal:
         last,
         rows,
         balances,
-        await closed_through(tx),
+        await ledger.closed_through(tx),
         max((row["recorded_at"] for row in found), default=clock.start_of_day(first)),
     )
-
-
-async def closed_through(tx: Tx) -> date | None:
-    """The last day whose books are closed."""
-    found: date | None = await tx.value(
-        "select closed_through from payments.book where operator_id = $1", tx.operator_id
-    )
-    return found
 
 
 async def days(tx: Tx, first: date, last: date) -> dict[date, tuple[int, int]]:

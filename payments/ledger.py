@@ -356,6 +356,14 @@ async def release_reserved(tx: Tx, reservation_id: UUID) -> bool:
         )
 
 
+async def closed_through(tx: Tx) -> date | None:
+    """The last closed day; no day before it is open."""
+    found: date | None = await tx.value(
+        "select closed_through from payments.book where operator_id = $1", tx.operator_id
+    )
+    return found
+
+
 async def balances(tx: Tx, day: date) -> list[AccountOfDay]:
     """The trial balance of a day: every account that moved on it or holds something at its end, by code."""
     rows = await tx.rows(

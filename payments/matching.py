@@ -27,7 +27,7 @@ from foundation.money import TRANSFER_MAX_VND
 from foundation.seal import Sealer
 from foundation.tables import document, instant, keys, new_id, octets, owner_key
 from payments import bank_statement, debit, ledger, payout, reconciliation, reference, refund
-from payments.bank_statement import Progress, noted
+from payments.bank_statement import LONGEST_S, Progress, noted
 from payments.gateway import Gone, PayoutLine, RefundLine
 from payments.held import reason_of
 from payments.ledger import Source
@@ -40,8 +40,6 @@ NAMED_MAX = 20
 """So many lines of a bulk are named in its event; all of them are in its claims."""
 COMMITS_WITHIN = timedelta(minutes=10)
 """Real time: what was written down so long before a run can be seen by it."""
-LONGEST_S = 600
-"""What matching a bank's file may take; it is done in the background."""
 Act = Literal["run", "accepted", "matched", "written_off", "booked", "named", "undone"]
 Difference = Literal["fee", "rounding", "shortage", "interest"]
 ACCOUNTS: Mapping[Difference, str] = {
@@ -220,7 +218,7 @@ class OpenItem(SQLModel, table=True):
 
 
 class Suggestion(SQLModel, table=True):
-    """What may belong together, by the last run. `items`: the ids of its open items, lines first."""
+    """What may belong together, by the last run; its items are rows of their own."""
 
     __tablename__ = "suggestion"
     __table_args__ = (
@@ -376,15 +374,12 @@ async def run(database: Database, sealer: Sealer, operator_id: UUID, progress: P
     await _tell(database, operator_id)
     async with database.transaction(operator_id) as tx:
         await tx.execute(f"set local statement_timeout = '{LONGEST_S}s'")
-        await _one_at_a_time(tx)
+        await tx.one_at_a_time("matching")
         books, event_id = await _Books.of(tx), new_id()
         await sealer.ready(books.now)
-        unseen: list[UUID] = await tx.value(
-            "select coalesce(array_agg(s.id), '{}') from payments.bank_statement s"
-            " where s.operator_id = $1 and s.state = 'accepted' and not exists"
-            " (select from payments.matched_statement m where m.operator_id = $1 and m.statement_id = s.id)",
-            operator_id,
-        )
+        unseen = [
+            row["id"] for row in await tx.rows("select id from payments.unseen_statements($1) u (id)", operator_id)
+        ]
         # Of the account that lags behind most: what came to it was expected on no statement yet.
         seen: date = await tx.value(
             "select coalesce(min(day), '2000-01-01') from (select coalesce(max(s.day) filter (where m.statement_id is not null),"
@@ -418,15 +413,15 @@ async def run(database: Database, sealer: Sealer, operator_id: UUID, progress: P
             claimed = await _claim(tx, [items[UUID(key)] for key in (*match.lines, *match.movements)], event_id, books)
             moved += claimed
             matched, sum_vnd = matched + 1, sum_vnd + claimed[0][2]
-        for_people = {key for match in suggestions for key in match.lines}
-        taken = {key for match in decided if match.automatic for key in match.movements}
-        for_people |= reconciliation.batches(lines, [each for each in movements if each.key not in taken])
-        alone = [item for item in items.values() if item["fetched"] and str(item["id"]) not in for_people]
-        for item in alone:
-            if item["bank_ref"] and not await _is_claimed(tx, item):
+        taken = {key for match in decided if match.automatic for key in (*match.lines, *match.movements)}
+        batches = reconciliation.batches(lines, [each for each in movements if each.key not in taken])
+        spoken_for = taken | batches | {key for match in suggestions for key in match.lines}
+        for item in items.values():
+            if item["fetched"] and item["bank_ref"] and str(item["id"]) not in spoken_for:
                 # The bank itself was asked, and its statement is the last word: what it tells of is in the books from now.
-                moved += await _book(tx, database, sealer, item, event_id, books)
-                matched, sum_vnd = matched + 1, sum_vnd + item["amount_vnd"]
+                booked = await _book(tx, database, sealer, item, event_id, books)
+                moved += booked
+                matched, sum_vnd = matched + len(booked), sum_vnd + sum(vnd for _, _, vnd in booked)
         await _suggest(tx, suggestions)
         digest = hashlib.sha256(json.dumps([_as_text(match) for match in decided]).encode()).digest()
         tx.step("matching.ran")
@@ -455,17 +450,12 @@ class _Books:
         """Holds off the close of a day until this transaction ends, as every posting does."""
         now = await clock.now(tx)
         await tx.execute("select pg_advisory_xact_lock_shared(payments.day_lock($1))", tx.operator_id)
-        closed = await tx.value("select closed_through from payments.book where operator_id = $1", tx.operator_id)
-        closed = closed or date(1970, 1, 1)
+        closed = await ledger.closed_through(tx) or date(1970, 1, 1)
         return cls(now, closed, max(closed + timedelta(days=1), clock.hanoi_day(now)))
 
     def day(self, *days: date) -> date:
         """The day on which something of these days takes effect."""
         return max(days) if max(days) > self.closed else self.open_day
-
-
-async def _one_at_a_time(tx: Tx) -> None:
-    await tx.execute("select pg_advisory_xact_lock(hashtextextended($1::text || 'matching', 0))", str(tx.operator_id))
 
 
 async def seen_before(tx: Tx) -> UUID:
@@ -484,11 +474,10 @@ async def _tell(database: Database, operator_id: UUID) -> None:
     async with database.transaction(operator_id) as tx:
         rows = await tx.rows(
             "select l.bank_account, l.bank_ref, l.amount_vnd, l.booked_day, l.end_to_end_id from payments.statement_line l"
-            " where l.operator_id = $1 and l.end_to_end_id <> '' and l.bank_ref <> '' and l.statement_id in"
-            " (select s.id from payments.bank_statement s join payments.statement_file f"
-            "   on f.operator_id = s.operator_id and f.id = s.file_id and f.loaded_by is null"
-            "   where s.operator_id = $1 and s.state = 'accepted' and not exists"
-            "   (select from payments.matched_statement m where m.operator_id = $1 and m.statement_id = s.id))",
+            " join payments.bank_statement s on s.operator_id = l.operator_id and s.id = l.statement_id"
+            " join payments.statement_file f on f.operator_id = s.operator_id and f.id = s.file_id and f.loaded_by is null"
+            " where l.operator_id = $1 and l.end_to_end_id <> '' and l.bank_ref <> ''"
+            "   and l.statement_id in (select payments.unseen_statements($1))",
             operator_id,
         )
         now = await clock.now(tx)
@@ -663,17 +652,6 @@ async def _claim(
         [item["id"] for item in items],
     )
     return [(next(iter(accounts)), day, line["amount_vnd"]) for line in lines]
-
-
-async def _is_claimed(tx: Tx, item: Any) -> bool:
-    return bool(
-        await tx.value(
-            "select true from payments.claim where operator_id = $1 and statement_id = $2 and position = $3",
-            tx.operator_id,
-            item["statement_id"],
-            item["position"],
-        )
-    )
 
 
 def _sums(

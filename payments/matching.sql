@@ -28,6 +28,14 @@ language sql stable as $$
     from payments.debit d where d.operator_id = p_operator
 $$;
 
+-- Accepted statements whose lines no run has looked at.
+create or replace function payments.unseen_statements(p_operator uuid) returns setof uuid language sql stable as $$
+    select s.id from payments.bank_statement s
+    where s.operator_id = p_operator and s.state = 'accepted'
+      and not exists (select from payments.matched_statement m
+                      where m.operator_id = p_operator and m.statement_id = s.id)
+$$;
+
 -- The day in whose books a movement is: of what arrived or left late, when its own was closed, the one after.
 create or replace function payments.day_in_books(p_operator uuid, p_kind text, p_id uuid, p_at timestamptz)
 returns date language sql stable as $$
@@ -69,10 +77,7 @@ begin
     select l.statement_id, l.position, l.part, l.bank_account, l.bank_ref, l.amount_vnd, l.day
     from payments.statement_line l
     where l.operator_id = p_operator
-      and l.statement_id in (
-          select s.id from payments.bank_statement s where s.operator_id = p_operator and s.state = 'accepted'
-          and not exists (select from payments.matched_statement m
-                          where m.operator_id = p_operator and m.statement_id = s.id))
+      and l.statement_id in (select payments.unseen_statements(p_operator))
     union all
     select l.statement_id, l.position, l.part, l.bank_account, l.bank_ref, l.amount_vnd, l.day
     from payments.open_item o

@@ -83,20 +83,7 @@ async def listed(tx: Tx, sealer: Sealer, wanted: Filter, *, today: date, page: i
     """The page `page` (from 1) of what the filter finds."""
     found = await _found(tx, sealer, wanted)
     shown = found[(page - 1) * PAGE : page * PAGE]
-    rows = await tx.rows(
-        "select o.*, s.name as namer from payments.open_item o"
-        " left join foundation.staff s on s.operator_id = o.operator_id and s.id = o.named_by"
-        " where o.operator_id = $1 and o.id = any($2)",
-        tx.operator_id,
-        [row["id"] for row in shown],
-    )
-    by_id = {row["id"]: row for row in rows}
-    proposals = await _proposals(tx, list(by_id))
-    items = [
-        ItemView(by_id[row["id"]], await _said(sealer, by_id[row["id"]]), proposals.get(row["id"], ()))
-        for row in shown
-        if row["id"] in by_id
-    ]
+    items = await _views(tx, sealer, [row["id"] for row in shown])
     ages = []
     totals = await tx.rows(
         "select day, count(*) as count, sum(amount_vnd)::bigint as sum_vnd from payments.open_item"
@@ -155,16 +142,7 @@ async def candidates(tx: Tx, item_id: UUID, *, most: int = 30) -> list[Any]:
 
 async def find(tx: Tx, sealer: Sealer, item_id: UUID) -> ItemView | None:
     """One open item, or None if it is none any more."""
-    row = await tx.row(
-        "select o.*, s.name as namer from payments.open_item o"
-        " left join foundation.staff s on s.operator_id = o.operator_id and s.id = o.named_by"
-        " where o.operator_id = $1 and o.id = $2",
-        tx.operator_id,
-        item_id,
-    )
-    if row is None:
-        return None
-    return ItemView(row, await _said(sealer, row), (await _proposals(tx, [item_id])).get(item_id, ()))
+    return next(iter(await _views(tx, sealer, [item_id])), None)
 
 
 async def asks(tx: Tx) -> list[Any]:
@@ -286,6 +264,19 @@ async def _found(tx: Tx, sealer: Sealer, wanted: Filter) -> list[Any]:
         or asked in row["bank_ref"].lower()
         or (row["sealed"] and asked in plain(await sealer.open(row["sealed"], context=bank_statement.TEXT)))
     ]
+
+
+async def _views(tx: Tx, sealer: Sealer, ids: Sequence[UUID]) -> list[ItemView]:
+    """These open items, in this order, as far as they still are."""
+    rows = await tx.rows(
+        "select o.*, s.name as namer from payments.open_item o"
+        " left join foundation.staff s on s.operator_id = o.operator_id and s.id = o.named_by"
+        " where o.operator_id = $1 and o.id = any($2) order by array_position($2, o.id)",
+        tx.operator_id,
+        list(ids),
+    )
+    proposals = await _proposals(tx, [row["id"] for row in rows])
+    return [ItemView(row, await _said(sealer, row), proposals.get(row["id"], ())) for row in rows]
 
 
 async def _said(sealer: Sealer, row: Any) -> list[str]:

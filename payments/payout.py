@@ -269,7 +269,7 @@ async def make(tx: Tx, *, staff_id: UUID, now: datetime) -> UUID:
 
     Raises NothingToPay, DaysInAnotherRun (by its constraint).
     """
-    await _one_at_a_time(tx)
+    await tx.one_at_a_time("payout")  # runs and bank details
     paid = [each for each in await owed(tx, now=now) if each.held is None and each.details is not None]
     if not paid:
         raise NothingToPay()
@@ -339,11 +339,6 @@ async def make(tx: Tx, *, staff_id: UUID, now: datetime) -> UUID:
     return id
 
 
-async def _one_at_a_time(tx: Tx) -> None:
-    """Runs and bank details of an operator are made one after the other: the second sees what the first left."""
-    await tx.execute("select pg_advisory_xact_lock(hashtextextended($1::text || 'payout', 0))", str(tx.operator_id))
-
-
 def _execute_on(now: datetime) -> date:
     today = clock.hanoi_day(now)
     return today if working_days.is_working(today) else working_days.after(today, 1)
@@ -401,7 +396,7 @@ async def change_details(
 
     Raises what `payee_account.enter` raises.
     """
-    await _one_at_a_time(tx)
+    await tx.one_at_a_time("payout")
     version = await payee_account.enter(
         tx, payee_id, bin=bin, account=account, owner_name=owner_name, contact=contact, staff_id=staff_id, now=now
     )

@@ -16,7 +16,9 @@ from uuid import UUID
 
 from foundation.database import Tx
 from foundation.errors import Refusal
+from payments import ledger
 from payments.matching import seen_before
+from payments.postings import BANK
 
 OVERDUE_DAYS = 2
 """So long what is in the books may be on its way to a statement; then somebody has to say what is the matter with it."""
@@ -126,8 +128,10 @@ class CashProof:
 
 
 # Open still, or matched in the books of a later day: a line always has to be named; what is in the books may be on its way for
-# a while. $1 operator, $2 day, $3 what the last run has seen.
+# a while, and so long may be said of it that it comes next. $1 operator, $2 day, $3 what the last run has seen.
 _BETWEEN = (
+    "select item.*, coalesce(name, 'next_statement') = 'next_statement' and (side = 'line' and name is null"
+    "   or $2 - day >= case when name is null then $4::int else $5::int end) as unnamed from ("
     "select id, side, statement_id, position, kind, movement_id, bank_account, bank_ref, amount_vnd, day, name, note"
     " from payments.open_item where operator_id = $1 and day <= $2"
     " union all"
@@ -151,6 +155,7 @@ _BETWEEN = (
     "       where o.operator_id = $1 and o.kind = m.kind and o.movement_id = m.id)"
     "   offset 0) m"  # the day in the books is looked up for those few only
     " cross join lateral (select payments.day_in_books($1, m.kind, m.id, m.at) as day) b where b.day <= $2"
+    ") item"
 )
 
 
@@ -159,11 +164,7 @@ async def prove_cash(tx: Tx, day: date) -> CashProof:
     accounts = await tx.rows(
         "select a.bin || '/' || a.account as bank_account, s.id as statement_id, s.day, coalesce(s.opening_vnd, 0) as opening_vnd,"
         " coalesce(s.credits_vnd, 0) as credits_vnd, coalesce(s.debits_vnd, 0) as debits_vnd,"
-        " coalesce(s.closing_vnd, 0) as closing_vnd, coalesce(f.opening_vnd, 0) as before_vnd,"
-        f" (select coalesce(sum(amount_vnd), 0)::bigint from ({_BETWEEN}) item where item.side = 'line'"
-        "   and item.bank_account = a.bin || '/' || a.account) as lines_vnd,"
-        " coalesce((select closing_vnd from payments.balances($1, $2)"
-        "   where account = 'bank:' || a.bin || '/' || a.account), 0)::bigint as books_vnd"
+        " coalesce(s.closing_vnd, 0) as closing_vnd, coalesce(f.opening_vnd, 0) as before_vnd"
         " from payments.collection_account a"
         " left join lateral (select * from payments.bank_statement where operator_id = $1 and state = 'accepted'"
         "   and bank_account = a.bin || '/' || a.account and day <= $2 order by day desc, id desc limit 1) s on true"
@@ -174,23 +175,23 @@ async def prove_cash(tx: Tx, day: date) -> CashProof:
         " order by 1",
         tx.operator_id,
         day,
-        await seen_before(tx),
     )
-    sums = {side: Between(0, 0, 0) for side in ("line", "movement")} | {
-        row["side"]: Between(row["count"], row["sum_vnd"], row["unnamed"])
-        for row in await tx.rows(
-            "select side, count(*) as count, sum(amount_vnd)::bigint as sum_vnd,"
-            " count(*) filter (where coalesce(name, 'next_statement') = 'next_statement'"
-            "   and (side = 'line' and name is null or $2 - day >= case when name is null then $4::int else $5::int end)) as unnamed"
-            f" from ({_BETWEEN}) item group by side",
-            tx.operator_id,
-            day,
-            await seen_before(tx),
-            OVERDUE_DAYS,
-            NEXT_STATEMENT_DAYS,
-        )
+    between = await tx.rows(
+        "select side, bank_account, count(*) as count, sum(amount_vnd)::bigint as sum_vnd,"
+        f" count(*) filter (where unnamed) as unnamed from ({_BETWEEN}) item group by side, bank_account",
+        *await _of(tx, day),
+    )
+    lines, movements = (
+        Between(*(sum(row[name] for row in between if row["side"] == side) for name in ("count", "sum_vnd", "unnamed")))
+        for side in ("line", "movement")
+    )
+    of_account = {row["bank_account"]: row["sum_vnd"] for row in between if row["side"] == "line"}
+    held = {
+        each.account: each.closing_vnd
+        for each in await ledger.balances(tx, day)
+        if each.account == "gw_receivable" or each.account.startswith("bank:")
     }
-    elsewhere_vnd, books_vnd = await tx.row(
+    elsewhere_vnd: int = await tx.value(
         "select (select coalesce(sum(r.amount_vnd), 0) from payments.receipt r"
         "   join payments.journal j on j.operator_id = r.operator_id and j.source_type = 'receipt'"
         "     and j.source_id = r.id::text and j.purpose = 'seen'"
@@ -200,24 +201,27 @@ async def prove_cash(tx: Tx, day: date) -> CashProof:
         "   from payments.refund f"
         "   join payments.receipt r on r.operator_id = f.operator_id and r.id = f.receipt_id and r.gateway <> 'bank'"
         "   where f.operator_id = $1 and f.state in ('accepted', 'settled', 'returned')"
-        "     and payments.day_in_books($1, 'refund', f.id, f.accepted_at) <= $2)::bigint,"
-        " (select coalesce(sum(closing_vnd), 0)::bigint from payments.balances($1, $2)"
-        "   where account = 'gw_receivable' or account like 'bank:%')",
+        "     and payments.day_in_books($1, 'refund', f.id, f.accepted_at) <= $2)::bigint",
         tx.operator_id,
         day,
     )
-    return CashProof(
-        day, [AtTheBank(**row) for row in accounts], sums["line"], sums["movement"], elsewhere_vnd, books_vnd
-    )
+    at_the_bank = [
+        AtTheBank(
+            **row,
+            lines_vnd=of_account.get(row["bank_account"], 0),
+            books_vnd=held.get(BANK.format(account=row["bank_account"]), 0),
+        )
+        for row in accounts
+    ]
+    return CashProof(day, at_the_bank, lines, movements, elsewhere_vnd, sum(held.values()))
 
 
 async def items_between(tx: Tx, day: date, *, most: int) -> list[Any]:
     """What stood on one side only at the end of a day, oldest first. What came into the books since the last run has no id here
     yet."""
-    return await tx.rows(
-        f"{_BETWEEN} order by day, side, bank_ref, amount_vnd limit $4",
-        tx.operator_id,
-        day,
-        await seen_before(tx),
-        most,
-    )
+    return await tx.rows(f"{_BETWEEN} order by day, side, bank_ref, amount_vnd limit $6", *await _of(tx, day), most)
+
+
+async def _of(tx: Tx, day: date) -> tuple[object, ...]:
+    """What `_BETWEEN` is asked with."""
+    return tx.operator_id, day, await seen_before(tx), OVERDUE_DAYS, NEXT_STATEMENT_DAYS

@@ -19,7 +19,6 @@ WINDOW_DAYS = 3
 """So far apart may be what only its amount speaks for."""
 PARTS_MAX, CANDIDATES_MAX = 5, 14
 """A sum is looked for among so many, of at most so many parts: beyond that chance finds sums that mean nothing."""
-RULES_VERSION = 1
 
 Rule = Literal["ref", "order", "code", "ref_only", "code_only", "amount", "sum", "parts", "batch"]
 """`ref`: the bank's reference and the amount. `order`: the number that we gave the transfer. `code`: our reference in its text.

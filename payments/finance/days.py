@@ -28,7 +28,7 @@ async def days_page(
     async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
         now = await clock.now(tx)
         today = clock.hanoi_day(now)
-        through = await day_close.closed_through(tx)
+        through = await ledger.closed_through(tx)
         closed = await day_close.closed_days(tx)
         following = await day_close.next_day(tx)
         chosen = day or through or today
@@ -78,7 +78,7 @@ async def days_json(here: Here, person: Clerk, answer: Response) -> dict[str, An
     async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
         today = clock.hanoi_day(await clock.now(tx))
         return {
-            "closed_through": await day_close.closed_through(tx),
+            "closed_through": await ledger.closed_through(tx),
             "days": [asdict(each) for each in await day_close.closed_days(tx)],
             "months": [asdict(each) for each in await book_request.months(tx, until=today)],
             "waiting": [dict(row) for row in await book_request.waiting(tx)],
@@ -91,7 +91,7 @@ async def balances_json(here: Here, person: Clerk, day: clock.Day, answer: Respo
     """The trial balance of a day: per account debits and credits of the day and debits − credits at its end (VND)."""
     answer.headers["cache-control"] = "no-store"
     async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
-        through = await day_close.closed_through(tx)
+        through = await ledger.closed_through(tx)
         return {
             "day": day,
             "closed": through is not None and day <= through,

@@ -13,7 +13,7 @@ from foundation.database import Tx
 from foundation.errors import Refusal
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, permit
-from payments import general_journal
+from payments import general_journal, ledger
 from payments.chart import NotMapped
 from payments.finance.document import Cell, Column, Document, Fact, Table
 from payments.finance.download import download
@@ -39,7 +39,7 @@ async def journal_page(
         shown = _period(period) if period else period_with(today, "month")
         month = period_with(shown.first, "month")
         days = await general_journal.days(tx, month.first, month.last)
-        closed_through = await general_journal.closed_through(tx)
+        closed_through = await ledger.closed_through(tx)
         journal, refusal = await _made(tx, shown)
     return page(
         request,

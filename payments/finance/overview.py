@@ -14,7 +14,7 @@ from uuid import UUID
 
 from foundation import clock, outbox
 from foundation.database import Tx
-from payments import book_request, day_close, payee_statement
+from payments import book_request, day_close, ledger, payee_statement
 from payments.book_request import Month
 from payments.finance.proof import Kept, kept
 from payments.proof_of_cash import OVERDUE_DAYS, CashProof, prove_cash
@@ -184,7 +184,7 @@ async def of(tx: Tx, staff_id: UUID, *, now: datetime) -> Overview:
     """All of it, from one snapshot, as one person of the staff sees it."""
     today = clock.hanoi_day(now)
     cash = await prove_cash(tx, today - timedelta(days=1))
-    through = await day_close.closed_through(tx)
+    through = await ledger.closed_through(tx)
     last = (await day_close.closed_days(tx, day=through))[0].last if through else None
     months = await book_request.months(tx, until=today, most=2)
     closed = Closed(

@@ -49,6 +49,8 @@ async def _wanted(
 
 
 Wanted = Annotated[Filter, Depends(_wanted)]
+Chosen = Annotated[list[UUID], Form(max_length=MOST_CHOSEN, default_factory=list)]
+"""Open items; none is for the act to refuse."""
 
 
 @routes.get(HOME, include_in_schema=False)
@@ -79,7 +81,7 @@ async def reconciliation_page(
         now,
         operator_name=name,
         proof=proof,
-        hindrance=proof and (refused := proof.hindrance()) and texts.refusal_text(language, refused),
+        hindrance=proof and _hindrance(proof, language),
         wanted=wanted,
         found=found,
         least=least,
@@ -112,7 +114,7 @@ async def cash_page(request: Request, here: Here, person: Clerk, language: Langu
         operator_name=name,
         proof=proof,
         between=between,
-        hindrance=(refused := proof.hindrance()) and texts.refusal_text(language, refused),
+        hindrance=_hindrance(proof, language),
         today=clock.hanoi_day(now),
     )
 
@@ -201,7 +203,7 @@ async def match(
     here: Here,
     person: Clerk,
     wanted: Wanted,
-    item: Annotated[list[UUID], Form(max_length=MOST_CHOSEN)] = [],  # noqa: B006 - a form's default is never changed
+    item: Chosen,
     difference: Annotated[Difference | Literal[""], Form()] = "",
     reason: Annotated[str, Form(max_length=300)] = "",
 ) -> Response:
@@ -226,7 +228,7 @@ async def name_items(
     person: Clerk,
     wanted: Wanted,
     name: Annotated[Name, Form()],
-    item: Annotated[list[UUID], Form(max_length=MOST_CHOSEN)] = [],  # noqa: B006
+    item: Chosen,
     reason: Annotated[str, Form(max_length=300)] = "",
 ) -> Response:
     """Why items stay open."""
@@ -241,7 +243,7 @@ async def book(
     here: Here,
     person: Clerk,
     wanted: Wanted,
-    item: Annotated[list[UUID], Form(max_length=MOST_CHOSEN)] = [],  # noqa: B006
+    item: Chosen,
 ) -> Response:
     """Lines that only the statement knows come into the books; of a file that a clerk gave in, by who may agree to his acts."""
     _handles_or_approves(person)
@@ -350,6 +352,12 @@ async def _proof(tx: Any, day: date | None) -> CashProof | None:
         "select max(day) from payments.bank_statement where operator_id = $1 and state = 'accepted'", tx.operator_id
     )
     return await prove_cash(tx, day) if day else None
+
+
+def _hindrance(proof: CashProof, language: str) -> str | None:
+    """What holds up the close of the day, in the reader's language."""
+    refused = proof.hindrance()
+    return texts.refusal_text(language, refused) if refused else None
 
 
 def _query(wanted: Filter) -> str:

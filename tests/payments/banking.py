@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -88,10 +88,6 @@ class Statements:
 def only(done: TakenIn) -> Taken:
     (taken,) = done.statements
     return taken
-
-
-def later(moment: datetime, days: int = 1) -> datetime:
-    return moment + timedelta(days=days)
 
 
 async def the_bank_tells(trade: Trade, day: date) -> None:
