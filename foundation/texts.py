@@ -6,6 +6,7 @@ A further language is a further folder; a test holds all of them to the same key
 from __future__ import annotations
 
 import tomllib
+import unicodedata
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -47,6 +48,13 @@ def refusal_text(language: str, refusal: Refusal) -> str:
     sentence = words.get(f"refusals.{refusal.code}") or refusal.sentence()
     facts = {name: words.get(f"common.said.{fact}", fact) for name, fact in refusal.facts.items()}
     return sentence.format(**facts) if facts else sentence
+
+
+def fold(text: str) -> str:
+    """Letters without their marks, in small, one space between words: banks write NGUYEN for Nguyễn."""
+    marked = unicodedata.normalize("NFD", text).replace("Đ", "D").replace("đ", "d")
+    plain = "".join(character for character in marked if not unicodedata.combining(character))
+    return " ".join(plain.casefold().split())
 
 
 def choose_language(wanted: str | None, cookie: str | None, accept: str | None) -> str:

@@ -6,7 +6,6 @@ Only reads; the acts are those of `matching`. A filter is always applied by the 
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from uuid import UUID
 
 from foundation.database import Tx
 from foundation.seal import Sealer
+from foundation.texts import fold
 from payments import bank_statement
 
 PAGE = 50
@@ -252,7 +252,7 @@ async def _found(tx: Tx, sealer: Sealer, wanted: Filter) -> list[Any]:
         wanted.state,
         wanted.last,
     )
-    asked = plain(wanted.text)
+    asked = fold(wanted.text)
     if not asked:
         return rows
     digits = asked.replace(".", "").replace(",", "").replace(" ", "")
@@ -262,7 +262,7 @@ async def _found(tx: Tx, sealer: Sealer, wanted: Filter) -> list[Any]:
         for row in rows
         if amount == abs(row["amount_vnd"])
         or asked in row["bank_ref"].lower()
-        or (row["sealed"] and asked in plain(await sealer.open(row["sealed"], context=bank_statement.TEXT)))
+        or (row["sealed"] and asked in fold(await sealer.open(row["sealed"], context=bank_statement.TEXT)))
     ]
 
 
@@ -310,9 +310,3 @@ async def _proposals(tx: Tx, items: Sequence[UUID]) -> dict[UUID, list[Proposal]
         for row in its:
             found[row["item_id"]].append(proposal)
     return found
-
-
-def plain(text: str) -> str:
-    """A text as it is searched: without case and accents."""
-    letters = unicodedata.normalize("NFKD", text.lower().replace("đ", "d"))
-    return "".join(letter for letter in letters if not unicodedata.combining(letter)).strip()

@@ -11,7 +11,6 @@ import asyncio
 import json
 import re
 import time
-import unicodedata
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -21,6 +20,7 @@ from uuid import UUID
 from foundation.database import Database, Tx
 from foundation.money import TRANSFER_MAX_VND
 from foundation.seal import Erased, Sealer
+from foundation.texts import fold
 from payments import bank_statement, explain, reference
 from payments.explain import Explanation
 from payments.statement.rows import BLOCK
@@ -116,13 +116,6 @@ def read(text: str) -> Typed:
         bank_ref=bank_ref,
         words=words if tells else "",
     )
-
-
-def fold(text: str) -> str:
-    """Letters without their marks, in small, one space between words: banks write NGUYEN for Nguyễn."""
-    marked = unicodedata.normalize("NFD", text).replace("Đ", "D").replace("đ", "d")
-    plain = "".join(character for character in marked if not unicodedata.combining(character))
-    return " ".join(plain.casefold().split())
 
 
 async def find(tx: Tx, sealer: Sealer, typed: Typed) -> list[Hit]:

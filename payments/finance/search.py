@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from foundation import audit, clock
 from foundation.money import grouped
 from foundation.operator import operator_name
+from foundation.texts import fold
 from foundation.web import Clerk, Here, Language, permit
 from payments import search
 from payments.finance.page import page
@@ -46,7 +47,7 @@ async def search_page(
         opens = bool(typed.words) and may_read and (texts or not hits)
         if typed.text and not typed.exact:
             # A name, a plate, a text: the trail says that somebody looked for it, by a keyed tag, never in clear.
-            subject = f"search {here.sealer.tag(person.operator_id, 'search ' + search.fold(q)).hex()[:16]}"
+            subject = f"search {here.sealer.tag(person.operator_id, 'search ' + fold(q)).hex()[:16]}"
             after = {"found": len(hits), "texts": opens}
             await audit.note(tx, person.staff_id, "search.made", subject, after=after, now=now)
     said = Texts()
