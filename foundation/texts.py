@@ -52,9 +52,10 @@ def refusal_text(language: str, refusal: Refusal) -> str:
 
 def fold(text: str) -> str:
     """Letters without their marks, in small, one space between words: banks write NGUYEN for Nguyễn."""
-    marked = unicodedata.normalize("NFD", text).replace("Đ", "D").replace("đ", "d")
-    plain = "".join(character for character in marked if not unicodedata.combining(character))
-    return " ".join(plain.casefold().split())
+    if not text.isascii():  # as banks mostly write
+        marked = unicodedata.normalize("NFD", text).replace("Đ", "D").replace("đ", "d")
+        text = "".join(character for character in marked if not unicodedata.combining(character))
+    return " ".join(text.casefold().split())
 
 
 def choose_language(wanted: str | None, cookie: str | None, accept: str | None) -> str:
