@@ -20,9 +20,10 @@ from foundation.errors import Forbidden, Refusal
 from foundation.operator import operator_name
 from foundation.staff import OnDuty
 from foundation.web import Clerk, Here, Language, permit
-from payments import bank_statement, matching, open_items
+from payments import bank_statement, match_by_hand, matching, open_items
+from payments.claim import Difference
 from payments.finance.page import page
-from payments.matching import Difference, Name
+from payments.match_by_hand import Name
 from payments.open_items import Filter
 from payments.proof_of_cash import CashProof, items_between, prove_cash
 
@@ -85,7 +86,7 @@ async def reconciliation_page(
         wanted=wanted,
         found=found,
         least=least,
-        digest=matching.digest_of(found.bulk.ids),
+        digest=match_by_hand.digest_of(found.bulk.ids),
         query=_query(wanted),
         n=n,
         pages=-(-found.count // open_items.PAGE),
@@ -127,7 +128,7 @@ async def item_page(request: Request, here: Here, person: Clerk, language: Langu
         now, name = await clock.now(tx), await operator_name(tx, language)
         item = await open_items.find(tx, here.sealer, item_id)
         if item is None:
-            raise matching.NoSuchItem()
+            raise match_by_hand.NoSuchItem()
         others = await open_items.candidates(tx, item_id)
     return page(
         request,
@@ -189,11 +190,11 @@ async def accept(
     async with here.database.transaction(person.operator_id) as tx:
         if suggestion is not None:
             ids: Sequence[UUID] = [suggestion]
-            seen = matching.digest_of(ids)
+            seen = match_by_hand.digest_of(ids)
         else:
             items = await open_items.filtered(tx, here.sealer, wanted)
             ids = (await open_items.bulk(tx, items, least=least)).ids
-        await matching.accept(tx, ids, staff_id=person.staff_id, seen=seen, now=await clock.now(tx))
+        await match_by_hand.accept(tx, ids, staff_id=person.staff_id, seen=seen, now=await clock.now(tx))
     return RedirectResponse(f"{HOME}?{_query(wanted)}#items", 303)
 
 
@@ -209,7 +210,7 @@ async def match(
 ) -> Response:
     """What was chosen is one; what differs is what the clerk says. Above his limit of the day a second person is asked."""
     async with here.database.transaction(person.operator_id) as tx:
-        await matching.match(
+        await match_by_hand.match(
             tx,
             item,
             difference=difference or None,
@@ -233,7 +234,7 @@ async def name_items(
 ) -> Response:
     """Why items stay open."""
     async with here.database.transaction(person.operator_id) as tx:
-        await matching.name(tx, item, name, note=reason, staff_id=person.staff_id, now=await clock.now(tx))
+        await match_by_hand.name(tx, item, name, note=reason, staff_id=person.staff_id, now=await clock.now(tx))
     return RedirectResponse(f"{HOME}?{_query(wanted)}#items", 303)
 
 
@@ -250,9 +251,9 @@ async def book(
     async with here.database.transaction(person.operator_id) as tx:
         now = await clock.now(tx)
         for id in item:
-            await matching.book(tx, here.database, here.sealer, id, staff_id=person.staff_id, now=now)
+            await match_by_hand.book(tx, here.database, here.sealer, id, staff_id=person.staff_id, now=now)
         if not item:
-            raise matching.NothingChosen()
+            raise match_by_hand.NothingChosen()
     return RedirectResponse(f"{HOME}?{_query(wanted)}#items", 303)
 
 
@@ -261,7 +262,7 @@ async def book(
 async def decide(here: Here, person: Clerk, id: UUID, agree: Annotated[bool, Form()] = False) -> Response:
     """A second person agrees to a difference, or refuses."""
     async with here.database.transaction(person.operator_id) as tx:
-        await matching.decide_ask(tx, id, agree=agree, staff_id=person.staff_id, now=await clock.now(tx))
+        await match_by_hand.decide_ask(tx, id, agree=agree, staff_id=person.staff_id, now=await clock.now(tx))
     return RedirectResponse(HOME, 303)
 
 
@@ -273,7 +274,7 @@ async def undo(
     """Takes a match back, by its reversal."""
     _handles_or_approves(person)
     async with here.database.transaction(person.operator_id) as tx:
-        await matching.undo(
+        await match_by_hand.undo(
             tx,
             statement_id,
             position,
@@ -319,7 +320,11 @@ async def open_items_json(here: Here, person: Clerk, wanted: Wanted, answer: Res
     return {
         "count": found.count,
         "sum_vnd": found.sum_vnd,
-        "bulk": {"lines": found.bulk.lines, "sum_vnd": found.bulk.sum_vnd, "seen": matching.digest_of(found.bulk.ids)},
+        "bulk": {
+            "lines": found.bulk.lines,
+            "sum_vnd": found.bulk.sum_vnd,
+            "seen": match_by_hand.digest_of(found.bulk.ids),
+        },
         "items": [
             {
                 **{k: v for k, v in item.row.items() if k not in ("sealed", "operator_id", "codes")},

@@ -23,7 +23,7 @@ from trade import SOLD_OUT, Trade, a_day_of_everything
 from foundation.clock import hanoi_day
 from foundation.database import Database
 from foundation.errors import NotFound, Refusal
-from payments import books, day_close, ledger, matching, settlement
+from payments import books, claim, day_close, ledger, match_by_hand, settlement
 from payments.application import assign
 from payments.handover import find_notes
 from payments.ledger import (
@@ -215,13 +215,13 @@ async def a_statement(trade: Trade) -> None:
     who = (await trade.colleague()).staff_id
     await bank.load(bank.day(*lines), who=who)
     items = {(item["bank_ref"], item["side"]): item["id"] for item in await bank.open()}
-    differ: dict[matching.Difference, list[UUID]] = {
+    differ: dict[claim.Difference, list[UUID]] = {
         "rounding": [items["FT2", "line"], items["FT2", "movement"]],
         "interest": [items["LAI", "line"]],
     }
     async with trade.database.transaction(trade.operator_id) as tx:
         for difference, ids in differ.items():
-            await matching.match(
+            await match_by_hand.match(
                 tx, ids, difference=difference, reason="sao kê", staff_id=who, limit_vnd=200_000, now=trade.now
             )
 

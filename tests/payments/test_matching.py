@@ -15,8 +15,8 @@ from trade import Trade
 
 from foundation.clock import hanoi_day
 from foundation.database import Tx
-from payments import books, day_close, held, matching
-from payments.matching import Difference
+from payments import books, day_close, held, match_by_hand, matching
+from payments.claim import Difference
 from payments.proof_of_cash import prove_cash
 
 LIMIT_VND = 200_000
@@ -30,7 +30,7 @@ class Office:
 
     async def match(self, *ids: UUID, difference: Difference | None = None, reason: str = "") -> UUID:
         async with self.trade.database.transaction(self.trade.operator_id) as tx:
-            return await matching.match(
+            return await match_by_hand.match(
                 tx,
                 ids,
                 difference=difference,
@@ -42,18 +42,18 @@ class Office:
 
     async def accept(self, *ids: UUID, seen: str | None = None) -> tuple[int, int]:
         async with self.trade.database.transaction(self.trade.operator_id) as tx:
-            digest = matching.digest_of(ids) if seen is None else seen
-            return await matching.accept(tx, ids, staff_id=self.staff_id, seen=digest, now=self.trade.now)
+            digest = match_by_hand.digest_of(ids) if seen is None else seen
+            return await match_by_hand.accept(tx, ids, staff_id=self.staff_id, seen=digest, now=self.trade.now)
 
     async def book(self, id: UUID) -> None:
         async with self.trade.database.transaction(self.trade.operator_id) as tx:
-            await matching.book(
+            await match_by_hand.book(
                 tx, self.trade.database, self.trade.sealer, id, staff_id=self.staff_id, now=self.trade.now
             )
 
     async def undo(self, line: Any, reason: str = "nhầm", *, may_approve: bool = False) -> None:
         async with self.trade.database.transaction(self.trade.operator_id) as tx:
-            await matching.undo(
+            await match_by_hand.undo(
                 tx,
                 line["statement_id"],
                 line["position"],
@@ -63,13 +63,13 @@ class Office:
                 now=self.trade.now,
             )
 
-    async def name(self, said: matching.Name, *ids: UUID, note: str = "") -> None:
+    async def name(self, said: match_by_hand.Name, *ids: UUID, note: str = "") -> None:
         async with self.trade.database.transaction(self.trade.operator_id) as tx:
-            await matching.name(tx, ids, said, note=note, staff_id=self.staff_id, now=self.trade.now)
+            await match_by_hand.name(tx, ids, said, note=note, staff_id=self.staff_id, now=self.trade.now)
 
     async def decide(self, ask: UUID, *, agree: bool = True) -> None:
         async with self.trade.database.transaction(self.trade.operator_id) as tx:
-            await matching.decide_ask(tx, ask, agree=agree, staff_id=self.staff_id, now=self.trade.now)
+            await match_by_hand.decide_ask(tx, ask, agree=agree, staff_id=self.staff_id, now=self.trade.now)
 
 
 async def office(trade: Trade, login: str = "ketoan") -> Office:
@@ -115,9 +115,9 @@ async def test_a_shortage_is_written_off_in_one_step_and_undone_by_its_reversal(
     await bank.load(bank.day(bank.line("FT1", 990)), who=clerk.staff_id)
     both = await ids(bank, "FT1")
     assert len(both) == 2
-    with pytest.raises(matching.SumsDiffer):
+    with pytest.raises(match_by_hand.SumsDiffer):
         await clerk.match(*both)
-    with pytest.raises(matching.DifferenceUnfit):
+    with pytest.raises(match_by_hand.DifferenceUnfit):
         await clerk.match(*both, difference="interest", reason="lãi")
     await clerk.match(*both, difference="rounding", reason="làm tròn")
     assert await ledger(trade) == {"bank": 990, "rounding": 10}
@@ -135,13 +135,13 @@ async def test_above_the_limit_a_second_person_agrees_to_what_he_sees(trade: Tra
     both = await ids(bank, "FT1")
     ask = await clerk.match(*both, difference="shortage", reason="ngân hàng thiếu")
     assert len(await bank.open()) == 2, "nothing has happened yet"
-    with pytest.raises(matching.AskedByYourself):
+    with pytest.raises(match_by_hand.AskedByYourself):
         await clerk.decide(ask)
     await other.decide(ask)
     assert await ledger(trade) == {"bank": 200_000, "losses": 300_000}
-    with pytest.raises(matching.AskDecided):
+    with pytest.raises(match_by_hand.AskDecided):
         await other.decide(ask, agree=False)
-    with pytest.raises(matching.UndoneByAnother):
+    with pytest.raises(match_by_hand.UndoneByAnother):
         await clerk.undo(await line_of(trade, "FT1"))
     await other.undo(await line_of(trade, "FT1"), may_approve=True)
     assert await ledger(trade) == {"gw_receivable": 500_000}
@@ -172,7 +172,7 @@ async def test_what_only_the_statement_knows_is_booked_by_somebody_else_than_its
         who=loader.staff_id,
     )
     credit, debit = await ids(bank, "NEW1", "NEW2")
-    with pytest.raises(matching.LoadedByYourself):
+    with pytest.raises(match_by_hand.LoadedByYourself):
         await loader.book(credit)
     await other.book(credit)
     await other.book(debit)
@@ -215,7 +215,7 @@ async def test_two_clerks_never_take_the_same_and_the_loser_is_told_who_has_it(t
     (movement,), (x1,), (x2,) = await ids(bank, "FT1"), await ids(bank, "X1"), await ids(bank, "X2")
     done = await asyncio.gather(one.match(x1, movement), two.match(x2, movement), return_exceptions=True)
     (loser,) = [each for each in done if isinstance(each, BaseException)]
-    assert isinstance(loser, matching.TakenMeanwhile)
+    assert isinstance(loser, match_by_hand.TakenMeanwhile)
     assert loser.facts["who"] != "?"
     assert (await ledger(trade))["bank"] == 1_000
 
@@ -228,7 +228,7 @@ async def test_a_bulk_is_what_was_seen_or_nothing(trade: Trade) -> None:
     found = [row["id"] for row in await suggestions(trade)]
     assert len(found) == 3
     await other.accept(found[0])
-    with pytest.raises(matching.FilterChanged) as stopped:
+    with pytest.raises(match_by_hand.FilterChanged) as stopped:
         await clerk.accept(*found)
     assert stopped.value.facts["count"] == 2
     assert (await clerk.accept(*found[1:]))[0] == 2
@@ -242,7 +242,7 @@ async def test_equal_candidates_are_shown_together_and_never_taken_by_themselves
     await bank.load(bank.day(bank.line("X1", 5_000)), who=clerk.staff_id)
     found = await suggestions(trade)
     assert [row["ambiguous"] for row in found] == [True, True]
-    with pytest.raises(matching.SuggestionUnsure):
+    with pytest.raises(match_by_hand.SuggestionUnsure):
         await clerk.accept(found[0]["id"])
 
 
@@ -254,7 +254,7 @@ async def test_a_match_in_closed_books_is_not_undone(trade: Trade, admin: asyncp
     assert await day_close.close_day(
         trade.database, trade.operator_id, bank.days[0].day, staff_id=clerk.staff_id, now=trade.now
     )
-    with pytest.raises(matching.MatchClosed):
+    with pytest.raises(match_by_hand.MatchClosed):
         await clerk.undo(await line_of(trade, "FT1"))
 
 
@@ -272,9 +272,9 @@ async def test_nobody_nets_a_theft_with_somebody_elses_payment(trade: Trade) -> 
     bank, clerk = Statements(trade), await office(trade)
     await trade.transfers("?", 70_000, bank_ref="FT1")
     await bank.load(bank.day(bank.line("THEFT", -5_000_000), bank.line("CUST", 5_000_000)), who=clerk.staff_id)
-    with pytest.raises(matching.DirectionsMixed):
+    with pytest.raises(match_by_hand.DirectionsMixed):
         await clerk.match(*await ids(bank, "THEFT", "CUST"))
-    with pytest.raises(matching.SumsDiffer):
+    with pytest.raises(match_by_hand.SumsDiffer):
         await clerk.match(*await ids(bank, "FT1"))
     with pytest.raises(held.ReasonMissing):
         await clerk.name("dispute", *await ids(bank, "THEFT"))
