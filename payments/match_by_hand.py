@@ -431,7 +431,7 @@ async def _reopen(tx: Tx, claims: Sequence[Any], now: datetime) -> None:
         if claim["position"] is not None:
             await tx.execute(
                 "insert into payments.open_item (operator_id, id, side, statement_id, position, bank_account, bank_ref,"
-                " amount_vnd, day, since) select $1, md5(statement_id::text || position)::uuid, 'line', statement_id, position,"
+                " amount_vnd, day, since) select $1, payments.line_item(statement_id, position), 'line', statement_id, position,"
                 " bank_account, bank_ref, amount_vnd, day, $4 from payments.statement_line"
                 " where operator_id = $1 and statement_id = $2 and position = $3",
                 tx.operator_id,
@@ -442,7 +442,7 @@ async def _reopen(tx: Tx, claims: Sequence[Any], now: datetime) -> None:
         if claim["kind"] != "none":
             await tx.execute(
                 "insert into payments.open_item (operator_id, id, side, kind, movement_id, bank_account, bank_ref,"
-                " amount_vnd, day, since) select $1, md5(kind || id)::uuid, 'movement', kind, id, bank_account,"
+                " amount_vnd, day, since) select $1, payments.movement_item(kind, id), 'movement', kind, id, bank_account,"
                 " coalesce(bank_ref, ''), amount_vnd, payments.day_in_books($1, kind, id, at), $4 from payments.movements($1)"
                 " where kind = $2 and id = $3",
                 tx.operator_id,

@@ -28,6 +28,13 @@ language sql stable as $$
     from payments.debit d where d.operator_id = p_operator
 $$;
 
+-- The ids of open items follow from what they stand for: an item that was matched and is open again has the one it had.
+create or replace function payments.line_item(p_statement uuid, p_position integer) returns uuid
+language sql immutable as $$ select md5(p_statement::text || p_position::text)::uuid $$;
+
+create or replace function payments.movement_item(p_kind text, p_movement uuid) returns uuid
+language sql immutable as $$ select md5(p_kind || p_movement::text)::uuid $$;
+
 -- Accepted statements whose lines no run has looked at.
 create or replace function payments.unseen_statements(p_operator uuid) returns setof uuid language sql stable as $$
     select s.id from payments.bank_statement s
@@ -175,7 +182,7 @@ begin
       and not exists (select from payments.movements(p_operator) m where m.kind = o.kind and m.id = o.movement_id);
     insert into payments.open_item (operator_id, id, side, statement_id, position, bank_account, bank_ref, amount_vnd, day,
                                     since)
-    select p_operator, md5(l.statement_id::text || l.position)::uuid, 'line', l.statement_id, l.position, l.bank_account,
+    select p_operator, payments.line_item(l.statement_id, l.position), 'line', l.statement_id, l.position, l.bank_account,
            l.bank_ref, l.amount_vnd, l.day, p_now
     from unmatched_line l
     where not exists (select from payments.claim c
@@ -198,7 +205,7 @@ begin
           and not exists (select from payments.claim c
                           where c.operator_id = p_operator and c.kind = m.kind and c.movement_id = m.id)
     )
-    select p_operator, md5(m.kind || m.id)::uuid, 'movement', m.kind, m.id, m.bank_account, m.bank_ref, m.amount_vnd,
+    select p_operator, payments.movement_item(m.kind, m.id), 'movement', m.kind, m.id, m.bank_account, m.bank_ref, m.amount_vnd,
            payments.day_in_books(p_operator, m.kind, m.id, m.at), p_now
     from left_over m join seen using (bank_account)
     where foundation.hanoi_day(m.at) <= seen.day
