@@ -3,6 +3,9 @@
 The closes of a day are numbered. Only the last closed day can be opened again, and only by two people (`book_request`);
 its close has then ended and stays as history, and the one that follows is the one that counts.
 
+A day closes on its proof of cash, which is looked at just before, while everything but postings is held off; if something
+was booked in between, it is looked at again.
+
 While a day is closed it takes no posting (`payments.journal` puts late facts on the open day), so its closing balances are
 a snapshot from which any later balance is a short sum. Closing is one call that holds the operator's day lock alone: it
 waits for postings on their way, and those that come meanwhile wait for it. It compares what it computed from the rows
@@ -95,7 +98,7 @@ class BooksDiffer(Refusal):
 
 
 class BooksBusy(Refusal):
-    """Payments are being booked all the time; try to close the day again in a moment."""
+    """Something is being booked, matched or taken in just now; try to close the day again in a moment."""
 
     status = 503
     retry_after_s = 1
@@ -145,26 +148,58 @@ async def close_day(database: Database, operator_id: UUID, day: date, *, staff_i
     Raises DayNotOver, DayBeforeOpen, what the proof of cash finds (StatementAwaited, CashNotProven, ItemsUnnamed),
     BooksDiffer (and nothing is closed), BooksBusy.
     """
-    # Before the lock that payments wait for. What is booked in between stands on its way to the next statement.
+    if day >= clock.hanoi_day(now):
+        raise DayNotOver()
     async with database.transaction(operator_id, isolation="repeatable read") as tx:
-        is_next = day < clock.hanoi_day(now) and day == await next_day(tx)
-        hindrance = (await prove_cash(tx, day)).hindrance() if is_next else None
-    if hindrance:
-        raise hindrance
+        await _look(tx, day)  # what is clear at once waits for nobody
     try:
-        row = await alone(
-            database, "select * from payments.close_day($1, $2, $3, $4, $5)", operator_id, day, staff_id, now, new_id()
-        )
-    except asyncpg.PostgresError as error:
-        if error.sqlstate == "MC413":
-            raise BooksDiffer(account=str(error)) from error
-        raise
-    match row["refusal"]:
-        case "day_not_over":
-            raise DayNotOver()
-        case "day_before_open":
-            raise DayBeforeOpen(day=row["next_day"] or "–")
+        async with database.transaction(operator_id) as tx:
+            # The day is looked at again while nobody takes in, matches or names anything: only postings can still move what
+            # the proof says, and each of them is a journal more. So payments wait for the call that closes, not for the look.
+            await tx.one_at_a_time("statement")
+            await tx.one_at_a_time("matching")
+            tx.step("day.closed")
+            row = await _close(tx, day, staff_id, now)
+    except (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError) as error:
+        raise BooksBusy() from error
+    if row["refusal"] == "day_before_open":
+        raise DayBeforeOpen(day=row["next_day"] or "–")
     return bool(row["closed_now"])
+
+
+async def _close(tx: Tx, day: date, staff_id: UUID, now: datetime) -> Any:
+    """Looks and closes, again as long as the lock is not to be had or something was booked after the look."""
+    journals = await _look(tx, day)
+    for _ in range(WAITS):
+        try:
+            async with tx.savepoint():
+                return await tx.row(
+                    "select * from payments.close_day($1, $2, $3, $4, $5, $6)",
+                    tx.operator_id,
+                    day,
+                    journals,
+                    staff_id,
+                    now,
+                    new_id(),
+                )
+        except asyncpg.LockNotAvailableError:
+            await asyncio.sleep(0.1)
+        except asyncpg.PostgresError as error:
+            if error.sqlstate == "MC413":
+                raise BooksDiffer(account=str(error)) from error
+            if error.sqlstate != "MC416":
+                raise
+            journals = await _look(tx, day)
+    raise BooksBusy()
+
+
+async def _look(tx: Tx, day: date) -> int:
+    """Raises what hinders the close of the day, if it is the next one. How many journals it would close: counted before the
+    look, so that the same number afterwards means that all of it still holds."""
+    journals: int = await tx.value("select payments.journals_to_close($1, $2)", tx.operator_id, day)
+    if day == await next_day(tx) and (hindrance := (await prove_cash(tx, day)).hindrance()):
+        raise hindrance
+    return journals
 
 
 async def alone(database: Database, query: str, *args: object) -> Any:

@@ -5,15 +5,26 @@ create or replace function payments.next_day(p_operator uuid) returns date langu
                     (select min(effective_day) from payments.journal where operator_id = p_operator))
 $$;
 
--- Closes a day in one call. lock_timeout: whoever waits for the lock alone makes later postings wait behind him.
+-- The journals that the close of a day would put into closed books. They are never changed: as many are the same ones.
+create or replace function payments.journals_to_close(p_operator uuid, p_day date) returns bigint language sql stable as $$
+    select count(*) from payments.journal j
+    left join payments.book b on b.operator_id = j.operator_id
+    where j.operator_id = p_operator and j.effective_day <= p_day
+      and (b.closed_through is null or j.effective_day > b.closed_through)
+$$;
+
+-- Closes a day in one call, if its journals are still as many as when somebody looked at it (`p_journals`). lock_timeout:
+-- whoever waits for the lock alone makes later postings wait behind him.
+drop function if exists payments.close_day(uuid, date, uuid, timestamptz, uuid);
 create or replace function payments.close_day(
-    p_operator uuid, p_day date, p_staff uuid, p_now timestamptz, p_trace uuid)
+    p_operator uuid, p_day date, p_journals bigint, p_staff uuid, p_now timestamptz, p_trace uuid)
 returns table (refusal text, next_day date, closed_now boolean) language plpgsql set lock_timeout = '500ms' as $$
 #variable_conflict use_column
 declare
     v_closed date;
     v_next date;
     v_number integer;
+    v_journals bigint;
     v_account text;
 begin
     perform set_config('app.operator', p_operator::text, true);
@@ -47,6 +58,11 @@ begin
     insert into payments.day_balance (operator_id, day, number, account, debits_vnd, credits_vnd, closing_vnd)
     select p_operator, p_day, v_number, account, debits_vnd, credits_vnd, closing_vnd
     from payments.balances(p_operator, p_day);
+    select journals into v_journals from payments.day_close
+        where operator_id = p_operator and day = p_day and number = v_number;
+    if v_journals <> p_journals then
+        raise exception 'booked meanwhile' using errcode = 'MC416';
+    end if;
     -- What the guarded balances say must follow from the rows: the snapshot and everything after it.
     select b.account into v_account
     from payments.balance b

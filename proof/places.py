@@ -48,7 +48,7 @@ _WEB: dict[tuple[str, ...], tuple[str, ...]] = {
     _around("attempt.begun", "attempt.learnt"): ("card",),
     _around("stay.begun"): ("stay",),
     _around("stay.left"): ("cash_stay", "leave_unpaid"),
-    _around("payments.close_day"): ("close_day",),
+    _around("day.closed"): ("close_day",),
     _around("payments.agree_to_request"): ("reopen_day",),
     _around("fiscal.buyer"): ("invoice",),
     _around("fiscal.mended"): ("mend",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,8 @@ from foundation.clock import hanoi_day
 from foundation.database import Tx
 from payments import books, day_close, held, match_by_hand, matching
 from payments.claim import Difference
-from payments.proof_of_cash import prove_cash
+from payments.proof_of_cash import CashNotProven, ItemsUnnamed, prove_cash
+from payments.receipt import Credit, receive
 
 LIMIT_VND = 200_000
 
@@ -66,6 +67,11 @@ class Office:
     async def name(self, said: match_by_hand.Name, *ids: UUID, note: str = "") -> None:
         async with self.trade.database.transaction(self.trade.operator_id) as tx:
             await match_by_hand.name(tx, ids, said, note=note, staff_id=self.staff_id, now=self.trade.now)
+
+    async def close(self, day: date) -> bool:
+        return await day_close.close_day(
+            self.trade.database, self.trade.operator_id, day, staff_id=self.staff_id, now=self.trade.now
+        )
 
     async def decide(self, ask: UUID, *, agree: bool = True) -> None:
         async with self.trade.database.transaction(self.trade.operator_id) as tx:
@@ -251,11 +257,94 @@ async def test_a_match_in_closed_books_is_not_undone(trade: Trade, admin: asyncp
     await trade.transfers("?", 5_000, bank_ref="FT1")
     await bank.load(bank.day(bank.line("FT1", 5_000)))
     trade.now += timedelta(days=1)
-    assert await day_close.close_day(
-        trade.database, trade.operator_id, bank.days[0].day, staff_id=clerk.staff_id, now=trade.now
-    )
+    assert await clerk.close(bank.days[0].day)
     with pytest.raises(match_by_hand.MatchClosed):
         await clerk.undo(await line_of(trade, "FT1"))
+
+
+async def test_what_happens_while_a_day_is_closed_is_before_the_close_or_after_it(
+    trade: Trade, admin: asyncpg.Connection
+) -> None:
+    """Who begins first is waited for: a match undone, a statement taken in; and the day is looked at again."""
+    bank, clerk = Statements(trade), await office(trade)
+    await trade.transfers("?", 5_000, bank_ref="FT1")
+    await bank.load(bank.day(bank.line("FT1", 5_000)))
+    told, day = await line_of(trade, "FT1"), bank.today
+    more = bank.day(bank.line("FT2", 6_000), day=day)
+    trade.now += timedelta(days=1)
+
+    async with trade.database.transaction(trade.operator_id) as tx:
+        await match_by_hand.undo(
+            tx,
+            told["statement_id"],
+            told["position"],
+            staff_id=clerk.staff_id,
+            may_approve=True,
+            reason="?",
+            now=trade.now,
+        )
+        closing = asyncio.create_task(clerk.close(day))
+        await somebody_waits(admin)
+    with pytest.raises(ItemsUnnamed):
+        await closing
+    await bank.match()
+
+    async with trade.database.transaction(trade.operator_id) as tx:
+        await tx.one_at_a_time("statement")
+        taking = asyncio.create_task(bank.load(more, run=False))
+        await somebody_waits(admin)
+        closing = asyncio.create_task(clerk.close(day))
+        await somebody_waits(admin, 2)
+    await taking
+    with pytest.raises(CashNotProven):
+        await closing
+    assert await admin.fetchval("select count(*) from payments.day_close") == 0
+    await bank.match()
+    assert await clerk.close(day)
+    with pytest.raises(match_by_hand.MatchClosed):
+        await clerk.undo(told)
+
+
+async def test_a_payment_on_its_way_while_a_day_is_closed_is_in_its_books_or_in_those_of_the_next(
+    trade: Trade, admin: asyncpg.Connection
+) -> None:
+    bank, clerk = Statements(trade), await office(trade)
+    await trade.transfers("?", 5_000, bank_ref="FT1")
+    await bank.load(bank.day(bank.line("FT1", 5_000)))
+    day, late = bank.today, trade.now
+    trade.now += timedelta(days=1)
+    async with trade.database.transaction(trade.operator_id) as tx:
+        await receive(
+            *(trade.database, trade.sealer, trade.operator_id, Credit(*trade.account, "LATE", 7_000, "?", late, "")),
+            now=trade.now,
+            source="notice",
+            tx=tx,
+        )
+        closing = asyncio.create_task(clerk.close(day))
+        await somebody_waits(admin)
+    assert await closing
+    async with trade.database.transaction(trade.operator_id) as tx:
+        closed = await tx.row("select journals, turnover_vnd from payments.day_close")
+        proof = await prove_cash(tx, day)
+    assert tuple(closed) == tuple(
+        await admin.fetchrow(
+            "select count(distinct j.id), sum(t.amount_vnd) from payments.journal j join payments.transfer t"
+            " on t.journal_id = j.id where j.operator_id = $1 and j.effective_day <= $2",
+            trade.operator_id,
+            day,
+        )
+    )
+    assert (proof.movements.sum_vnd, proof.difference_vnd, proof.hindrance()) == (7_000, 0, None)
+
+
+async def somebody_waits(admin: asyncpg.Connection, many: int = 1) -> None:
+    """Until so many connections wait for a lock that another holds."""
+    waiting = (
+        "select count(*) from pg_locks where not granted and locktype = 'advisory'"
+        " and database = (select oid from pg_database where datname = current_database())"
+    )
+    while await admin.fetchval(waiting) < many:
+        await asyncio.sleep(0.01)
 
 
 async def test_a_run_again_decides_the_same_to_the_bit(trade: Trade) -> None:
