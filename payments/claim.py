@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import BigInteger
@@ -232,20 +232,26 @@ class SuggestionItem(SQLModel, table=True):
     item_id: UUID = Field(primary_key=True)
 
 
-class WriteOffAsk(SQLModel, table=True):
-    """A difference above what one person may write off on a day: it waits for a second one, who signs what he sees."""
+class MatchingAsk(SQLModel, table=True):
+    """What one person may not do alone on a day: write a `difference` off, or give a `name` to what stays open. It waits for
+    a second one, who signs what he sees. `amount_vnd`: the difference, or of a name the sum of its items."""
 
-    __tablename__ = "write_off_ask"
+    __tablename__ = "matching_ask"
     __table_args__ = (
         ForeignKeyConstraint(
-            keys("asked_by"), ["foundation.staff.operator_id", "foundation.staff.id"], name="write_off_ask_asked_fkey"
+            keys("asked_by"), ["foundation.staff.operator_id", "foundation.staff.id"], name="matching_ask_asked_fkey"
         ),
         ForeignKeyConstraint(
             keys("decided_by"),
             ["foundation.staff.operator_id", "foundation.staff.id"],
-            name="write_off_ask_decided_fkey",
+            name="matching_ask_decided_fkey",
         ),
-        CheckConstraint("difference in ('fee', 'rounding', 'shortage', 'interest')", name="difference"),
+        CheckConstraint(
+            "coalesce(difference in ('fee', 'rounding', 'shortage', 'interest'),"
+            " name in ('bank_asked', 'payer_asked', 'dispute', 'next_statement', 'other'))",
+            name="what",
+        ),
+        CheckConstraint("num_nulls(difference, name) = 1", name="one"),
         CheckConstraint("num_nulls(decided_by, decided_at, agreed) in (0, 3)", name="decided"),
         CheckConstraint("not agreed or decided_by <> asked_by", name="second_person"),
         {"schema": "payments"},
@@ -253,8 +259,9 @@ class WriteOffAsk(SQLModel, table=True):
     operator_id: UUID = owner_key()
     id: UUID = Field(primary_key=True)
     items: list[str] = document()
-    difference: str
-    difference_vnd: int = Field(sa_type=BigInteger)
+    difference: str | None = None
+    name: str | None = None
+    amount_vnd: int = Field(sa_type=BigInteger)
     reason: str
     asked_by: UUID
     asked_at: datetime = instant()
@@ -328,6 +335,20 @@ def sides(items: Iterable[Any]) -> tuple[list[Side], list[Side]]:
     return sides["line"], sides["movement"]
 
 
+class Matched(NamedTuple):
+    """What a match is found by: a line of a statement, or a movement of the books."""
+
+    statement_id: UUID | None = None
+    position: int | None = None
+    kind: str | None = None
+    movement_id: UUID | None = None
+
+
+MATCH_OF = (
+    "select kind, movement_id, match_id from payments.claim"
+    " where operator_id = $1 and (statement_id = $2 and position = $3 or kind = $4 and movement_id = $5)"
+)
+"""The match of a line or of a movement (`Matched`, from $2 on)."""
 Moved = tuple[str, date, int]
 """On which account of the bank, on which day, how much of its lines was matched (> 0 came in)."""
 
@@ -335,7 +356,8 @@ Moved = tuple[str, date, int]
 async def claim_items(
     tx: Tx, items: Sequence[Any], event_id: UUID, books: Books, *, match_id: UUID | None = None
 ) -> list[Moved]:
-    """Claims items for each other, which are then open no more. Raises TakenMeanwhile, AccountsMixed."""
+    """Claims items for each other, which are then open no more. Several rows are held together by `match_id`, or the event
+    where it is one match only. Raises TakenMeanwhile, AccountsMixed."""
     lines = [item for item in items if item["side"] == "line"]
     movements = [item for item in items if item["side"] == "movement"]
     accounts = {item["bank_account"] for item in items}
@@ -343,7 +365,9 @@ async def claim_items(
         raise AccountsMixed()
     day = books.day(*(item["day"] for item in items))
     rows = []
-    for n in range(max(len(lines), len(movements))):
+    many = max(len(lines), len(movements))
+    held_by = (match_id or event_id) if many > 1 else None
+    for n in range(many):
         line = lines[n] if n < len(lines) else None
         movement = movements[n] if n < len(movements) else None
         rows.append(
@@ -353,7 +377,7 @@ async def claim_items(
                 movement["movement_id"] if movement else new_id(),
                 line["statement_id"] if line else None,
                 line["position"] if line else None,
-                match_id,
+                held_by,
                 event_id,
                 next(iter(accounts)),
                 line["amount_vnd"] if line else 0,

@@ -34,7 +34,7 @@ grant update (state, why, debited_vnd, approved_at, left_at, ended_at) on paymen
 grant update (released) on payments.payout_day to motcham_app;
 grant delete on payments.claim, payments.suggestion, payments.suggestion_item to motcham_app;
 grant update (state, score, sealed, codes, name, note, named_by, named_at), delete on payments.open_item to motcham_app;
-grant update (decided_by, decided_at, agreed) on payments.write_off_ask to motcham_app;
+grant update (decided_by, decided_at, agreed) on payments.matching_ask to motcham_app;
 grant update (last_number) on payments.fiscal_series to motcham_app;
 grant update (withdrawn_at) on payments.fiscal_term to motcham_app;
 grant update (state, tax_code, why, tries, ended_at) on payments.fiscal_sending to motcham_app;

@@ -17,7 +17,20 @@ from foundation.database import Database, Tx
 from foundation.errors import NotFound, Refusal
 from foundation.seal import Sealer
 from foundation.tables import new_id
-from payments.claim import Act, Books, Difference, Moved, book_line, claim_items, open_items_of, post, remember, sums_of
+from payments.claim import (
+    MATCH_OF,
+    Act,
+    Books,
+    Difference,
+    Matched,
+    Moved,
+    book_line,
+    claim_items,
+    open_items_of,
+    post,
+    remember,
+    sums_of,
+)
 from payments.held import reason_of
 from payments.refund import within_limit
 
@@ -131,8 +144,7 @@ async def accept(tx: Tx, suggestions: Sequence[UUID], *, staff_id: UUID, seen: s
         if taken & set(row["items"]):
             raise SuggestionUnsure()
         taken |= set(row["items"])
-        match_id = row["id"] if len(row["items"]) > 2 else None
-        moved += await claim_items(tx, [items[item] for item in row["items"]], event_id, books, match_id=match_id)
+        moved += await claim_items(tx, [items[item] for item in row["items"]], event_id, books, match_id=row["id"])
     sum_vnd = sum(line["amount_vnd"] for line in lines)
     tx.step("matching.accepted")
     rules = sorted({row["rule"] for row in chosen})
@@ -166,11 +178,11 @@ async def match(
     staff_id: UUID,
     limit_vnd: int,
     now: datetime,
-) -> UUID:
+) -> UUID | None:
     """A person says that these items are one: one line and one movement, a split, a group; the sums agree, or he says what
     the difference is. A line alone with a `difference` is that as a whole (the bank's fee, its interest).
 
-    Above what he may write off alone on a day it waits for a second person. Returns the event, or what was asked. Raises
+    Above what he may write off alone on a day it waits for a second person: then what he asks is returned. Raises
     NothingChosen, TakenMeanwhile, AccountsMixed, SumsDiffer, DifferenceUnfit, ReasonMissing.
     """
     items, difference_vnd = await _chosen(tx, ids)
@@ -179,45 +191,43 @@ async def match(
     if not difference:
         if difference_vnd or len({item["side"] for item in items}) < 2:
             raise SumsDiffer(difference_vnd=difference_vnd)
-        return await _match(tx, items, None, 0, reason="", staff_id=staff_id, agreed_by=None, now=now)
+        await _match(tx, items, None, 0, reason="", staff_id=staff_id, now=now)
+        return None
     _check_difference(difference, difference_vnd)
     reason = reason.strip()[:300] or difference  # what it is has been said; more words are a help
     if await within_limit(tx, staff_id, abs(difference_vnd), limit_vnd, now):
-        return await _match(
-            tx, items, difference, difference_vnd, reason=reason, staff_id=staff_id, agreed_by=None, now=now
-        )
-    id = new_id()
-    await tx.execute(
-        "insert into payments.write_off_ask (operator_id, id, items, difference, difference_vnd, reason, asked_by, asked_at)"
-        " values ($1, $2, $3, $4, $5, $6, $7, $8)",
-        tx.operator_id,
-        id,
-        json.dumps(sorted(str(item["id"]) for item in items)),
-        difference,
-        difference_vnd,
-        reason,
-        staff_id,
-        now,
-    )
-    after = {"difference": difference, "difference_vnd": difference_vnd}
-    await audit.note(tx, staff_id, "matching.asked", f"matching {id}", reason=reason, after=after, now=now)
-    return id
+        await _match(tx, items, difference, difference_vnd, reason=reason, staff_id=staff_id, now=now)
+        return None
+    return await _ask(tx, items, difference_vnd, difference=difference, reason=reason, staff_id=staff_id, now=now)
+
+
+async def name(
+    tx: Tx, ids: Sequence[UUID], said: Name, *, note: str, staff_id: UUID, limit_vnd: int, now: datetime
+) -> UUID | None:
+    """A person says why items stay open: they no longer hold up the close of a day. Above what he may decide alone on a day
+    it waits for a second person, and until then they do: then what he asks is returned. Raises TakenMeanwhile, ReasonMissing."""
+    items, _ = await _chosen(tx, ids)
+    note = reason_of(note) if said in ("other", "dispute") else note.strip()[:300]
+    if await within_limit(tx, staff_id, _size_of(items), limit_vnd, now):
+        await _name(tx, items, said, note=note, staff_id=staff_id, now=now)
+        return None
+    return await _ask(tx, items, _size_of(items), name=said, reason=note, staff_id=staff_id, now=now)
 
 
 async def decide_ask(tx: Tx, id: UUID, *, agree: bool, staff_id: UUID, now: datetime) -> None:
-    """A second person agrees to a difference that was asked for, or refuses; he who asked may only take it back.
+    """A second person agrees to what was asked for, or refuses; he who asked may only take it back.
 
     Raises AskDecided, AskedByYourself, TakenMeanwhile.
     """
     ask = await tx.row(
-        "select * from payments.write_off_ask where operator_id = $1 and id = $2 for update", tx.operator_id, id
+        "select * from payments.matching_ask where operator_id = $1 and id = $2 for update", tx.operator_id, id
     )
     if ask is None or ask["decided_at"] is not None:
         raise AskDecided()
     if agree and ask["asked_by"] == staff_id:
         raise AskedByYourself()
     await tx.execute(
-        "update payments.write_off_ask set decided_by = $3, decided_at = $4, agreed = $5"
+        "update payments.matching_ask set decided_by = $3, decided_at = $4, agreed = $5"
         " where operator_id = $1 and id = $2",
         tx.operator_id,
         id,
@@ -225,22 +235,19 @@ async def decide_ask(tx: Tx, id: UUID, *, agree: bool, staff_id: UUID, now: date
         now,
         agree,
     )
-    if agree:
-        items, difference_vnd = await _chosen(tx, [UUID(each) for each in json.loads(ask["items"])])
-        if difference_vnd != ask["difference_vnd"]:
-            raise SumsDiffer(difference_vnd=difference_vnd)
-        await _match(
-            tx,
-            items,
-            ask["difference"],
-            difference_vnd,
-            reason=ask["reason"],
-            staff_id=ask["asked_by"],
-            agreed_by=staff_id,
-            now=now,
-        )
-    else:
+    if not agree:
         await audit.note(tx, staff_id, "matching.refused", f"matching {id}", now=now)
+        return
+    items, difference_vnd = await _chosen(tx, [UUID(each) for each in json.loads(ask["items"])])
+    asker, reason = ask["asked_by"], ask["reason"]
+    if ask["name"]:
+        await _name(tx, items, ask["name"], note=reason, staff_id=asker, agreed_by=staff_id, now=now)
+        return
+    if difference_vnd != ask["amount_vnd"]:
+        raise SumsDiffer(difference_vnd=difference_vnd)
+    await _match(
+        tx, items, ask["difference"], difference_vnd, reason=reason, staff_id=asker, agreed_by=staff_id, now=now
+    )
 
 
 async def book(tx: Tx, database: Database, sealer: Sealer, id: UUID, *, staff_id: UUID, now: datetime) -> None:
@@ -268,34 +275,9 @@ async def book(tx: Tx, database: Database, sealer: Sealer, id: UUID, *, staff_id
     )
 
 
-async def name(tx: Tx, ids: Sequence[UUID], said: Name, *, note: str, staff_id: UUID, now: datetime) -> None:
-    """A person says why items stay open: they no longer hold up the close of a day. Raises TakenMeanwhile, ReasonMissing."""
-    items, _ = await _chosen(tx, ids)
-    note = reason_of(note) if said in ("other", "dispute") else note.strip()[:300]
-    await tx.execute(
-        "update payments.open_item set name = $3, note = $4, named_by = $5, named_at = $6"
-        " where operator_id = $1 and id = any($2)",
-        tx.operator_id,
-        [item["id"] for item in items],
-        said,
-        note,
-        staff_id,
-        now,
-    )
-    event_id, sum_vnd = new_id(), sum(item["amount_vnd"] for item in items)
-    facts = {"name": said, "items": [_told(item) for item in items]}
-    await remember(
-        tx, event_id, "named", now=now, staff_id=staff_id, reason=note, lines=len(items), sum_vnd=sum_vnd, facts=facts
-    )
-    after = {"name": said, "items": len(items), "sum_vnd": sum_vnd}
-    await audit.note(tx, staff_id, "matching.named", f"matching {event_id}", reason=note, after=after, now=now)
-
-
-async def undo(
-    tx: Tx, statement_id: UUID, position: int, *, staff_id: UUID, may_approve: bool, reason: str, now: datetime
-) -> None:
-    """Takes back the match that a line is in, as a whole, by its reversal: its items are open again. Another's match, or one
-    that two agreed to, takes somebody who `may_approve`.
+async def undo(tx: Tx, matched: Matched, *, staff_id: UUID, may_approve: bool, reason: str, now: datetime) -> None:
+    """Takes back the match that a line or a movement is in, as a whole, by its reversal: its items are open again. Another's
+    match, or one that two agreed to, takes somebody who `may_approve`.
 
     Raises NoSuchMatch, MatchClosed, UndoneByAnother, ReasonMissing.
     """
@@ -303,13 +285,10 @@ async def undo(
     await tx.one_at_a_time("matching")
     books = await Books.of(tx)
     rows = await tx.rows(
-        "with of as (select kind, movement_id, match_id from payments.claim"
-        "   where operator_id = $1 and statement_id = $2 and position = $3)"
-        " delete from payments.claim c using of where c.operator_id = $1"
+        f"with of as ({MATCH_OF}) delete from payments.claim c using of where c.operator_id = $1"
         " and (c.match_id = of.match_id or c.kind = of.kind and c.movement_id = of.movement_id) returning c.*",
         tx.operator_id,
-        statement_id,
-        position,
+        *matched,
     )
     if not rows:
         raise NoSuchMatch()
@@ -390,13 +369,12 @@ async def _match(
     *,
     reason: str,
     staff_id: UUID,
-    agreed_by: UUID | None,
+    agreed_by: UUID | None = None,
     now: datetime,
-) -> UUID:
+) -> None:
     books, event_id = await Books.of(tx), new_id()
     lines = [item for item in items if item["side"] == "line"]
-    match_id = event_id if len(items) > 2 else None
-    moved = await claim_items(tx, items, event_id, books, match_id=match_id)
+    moved = await claim_items(tx, items, event_id, books)
     day = books.day(*(item["day"] for item in items))
     account = (ACCOUNTS[difference], difference_vnd, day) if difference else None
     tx.step("matching.matched")
@@ -420,7 +398,89 @@ async def _match(
     await audit.note(
         tx, agreed_by or staff_id, f"matching.{act}", f"matching {event_id}", reason=reason, after=after, now=now
     )
-    return event_id
+
+
+async def _name(
+    tx: Tx,
+    items: Sequence[Any],
+    said: Name,
+    *,
+    note: str,
+    staff_id: UUID,
+    agreed_by: UUID | None = None,
+    now: datetime,
+) -> None:
+    await tx.execute(
+        "update payments.open_item set name = $3, note = $4, named_by = $5, named_at = $6"
+        " where operator_id = $1 and id = any($2)",
+        tx.operator_id,
+        [item["id"] for item in items],
+        said,
+        note,
+        staff_id,
+        now,
+    )
+    event_id, sum_vnd = new_id(), sum(item["amount_vnd"] for item in items)
+    await remember(
+        tx,
+        event_id,
+        "named",
+        now=now,
+        staff_id=staff_id,
+        agreed_by=agreed_by,
+        reason=note,
+        lines=len(items),
+        sum_vnd=sum_vnd,
+        facts={"name": said, "items": [_told(item) for item in items]},
+    )
+    after = {"name": said, "items": len(items), "sum_vnd": sum_vnd}
+    await audit.note(
+        tx, agreed_by or staff_id, "matching.named", f"matching {event_id}", reason=note, after=after, now=now
+    )
+
+
+async def _ask(
+    tx: Tx,
+    items: Sequence[Any],
+    amount_vnd: int,
+    *,
+    difference: Difference | None = None,
+    name: Name | None = None,
+    reason: str,
+    staff_id: UUID,
+    now: datetime,
+) -> UUID:
+    """Writes down what a second person is asked; nothing else happens yet."""
+    id = new_id()
+    await tx.execute(
+        "insert into payments.matching_ask (operator_id, id, items, difference, name, amount_vnd, reason, asked_by, asked_at)"
+        " values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        tx.operator_id,
+        id,
+        json.dumps(sorted(str(item["id"]) for item in items)),
+        difference,
+        name,
+        amount_vnd,
+        reason,
+        staff_id,
+        now,
+    )
+    after = {"difference": difference} if difference else {"name": name}
+    await audit.note(
+        tx,
+        staff_id,
+        "matching.asked",
+        f"matching {id}",
+        reason=reason,
+        after=after | {"items": len(items), "amount_vnd": amount_vnd},
+        now=now,
+    )
+    return id
+
+
+def _size_of(items: Iterable[Any]) -> int:
+    """How much money items are about, whichever way it went."""
+    return sum(abs(item["amount_vnd"]) for item in items)
 
 
 def _told(item: Any) -> dict[str, object]:

@@ -17,6 +17,7 @@ from foundation.database import Tx
 from foundation.seal import Sealer
 from foundation.texts import fold
 from payments import bank_statement
+from payments.claim import MATCH_OF, Matched
 
 PAGE = 50
 SURE = 65
@@ -145,14 +146,23 @@ async def find(tx: Tx, sealer: Sealer, item_id: UUID) -> ItemView | None:
     return next(iter(await _views(tx, sealer, [item_id])), None)
 
 
-async def asks(tx: Tx) -> list[Any]:
-    """Differences that wait for a second person."""
-    return await tx.rows(
-        "select a.*, s.name as asker from payments.write_off_ask a"
+async def asks(tx: Tx, item_id: UUID | None = None) -> list[tuple[Any, list[Any]]]:
+    """What waits for a second person (about this item), each with its items as far as they still are open."""
+    asked = await tx.rows(
+        "select a.*, s.name as asker from payments.matching_ask a"
         " join foundation.staff s on s.operator_id = a.operator_id and s.id = a.asked_by"
-        " where a.operator_id = $1 and a.decided_at is null order by a.asked_at",
+        " where a.operator_id = $1 and a.decided_at is null and ($2::text is null or a.items ? $2) order by a.asked_at",
         tx.operator_id,
+        str(item_id) if item_id else None,
     )
+    ids = {each["id"]: [UUID(item) for item in json.loads(each["items"])] for each in asked}
+    items = await tx.rows(
+        "select id, side, day, amount_vnd, bank_ref, kind from payments.open_item where operator_id = $1 and id = any($2)"
+        " order by side, day, id",
+        tx.operator_id,
+        [item for its in ids.values() for item in its],
+    )
+    return [(each, [item for item in items if item["id"] in ids[each["id"]]]) for each in asked]
 
 
 async def history(tx: Tx, *, before: UUID | None = None, most: int = 50) -> list[Any]:
@@ -169,14 +179,21 @@ async def history(tx: Tx, *, before: UUID | None = None, most: int = 50) -> list
     )
 
 
-def lines_in(event: Any) -> list[tuple[str, int]]:
-    """The lines that an act of a person was about, as far as its event names them: (statement, position)."""
+def about(event: Any) -> list[Matched]:
+    """What an act of a person was about, as far as its event names it: its lines, or without any its movements."""
     facts = json.loads(event["facts"])
-    return [
-        (item["statement_id"], int(item["position"]))
-        for item in (*facts.get("items", ()), *facts.get("claims", ()))
+    items = [*facts.get("items", ()), *facts.get("claims", ())]
+    lines = [
+        Matched(UUID(item["statement_id"]), int(item["position"]))
+        for item in items
         if item.get("statement_id") and item.get("position") is not None
     ]
+    movements = [
+        Matched(kind=item["kind"], movement_id=UUID(item["movement_id"]))
+        for item in items
+        if item.get("kind", "none") != "none"
+    ]
+    return lines or movements
 
 
 async def line(tx: Tx, sealer: Sealer, statement_id: UUID, position: int) -> Any | None:
@@ -204,11 +221,43 @@ async def line(tx: Tx, sealer: Sealer, statement_id: UUID, position: int) -> Any
     return {**row, "said": said.get((statement_id, position), ["", "", ""])}
 
 
-async def matched_with(tx: Tx, statement_id: UUID, position: int) -> list[Any]:
-    """The movements that a line is matched with, each with the payments that it was applied to (their references)."""
+async def movement(tx: Tx, kind: str, movement_id: UUID) -> Any | None:
+    """A movement of the books with by what event it is matched, or under what id it is open."""
+    return await tx.row(
+        "select m.*, payments.day_in_books($1, m.kind, m.id, m.at) as day, c.kind is not null as claimed, e.act,"
+        " e.at as matched_at, e.reason, s.name as by, a.name as agreer,"
+        " (select o.id from payments.open_item o where o.operator_id = $1 and o.kind = m.kind and o.movement_id = m.id)"
+        "   as item_id"
+        " from payments.movements($1) m"
+        " left join payments.claim c on c.operator_id = $1 and c.kind = m.kind and c.movement_id = m.id"
+        " left join payments.matching_event e on e.operator_id = c.operator_id and e.id = c.event_id"
+        " left join foundation.staff s on s.operator_id = e.operator_id and s.id = e.staff_id"
+        " left join foundation.staff a on a.operator_id = e.operator_id and a.id = e.agreed_by"
+        " where m.kind = $2 and m.id = $3",
+        tx.operator_id,
+        kind,
+        movement_id,
+    )
+
+
+async def lines_with(tx: Tx, matched: Matched) -> list[Any]:
+    """The lines of the bank in the match of a line or a movement."""
     return await tx.rows(
-        "with of as (select kind, movement_id, match_id from payments.claim"
-        "   where operator_id = $1 and statement_id = $2 and position = $3),"
+        f"with of as ({MATCH_OF})"
+        " select distinct l.statement_id, l.position, l.bank_ref, l.day, l.amount_vnd from of"
+        " join payments.claim c on c.operator_id = $1"
+        "   and (c.match_id = of.match_id or c.kind = of.kind and c.movement_id = of.movement_id)"
+        " join payments.statement_line l on l.operator_id = $1 and l.statement_id = c.statement_id"
+        "   and l.position = c.position order by l.day, l.statement_id, l.position",
+        tx.operator_id,
+        *matched,
+    )
+
+
+async def matched_with(tx: Tx, matched: Matched) -> list[Any]:
+    """The movements in the match of a line or a movement, each with the payments that it was applied to (their references)."""
+    return await tx.rows(
+        f"with of as ({MATCH_OF}),"
         " taken as (select distinct c.kind, c.movement_id, c.moved_vnd from payments.claim c, of where c.operator_id = $1"
         "   and c.kind <> 'none' and (c.match_id = of.match_id or c.kind = of.kind and c.movement_id = of.movement_id))"
         " select t.kind, t.movement_id, t.moved_vnd, m.bank_ref, m.at, e.payout_id, p.run_id,"
@@ -221,8 +270,7 @@ async def matched_with(tx: Tx, statement_id: UUID, position: int) -> list[Any]:
         " left join payments.payout p on p.operator_id = $1 and p.id = e.payout_id"
         " order by m.at, t.movement_id",
         tx.operator_id,
-        statement_id,
-        position,
+        *matched,
     )
 
 

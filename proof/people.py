@@ -1023,6 +1023,14 @@ class Person:
                 waited = (day - date.fromisoformat(item["day"])).days
                 if item["name"] is None and (side == "line" or waited >= OVERDUE_DAYS):
                     self.reconciles(operator, "reconciliation/name", item=item["id"], name=name)
+        for row in self.house.look(  # above what the clerk may say alone on a day
+            "select a.id from payments.matching_ask a join foundation.operator o on o.id = a.operator_id"
+            " where o.code = $1 and a.decided_at is null and a.name is not null",
+            operator,
+        ):
+            answer = self.office(operator, f"/finance/reconciliation/asks/{row['id']}", manager=True, agree="true")
+            if answer.status_code not in (303, 409):
+                self.people.found(f"agreeing to a name of {operator} was answered with {answer.status_code}")
 
     def closes_day(self, operator: str, day: date) -> str:
         """Closes a day; why it cannot be closed yet, or nothing: its statement is not here, an item of it has no name.

@@ -23,6 +23,7 @@ AREAS = {
     "contracts": "service",
     "payouts_failed": "payouts.state",
     "write_offs": "difference",
+    "names": "item_name",
 }
 """Of which kinds of work the word about an item is a code, and where its words stand."""
 

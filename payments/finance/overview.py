@@ -48,8 +48,11 @@ OPEN = {
     "bags": "select b.reference, b.reference, 'deposits', b.amount_vnd - b.arrived_vnd, b.made_at, null::uuid[], ''"
     " from payments.deposit b where b.operator_id = $1 and b.arrived_vnd < b.amount_vnd and b.short_asked_at is null"
     " and b.made_at < $2::timestamptz - interval '1 day'",
-    "write_offs": "select w.id::text, '', 'reconciliation', abs(w.difference_vnd), w.asked_at, array[w.asked_by],"
-    " w.difference from payments.write_off_ask w where w.operator_id = $1 and w.decided_at is null",
+    "write_offs": "select w.id::text, '', 'reconciliation#asked', abs(w.amount_vnd), w.asked_at, array[w.asked_by],"
+    " w.difference from payments.matching_ask w"
+    " where w.operator_id = $1 and w.decided_at is null and w.difference is not null",
+    "names": "select w.id::text, '', 'reconciliation#asked', w.amount_vnd, w.asked_at, array[w.asked_by], w.name"
+    " from payments.matching_ask w where w.operator_id = $1 and w.decided_at is null and w.name is not null",
     "reopenings": "select q.id::text, to_char(q.day, 'DD/MM/YYYY'), 'days#waiting', null::bigint, q.requested_at,"
     " array[q.requested_by], q.reason from payments.book_request q"
     " where q.operator_id = $1 and q.state = 'requested' and q.kind = 'reopen'",
@@ -104,7 +107,8 @@ PAGES = {
     "debits_asked": "queue#debits",
     "shortages": "deposits",
     "bags": "deposits",
-    "write_offs": "reconciliation",
+    "write_offs": "reconciliation#asked",
+    "names": "reconciliation#asked",
     "reopenings": "days#waiting",
     "locks": "days#waiting",
     "contracts": "contracts#waiting",

@@ -19,9 +19,9 @@ from foundation import clock, texts
 from foundation.errors import Forbidden, Refusal
 from foundation.operator import operator_name
 from foundation.staff import OnDuty
-from foundation.web import Clerk, Here, Language, permit
+from foundation.web import Clerk, Here, Language, Platform, permit
 from payments import bank_statement, match_by_hand, matching, open_items
-from payments.claim import Difference
+from payments.claim import Difference, Matched
 from payments.finance.page import page
 from payments.match_by_hand import Name
 from payments.open_items import Filter
@@ -52,6 +52,7 @@ async def _wanted(
 Wanted = Annotated[Filter, Depends(_wanted)]
 Chosen = Annotated[list[UUID], Form(max_length=MOST_CHOSEN, default_factory=list)]
 """Open items; none is for the act to refuse."""
+Reason = Annotated[str, Form(max_length=300)]
 
 
 @routes.get(HOME, include_in_schema=False)
@@ -91,6 +92,7 @@ async def reconciliation_page(
         n=n,
         pages=-(-found.count // open_items.PAGE),
         asks=asks,
+        limit_vnd=here.settings.refund_limit_vnd,
         last=last,
         today=today,
         differences=DIFFERENCES,
@@ -130,6 +132,7 @@ async def item_page(request: Request, here: Here, person: Clerk, language: Langu
         if item is None:
             raise match_by_hand.NoSuchItem()
         others = await open_items.candidates(tx, item_id)
+        asks = await open_items.asks(tx, item_id)
     return page(
         request,
         "open_item",
@@ -139,6 +142,7 @@ async def item_page(request: Request, here: Here, person: Clerk, language: Langu
         operator_name=name,
         item=item,
         others=others,
+        asks=asks,
         differences=DIFFERENCES,
         names=NAMES,
         limit_vnd=here.settings.refund_limit_vnd,
@@ -163,7 +167,7 @@ async def history_page(
         now,
         operator_name=name,
         events=events,
-        lines={event["id"]: open_items.lines_in(event) for event in events},
+        about={event["id"]: open_items.about(event) for event in events},
         older=events[-1]["id"] if len(events) == open_items.PAGE else None,
     )
 
@@ -206,11 +210,11 @@ async def match(
     wanted: Wanted,
     item: Chosen,
     difference: Annotated[Difference | Literal[""], Form()] = "",
-    reason: Annotated[str, Form(max_length=300)] = "",
+    reason: Reason = "",
 ) -> Response:
     """What was chosen is one; what differs is what the clerk says. Above his limit of the day a second person is asked."""
     async with here.database.transaction(person.operator_id) as tx:
-        await match_by_hand.match(
+        asked = await match_by_hand.match(
             tx,
             item,
             difference=difference or None,
@@ -219,7 +223,7 @@ async def match(
             limit_vnd=here.settings.refund_limit_vnd,
             now=await clock.now(tx),
         )
-    return RedirectResponse(f"{HOME}?{_query(wanted)}#items", 303)
+    return RedirectResponse(f"{HOME}?{_query(wanted)}#{'asked' if asked else 'items'}", 303)
 
 
 @routes.post(f"{HOME}/name", include_in_schema=False)
@@ -230,12 +234,20 @@ async def name_items(
     wanted: Wanted,
     name: Annotated[Name, Form()],
     item: Chosen,
-    reason: Annotated[str, Form(max_length=300)] = "",
+    reason: Reason = "",
 ) -> Response:
-    """Why items stay open."""
+    """Why items stay open. Above the clerk's limit of the day a second person is asked."""
     async with here.database.transaction(person.operator_id) as tx:
-        await match_by_hand.name(tx, item, name, note=reason, staff_id=person.staff_id, now=await clock.now(tx))
-    return RedirectResponse(f"{HOME}?{_query(wanted)}#items", 303)
+        asked = await match_by_hand.name(
+            tx,
+            item,
+            name,
+            note=reason,
+            staff_id=person.staff_id,
+            limit_vnd=here.settings.refund_limit_vnd,
+            now=await clock.now(tx),
+        )
+    return RedirectResponse(f"{HOME}?{_query(wanted)}#{'asked' if asked else 'items'}", 303)
 
 
 @routes.post(f"{HOME}/book", include_in_schema=False)
@@ -260,30 +272,53 @@ async def book(
 @routes.post(f"{HOME}/asks/{{id}}", include_in_schema=False)
 @permit("finance:approve")
 async def decide(here: Here, person: Clerk, id: UUID, agree: Annotated[bool, Form()] = False) -> Response:
-    """A second person agrees to a difference, or refuses."""
+    """A second person agrees to a difference or a name, or refuses."""
     async with here.database.transaction(person.operator_id) as tx:
         await match_by_hand.decide_ask(tx, id, agree=agree, staff_id=person.staff_id, now=await clock.now(tx))
     return RedirectResponse(HOME, 303)
 
 
+@routes.get("/finance/movements/{kind}/{movement_id}", include_in_schema=False)
+@permit("finance:read")
+async def movement_page(
+    request: Request, here: Here, person: Clerk, language: Language, kind: str, movement_id: UUID
+) -> Response:
+    """A movement of the books: which lines of the bank it is, or what else was said of it."""
+    matched = Matched(kind=kind, movement_id=movement_id)
+    async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
+        now, name = await clock.now(tx), await operator_name(tx, language)
+        moved = await open_items.movement(tx, kind, movement_id)
+        if moved is None:
+            raise match_by_hand.NoSuchItem()
+        lines = await open_items.lines_with(tx, matched)
+        movements = await open_items.matched_with(tx, matched)
+    return page(
+        request,
+        "movement",
+        person,
+        language,
+        now,
+        operator_name=name,
+        moved=moved,
+        lines=lines,
+        movements=movements,
+    )
+
+
 @routes.post("/finance/lines/{statement_id}/{position}/undo", include_in_schema=False)
 @permit("finance:read")
-async def undo(
-    here: Here, person: Clerk, statement_id: UUID, position: int, reason: Annotated[str, Form(max_length=300)] = ""
-) -> Response:
-    """Takes a match back, by its reversal."""
-    _handles_or_approves(person)
-    async with here.database.transaction(person.operator_id) as tx:
-        await match_by_hand.undo(
-            tx,
-            statement_id,
-            position,
-            staff_id=person.staff_id,
-            may_approve="finance:approve" in person.permissions,
-            reason=reason,
-            now=await clock.now(tx),
-        )
+async def undo(here: Here, person: Clerk, statement_id: UUID, position: int, reason: Reason = "") -> Response:
+    """Takes the match of a line back, by its reversal."""
+    await _undo(here, person, Matched(statement_id, position), reason)
     return RedirectResponse(f"/finance/lines/{statement_id}/{position}", 303)
+
+
+@routes.post("/finance/movements/{kind}/{movement_id}/undo", include_in_schema=False)
+@permit("finance:read")
+async def undo_of_movement(here: Here, person: Clerk, kind: str, movement_id: UUID, reason: Reason = "") -> Response:
+    """The same of a movement, also of one that was written off without a line."""
+    await _undo(here, person, Matched(kind=kind, movement_id=movement_id), reason)
+    return RedirectResponse(f"/finance/movements/{kind}/{movement_id}", 303)
 
 
 @routes.get("/api/v1/finance/proof-of-cash")
@@ -349,6 +384,19 @@ def _handles_or_approves(person: OnDuty) -> None:
     """Raises Forbidden for who only reads."""
     if not person.permissions & {"finance:handle", "finance:approve"}:
         raise Forbidden()
+
+
+async def _undo(here: Platform, person: OnDuty, matched: Matched, reason: str) -> None:
+    _handles_or_approves(person)
+    async with here.database.transaction(person.operator_id) as tx:
+        await match_by_hand.undo(
+            tx,
+            matched,
+            staff_id=person.staff_id,
+            may_approve="finance:approve" in person.permissions,
+            reason=reason,
+            now=await clock.now(tx),
+        )
 
 
 async def _proof(tx: Any, day: date | None) -> CashProof | None:

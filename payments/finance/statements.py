@@ -16,6 +16,7 @@ from foundation.errors import Refusal, refusal_of
 from foundation.operator import operator_name
 from foundation.web import Clerk, Here, Language, permit, takes_file
 from payments import bank_statement, matching, open_items
+from payments.claim import Matched
 from payments.finance.page import page
 from payments.statement.profile import profiles
 
@@ -130,7 +131,7 @@ async def line_page(
         line = await open_items.line(tx, here.sealer, statement_id, position)
         if line is None:
             raise bank_statement.NoSuchStatement()
-        matched = await open_items.matched_with(tx, statement_id, position)
+        matched = await open_items.matched_with(tx, Matched(statement_id, position))
         # Who paid is a person: whoever opens a single line has read it.
         await audit.note(tx, person.staff_id, "statement.read", f"statement {statement_id} {position}", now=now)
     return page(request, "line", person, language, now, operator_name=name, line=line, matched=matched)

@@ -16,7 +16,7 @@ from trade import Trade
 from foundation.clock import hanoi_day
 from foundation.database import Tx
 from payments import books, day_close, held, match_by_hand, matching
-from payments.claim import Difference
+from payments.claim import Difference, Matched
 from payments.proof_of_cash import CashNotProven, ItemsUnnamed, prove_cash
 from payments.receipt import Credit, receive
 
@@ -29,7 +29,7 @@ class Office:
     def __init__(self, trade: Trade, staff_id: UUID) -> None:
         self.trade, self.staff_id = trade, staff_id
 
-    async def match(self, *ids: UUID, difference: Difference | None = None, reason: str = "") -> UUID:
+    async def match(self, *ids: UUID, difference: Difference | None = None, reason: str = "") -> UUID | None:
         async with self.trade.database.transaction(self.trade.operator_id) as tx:
             return await match_by_hand.match(
                 tx,
@@ -52,28 +52,30 @@ class Office:
                 tx, self.trade.database, self.trade.sealer, id, staff_id=self.staff_id, now=self.trade.now
             )
 
-    async def undo(self, line: Any, reason: str = "nhầm", *, may_approve: bool = False) -> None:
+    async def undo(self, line: Matched, reason: str = "nhầm", *, may_approve: bool = False) -> None:
         async with self.trade.database.transaction(self.trade.operator_id) as tx:
             await match_by_hand.undo(
                 tx,
-                line["statement_id"],
-                line["position"],
+                line,
                 staff_id=self.staff_id,
                 may_approve=may_approve,
                 reason=reason,
                 now=self.trade.now,
             )
 
-    async def name(self, said: match_by_hand.Name, *ids: UUID, note: str = "") -> None:
+    async def name(self, said: match_by_hand.Name, *ids: UUID, note: str = "") -> UUID | None:
         async with self.trade.database.transaction(self.trade.operator_id) as tx:
-            await match_by_hand.name(tx, ids, said, note=note, staff_id=self.staff_id, now=self.trade.now)
+            return await match_by_hand.name(
+                tx, ids, said, note=note, staff_id=self.staff_id, limit_vnd=LIMIT_VND, now=self.trade.now
+            )
 
     async def close(self, day: date) -> bool:
         return await day_close.close_day(
             self.trade.database, self.trade.operator_id, day, staff_id=self.staff_id, now=self.trade.now
         )
 
-    async def decide(self, ask: UUID, *, agree: bool = True) -> None:
+    async def decide(self, ask: UUID | None, *, agree: bool = True) -> None:
+        assert ask, "nobody was asked"
         async with self.trade.database.transaction(self.trade.operator_id) as tx:
             await match_by_hand.decide_ask(tx, ask, agree=agree, staff_id=self.staff_id, now=self.trade.now)
 
@@ -153,6 +155,33 @@ async def test_above_the_limit_a_second_person_agrees_to_what_he_sees(trade: Tra
     assert await ledger(trade) == {"gw_receivable": 500_000}
 
 
+async def test_large_items_have_a_name_when_two_people_say_so_and_until_then_the_day_stays_open(trade: Trade) -> None:
+    bank, clerk, other = Statements(trade), await office(trade), await office(trade, OTHER)
+    await trade.transfers("?", 5_000, bank_ref="FT1")
+    lines = [bank.line(f"X{n}", -150_000) for n in range(3)]
+    await bank.load(bank.day(bank.line("FT1", 5_000), *lines), who=clerk.staff_id)
+    day = bank.today
+    trade.now += timedelta(days=1)
+    one, two, three = await ids(bank, "X0", "X1", "X2")
+    assert await clerk.name("bank_asked", one) is None, "so much he says alone on a day"
+    refused = await clerk.name("bank_asked", two)
+    ask = await clerk.name("dispute", two, three, note="không phải của chúng tôi")
+    assert [item["name"] for item in await bank.open()] == ["bank_asked", None, None]
+    with pytest.raises(match_by_hand.AskedByYourself):
+        await clerk.decide(ask)
+    await other.decide(refused, agree=False)
+    with pytest.raises(ItemsUnnamed) as unnamed:
+        await clerk.close(day)
+    assert unnamed.value.facts["count"] == 2
+    await other.decide(ask)
+    named = {(item["name"], item["note"], item["named_by"]) for item in await bank.open() if item["id"] != one}
+    assert named == {("dispute", "không phải của chúng tôi", clerk.staff_id)}
+    async with trade.database.transaction(trade.operator_id) as tx:
+        event = await tx.row("select * from payments.matching_event order by id desc limit 1")
+    assert (event["act"], event["staff_id"], event["agreed_by"]) == ("named", clerk.staff_id, other.staff_id)
+    assert await clerk.close(day)
+
+
 async def test_a_split_and_a_group_are_matched_whole_and_undone_whole(trade: Trade) -> None:
     bank, clerk = Statements(trade), await office(trade)
     for n, amount_vnd in enumerate((10_000, 20_000, 30_000)):
@@ -168,6 +197,38 @@ async def test_a_split_and_a_group_are_matched_whole_and_undone_whole(trade: Tra
     await bank.match()
     await clerk.match(*await ids(bank, "LO1", "FT0", "FT1", "FT2"))
     assert await bank.open() == []
+
+
+async def test_what_was_written_off_without_a_line_is_undone_by_its_movement_under_the_same_rules(
+    trade: Trade,
+) -> None:
+    bank, clerk, other = Statements(trade), await office(trade), await office(trade, OTHER)
+    for n in range(3):
+        await trade.transfers("?", 10_000 + n, bank_ref=f"FT{n}")
+    await bank.load(bank.day(), who=clerk.staff_id)
+    one, *group = await ids(bank, "FT0", "FT1", "FT2")
+    await clerk.match(one, difference="shortage")
+    await other.match(*group, difference="shortage")
+    assert await ledger(trade) == {"losses": 30_003}
+    single, both = await movement_of(trade, "FT0"), await movement_of(trade, "FT2")
+    with pytest.raises(held.ReasonMissing):
+        await clerk.undo(single, reason=" ")
+    await clerk.undo(single)
+    with pytest.raises(match_by_hand.UndoneByAnother):
+        await clerk.undo(both)
+    await clerk.undo(both, may_approve=True)
+    assert await ledger(trade) == {"gw_receivable": 30_003}
+    assert await ids(bank, "FT0", "FT1", "FT2") == [one, *group], "open again, under the same names"
+    with pytest.raises(match_by_hand.NoSuchMatch):
+        await clerk.undo(single)
+    await clerk.match(one, difference="shortage")
+    for item in group:
+        await clerk.name("payer_asked", item)
+    day = bank.today
+    trade.now += timedelta(days=1)
+    assert await clerk.close(day)
+    with pytest.raises(match_by_hand.MatchClosed):
+        await clerk.undo(single)
 
 
 async def test_what_only_the_statement_knows_is_booked_by_somebody_else_than_its_loader(trade: Trade) -> None:
@@ -276,8 +337,7 @@ async def test_what_happens_while_a_day_is_closed_is_before_the_close_or_after_i
     async with trade.database.transaction(trade.operator_id) as tx:
         await match_by_hand.undo(
             tx,
-            told["statement_id"],
-            told["position"],
+            told,
             staff_id=clerk.staff_id,
             may_approve=True,
             reason="?",
@@ -421,9 +481,18 @@ async def test_what_a_vandal_does_to_statements_and_matches_is_found_and_named(
         assert rule in {finding.rule for finding in found.findings}, plant
 
 
-async def line_of(trade: Trade, ref: str) -> Any:
+async def line_of(trade: Trade, ref: str) -> Matched:
     async with trade.database.transaction(trade.operator_id) as tx:
-        return await tx.row("select statement_id, position from payments.statement_line where bank_ref = $1", ref)
+        return Matched(
+            *await tx.row("select statement_id, position from payments.statement_line where bank_ref = $1", ref)
+        )
+
+
+async def movement_of(trade: Trade, ref: str) -> Matched:
+    async with trade.database.transaction(trade.operator_id) as tx:
+        return Matched(
+            kind="receipt", movement_id=await tx.value("select id from payments.receipt where bank_ref = $1", ref)
+        )
 
 
 async def acts(trade: Trade) -> list[str]:

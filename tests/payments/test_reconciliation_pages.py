@@ -90,7 +90,7 @@ async def test_a_clerk_decides_and_a_second_person_agrees_where_it_is_much(
     trade: Trade, clerk: httpx.AsyncClient, manager: httpx.AsyncClient
 ) -> None:
     bank = Statements(trade)
-    for ref, amount_vnd in (("FT1", 500_000), ("FT2", 7_000), ("FT3", 9_000)):
+    for ref, amount_vnd in (("FT1", 500_000), ("FT2", 7_000), ("FT3", 9_000), ("FT4", 400_000)):
         await trade.transfers("?", amount_vnd, bank_ref=ref)
     lines = [bank.line("FT1", 200_000), bank.line("", 7_000, text="ve tham quan"), bank.line("NEW", 3_000)]
     given = "".join(files.camt053([bank.day(*lines)]))
@@ -112,22 +112,43 @@ async def test_a_clerk_decides_and_a_second_person_agrees_where_it_is_much(
     assert (await press(clerk, HOME, f"{HOME}/match", item=both, difference="shortage")).status_code == 303
     page = (await clerk.get(f"{HOME}?lang=en")).text
     (ask,) = set(re.findall(rf'action="({HOME}/asks/[^"]+)"', (await manager.get(HOME)).text))
-    assert "waits for a second person" in page
+    assert "Waits for a second person" in page
     assert (await press(manager, HOME, ask, agree="true")).status_code == 303
     own = await press(clerk, HOME, f"{HOME}/book", item=by_ref["line", "NEW"])
     assert own.status_code == 403, "he has given the file in himself"
     assert (await press(manager, HOME, f"{HOME}/book", item=by_ref["line", "NEW"])).status_code == 303
     named = await press(clerk, HOME, f"{HOME}/name", item=by_ref["movement", "FT3"], name="bank_asked")
-    assert named.status_code == 303
+    assert named.headers["location"] == f"{HOME}?side=line#items"
+    much = f"{HOME}/items/{by_ref['movement', 'FT4']}"
+    named = await press(
+        clerk, much, f"{HOME}/name?side=movement", item=much[-36:], name="payer_asked", reason="gọi rồi"
+    )
+    assert named.headers["location"] == f"{HOME}?side=movement#asked"
+    front = (await manager.get("/finance/?lang=en")).text
+    assert "Items that stay open: to agree to" in front and "the payer is asked" in front
+    shown = (await manager.get(f"{much}?lang=en")).text
+    assert (
+        "gọi rồi" in shown and "400,000" in shown.split("1 items stay open:")[0].split("Waits for a second person")[1]
+    )
+    (ask,) = set(re.findall(rf'action="({HOME}/asks/[^"]+)"', shown))
+    assert (await press(manager, much, ask, agree="true")).status_code == 303
     proof = (await clerk.get("/api/v1/finance/proof-of-cash")).json()
-    assert (proof["difference_vnd"], proof["hindrance"], proof["movements"]["count"]) == (0, None, 1)
+    assert (proof["difference_vnd"], proof["hindrance"], proof["movements"]["count"]) == (0, None, 2)
     history = (await clerk.get(f"{HOME}/history?lang=en")).text
     for act in ("accepted", "difference written off", "taken into the books", "stays open"):
         assert act in history
     (line,) = re.findall(r'href="(/finance/lines/[^"]+)"', history.split("difference written off")[1])[:1]
     assert (await press(clerk, line, f"{line}/undo", reason="nhầm")).status_code == 303
     assert "undone" in (await clerk.get(f"{HOME}/history?lang=en")).text
-    for address in (HOME, f"{HOME}/cash", f"{HOME}/items/{by_ref['movement', 'FT3']}", line):
+    item = f"{HOME}/items/{by_ref['movement', 'FT3']}"
+    (movement,) = set(re.findall(r'href="(/finance/movements/[^"]+)"', (await clerk.get(item)).text))
+    off = await press(clerk, item, f"{HOME}/match", item=item[-36:], difference="shortage")
+    assert off.status_code == 303 and "No line of the bank" in (await clerk.get(f"{movement}?lang=en")).text
+    assert movement in (await clerk.get(f"{HOME}/history")).text, "where what has no line is found again"
+    assert (await press(clerk, movement, f"{movement}/undo", reason="thấy rồi")).headers["location"] == movement
+    assert item in (await clerk.get(movement)).text, "open again"
+    assert (await clerk.get(movement.replace("receipt", "nothing"))).status_code == 404
+    for address in (HOME, f"{HOME}/cash", item, movement, line):
         for language in ("vi", "en"):
             shown = await clerk.get(address, params={"lang": language, "day": str(bank.today)})
             assert shown.status_code == 200
