@@ -5,9 +5,10 @@ Everything works without a script; with one the list is a grid for the keyboard 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 from uuid import UUID
@@ -15,7 +16,8 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from foundation import clock, texts
+from foundation import audit, clock, texts
+from foundation.database import Tx
 from foundation.errors import Forbidden, Refusal
 from foundation.operator import operator_name
 from foundation.staff import OnDuty
@@ -24,7 +26,7 @@ from payments import bank_statement, match_by_hand, matching, open_items
 from payments.claim import Difference, Matched
 from payments.finance.page import page
 from payments.match_by_hand import Name
-from payments.open_items import Filter
+from payments.open_items import Filter, ItemView
 from payments.proof_of_cash import CashProof, items_between, prove_cash
 
 routes = APIRouter(tags=["finance"])
@@ -73,6 +75,7 @@ async def reconciliation_page(
         today = clock.hanoi_day(now)
         proof = await _proof(tx, None)
         found = await open_items.listed(tx, here.sealer, wanted, today=today, page=n, least=least)
+        await _has_read(tx, here, person, wanted, found.items, now)
         asks = await open_items.asks(tx)
         last = await open_items.history(tx, most=1)
     return page(
@@ -131,6 +134,9 @@ async def item_page(request: Request, here: Here, person: Clerk, language: Langu
         item = await open_items.find(tx, here.sealer, item_id)
         if item is None:
             raise match_by_hand.NoSuchItem()
+        if item.said:
+            subject = f"statement {item.row['statement_id']} {item.row['position']}"
+            await audit.note(tx, person.staff_id, "statement.read", subject, now=now)
         others = await open_items.candidates(tx, item_id)
         asks = await open_items.asks(tx, item_id)
     return page(
@@ -350,8 +356,11 @@ async def open_items_json(here: Here, person: Clerk, wanted: Wanted, answer: Res
     """Open items with their suggestions, a page of 50: `side` line or movement, `state`, `q` text or amount, `day` up to."""
     answer.headers["cache-control"] = "no-store"
     async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
-        today = clock.hanoi_day(await clock.now(tx))
-        found = await open_items.listed(tx, here.sealer, wanted, today=today, page=min(max(n, 1), 10_000))
+        now = await clock.now(tx)
+        found = await open_items.listed(
+            tx, here.sealer, wanted, today=clock.hanoi_day(now), page=min(max(n, 1), 10_000)
+        )
+        await _has_read(tx, here, person, wanted, found.items, now)
     return {
         "count": found.count,
         "sum_vnd": found.sum_vnd,
@@ -380,6 +389,22 @@ async def open_items_json(here: Here, person: Clerk, wanted: Wanted, answer: Res
     }
 
 
+async def _has_read(
+    tx: Tx, here: Platform, person: OnDuty, wanted: Filter, items: Sequence[ItemView], now: datetime
+) -> None:
+    """Whose texts were shown in clear, a page of them in one entry; what was searched for by a keyed tag, never in clear."""
+    read: dict[str, list[int]] = defaultdict(list)
+    for item in items:
+        if item.said:
+            read[str(item.row["statement_id"])].append(item.row["position"])
+    if read:
+        read = {statement: sorted(positions) for statement, positions in read.items()}
+        after: dict[str, Any] = {"lines": sum(map(len, read.values())), "positions": read}
+        if wanted.text:
+            after["search"] = here.sealer.tag(person.operator_id, "search " + texts.fold(wanted.text)).hex()[:16]
+        await audit.note(tx, person.staff_id, "items.read", "open items", after=after, now=now)
+
+
 def _handles_or_approves(person: OnDuty) -> None:
     """Raises Forbidden for who only reads."""
     if not person.permissions & {"finance:handle", "finance:approve"}:
@@ -399,7 +424,7 @@ async def _undo(here: Platform, person: OnDuty, matched: Matched, reason: str) -
         )
 
 
-async def _proof(tx: Any, day: date | None) -> CashProof | None:
+async def _proof(tx: Tx, day: date | None) -> CashProof | None:
     """The proof of that day, or of the last statement's."""
     day = day or await tx.value(
         "select max(day) from payments.bank_statement where operator_id = $1 and state = 'accepted'", tx.operator_id

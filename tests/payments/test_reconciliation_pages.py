@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -84,6 +85,29 @@ async def test_from_a_line_of_the_bank_to_the_payment_and_back_in_two_clicks(
     assert "NGUYEN VAN THU" in page, "who paid stands on the line alone …"
     assert "read a line" in (await clerk.get("/finance/audit?lang=en")).text, "… and reading it leaves a trace"
     assert line in (await clerk.get(f"/finance/charges?reference={owed.reference}", follow_redirects=True)).text
+
+
+async def test_whoever_lists_open_lines_has_read_their_texts_and_leaves_one_entry_a_page(
+    trade: Trade, clerk: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    bank = Statements(trade)
+    who = (await trade.colleague()).staff_id
+    await trade.transfers("?", 9_000, bank_ref="FT1")
+    await bank.load(bank.day(*(bank.line(f"X{n}", 1_000 + n) for n in range(3))), who=who)
+    read = "select subject, after from foundation.audit_entry where act in ('items.read', 'statement.read') order by id"
+    for address in (HOME, "/api/v1/finance/open-items", f"{HOME}?side=movement", f"{HOME}?q=nothing"):
+        assert (await clerk.get(address)).status_code == 200
+    page, program = await admin.fetch(read)
+    assert page == program, "what shows no text leaves nothing"
+    (shown,) = json.loads(page["after"])["positions"].values()
+    assert (page["subject"], shown, json.loads(page["after"])["lines"]) == ("open items", [0, 1, 2], 3)
+    found = (await clerk.get("/api/v1/finance/open-items?q=MBVCB+X1")).json()["items"]
+    await clerk.get(f"{HOME}/items/{found[0]['id']}")
+    searched, alone = (await admin.fetch(read))[2:]
+    assert json.loads(searched["after"])["lines"] == 1 and "MBVCB" not in searched["after"]
+    assert len(json.loads(searched["after"])["search"]) == 16
+    assert alone["subject"] == f"statement {found[0]['statement_id']} {found[0]['position']}"
+    assert "read a page of open lines" in (await clerk.get("/finance/audit?lang=en")).text
 
 
 async def test_a_clerk_decides_and_a_second_person_agrees_where_it_is_much(
