@@ -28,7 +28,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foundation import code as codes
-from foundation import directory, pages, qr, strict_json, texts
+from foundation import directory, pages, qr, refill, strict_json, texts
 from foundation.code import CodeKeys, Kind, TicketCode
 from foundation.database import Database, Tx
 from foundation.device import Attendant
@@ -370,7 +370,6 @@ class Guard:
         self.policy = policy.encode()
         self.policy_to_pay = f"{policy} {gateway.scheme}://{gateway.netloc}".encode()
         self.headers = [
-            (b"referrer-policy", b"no-referrer"),
             (b"x-content-type-options", b"nosniff"),
             (b"cross-origin-opener-policy", b"same-origin"),
         ]
@@ -442,7 +441,14 @@ class Guard:
             if message["type"] == "http.response.start":
                 message.setdefault("headers", [])
                 policy = self.policy_to_pay if scope["path"].startswith("/pay/") else self.policy
-                message["headers"] = [*message["headers"], (b"content-security-policy", policy), *self.headers]
+                # Codes are bearer secrets and stand in addresses; those of an office's pages tell us where a form came from.
+                told = b"same-origin" if scope["path"].startswith(refill.OFFICES) else b"no-referrer"
+                message["headers"] = [
+                    *message["headers"],
+                    (b"content-security-policy", policy),
+                    (b"referrer-policy", told),
+                    *self.headers,
+                ]
                 if message["status"] >= 400:
                     log.info("%s %s %s", scope["method"], mask(scope["path"]), message["status"])
             await send(message)
@@ -475,7 +481,9 @@ async def _refused(request: Request, error: Exception) -> Response:
     if path.startswith("/api/"):
         answer = problem(request, error)
     else:
-        answer = pages.render(request, "foundation/refusal.html", status=error.status, refusal=error)
+        answer = await refill.page_again(request, error) or pages.render(
+            request, "foundation/refusal.html", status=error.status, refusal=error
+        )
     if error.retry_after_s is not None:
         answer.headers["retry-after"] = str(error.retry_after_s)
     return answer

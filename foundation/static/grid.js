@@ -52,7 +52,7 @@
     (next ?? choice.form.querySelector("button")).click();
   }));
   // When all is there: going to the place that the address names takes the focus away.
-  if (!location.hash || location.hash === "#items") {
+  if ((!location.hash || location.hash === "#items") && !document.querySelector("#refused")) {
     window.addEventListener("load", () => setTimeout(() => rows[0].focus({ preventScroll: !location.hash })));
   }
 })();

@@ -96,10 +96,7 @@ async def test_a_hundred_clear_lines_and_five_exceptions_take_at_most_sixty_stro
     page = await (await chromium.new_context(viewport=DESK, locale="en-GB")).new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    await page.goto(f"{address}/finance/login")
-    await page.fill("[name=login]", "ketoan@vanmieu")
-    await page.fill("[name=password]", "mot-cham-demo")
-    await page.press("[name=password]", "Enter")
+    await logs_in(page, address)
     await page.goto(f"{address}/finance/reconciliation")
     clerk = Clerk(page)
     await clerk.ready()
@@ -131,3 +128,42 @@ async def test_a_hundred_clear_lines_and_five_exceptions_take_at_most_sixty_stro
     async with trade.database.transaction(trade.operator_id) as tx:
         proof = await prove_cash(tx, hanoi_day(trade.now))
     assert (proof.difference_vnd, proof.hindrance()) == (0, None)
+
+
+@pytest.mark.parametrize("has_script", [True, False])
+async def test_what_the_clerk_chose_and_typed_is_still_there_after_a_refusal_and_the_focus_on_it(
+    trade: Trade, address: str, chromium: Browser, has_script: bool
+) -> None:
+    bank = Statements(trade)
+    for n in range(2):
+        await trade.transfers("?", 5_000 + n, bank_ref=f"FT{n}", apply=False)
+    await bank.load(bank.day(bank.line("GOP", 10_990)), who=(await trade.colleague()).staff_id)
+    context = await chromium.new_context(viewport=DESK, locale="en-GB", java_script_enabled=has_script)
+    page = await context.new_page()
+    await logs_in(page, address)
+    (line,) = [item["id"] for item in await bank.open() if item["side"] == "line"]
+    await page.goto(f"{address}/finance/reconciliation/items/{line}")
+    for box in await page.locator("tbody input").all():
+        await box.check()
+    await page.fill("[name=reason] >> nth=0", "phí gộp")
+    await page.click("text=Match what is chosen")
+    refused = page.locator("#refused:focus [role=alert]")
+    assert "differs by 989" in await refused.inner_text()
+    assert await page.locator("tbody input:checked").count() == 2
+    assert await page.input_value("[name=reason] >> nth=0") == "phí gộp"
+    await page.select_option("[name=difference]", "fee")
+    await page.click("text=Match what is chosen")
+    assert "A difference of 989" in await refused.inner_text(), "what the bank kept is not more"
+    assert await page.input_value("[name=difference]") == "fee"
+    await page.select_option("[name=difference]", "rounding")
+    await page.click("text=Match what is chosen")
+    await page.wait_for_url("**/finance/reconciliation?side=line#items")
+    assert await bank.open() == []
+
+
+async def logs_in(page: Page, address: str) -> None:
+    await page.goto(f"{address}/finance/login")
+    await page.fill("[name=login]", "ketoan@vanmieu")
+    await page.fill("[name=password]", "mot-cham-demo")
+    await page.press("[name=password]", "Enter")
+    await page.wait_for_url("**/finance/")

@@ -87,6 +87,36 @@ async def test_from_a_line_of_the_bank_to_the_payment_and_back_in_two_clicks(
     assert line in (await clerk.get(f"/finance/charges?reference={owed.reference}", follow_redirects=True)).text
 
 
+async def test_what_was_chosen_and_said_stays_where_an_act_is_refused(trade: Trade, clerk: httpx.AsyncClient) -> None:
+    bank = Statements(trade)
+    await trade.transfers("?", 1_000, bank_ref="FT1")
+    await bank.load(bank.day(bank.line("FT1", 990)), who=(await trade.colleague()).staff_id)
+    (line,) = (await clerk.get("/api/v1/finance/open-items")).json()["items"]
+    (moved,) = (await clerk.get("/api/v1/finance/open-items?side=movement")).json()["items"]
+    item, query = f"{HOME}/items/{line['id']}", "side=line"
+
+    async def sends(page: str, act: str, **said: object) -> str:
+        csrf = re.findall(r'name="csrf" value="([^"]+)"', (await clerk.get(f"{page}?{query}&lang=en")).text)[0]
+        at = {"referer": f"http://test.local{page}?{query}"}
+        answer = await clerk.post(f"{HOME}/{act}?{query}", data={"csrf": csrf, **said}, headers=at)
+        assert answer.status_code in (409, 422)
+        assert re.search(
+            r'<div id="refused" tabindex="-1" autofocus>\s*<div class="notice error" role="alert">', answer.text
+        )
+        return answer.text
+
+    page = await sends(item, "match", item=[line["id"], moved["id"]], reason="chưa rõ")
+    assert "differs by -10 đồng" in page and 'value="chưa rõ"' in page
+    assert re.search(rf'value="{moved["id"]}"[^>]* checked', page)
+    page = await sends(item, "match", item=[line["id"], moved["id"]], difference="interest")
+    assert "A difference of -10" in page and '<option value="interest" selected>' in page
+    page = await sends(item, "name", item=line["id"], name="dispute", reason="  ")
+    assert '<option value="dispute" selected>' in page and not re.search(rf'value="{moved["id"]}"[^>]* checked', page)
+    page = await sends(HOME, "match", item=line["id"], reason="một mình")
+    assert re.search(rf'value="{line["id"]}"[^>]* checked', page) and 'value="một mình"' in page
+    assert 'name="name"' in page and f"{HOME}?side=movement" not in page
+
+
 async def test_whoever_lists_open_lines_has_read_their_texts_and_leaves_one_entry_a_page(
     trade: Trade, clerk: httpx.AsyncClient, admin: asyncpg.Connection
 ) -> None:
