@@ -158,7 +158,7 @@ def compare(server: EmbeddedPostgres, place: Path, lines: int, *, layout: str, r
         file.writelines(WRITERS[layout](case.day))
     with bare.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows((n, line.ref, line.amount_vnd) for n, line in enumerate(case.day.lines))
-    asyncio.run(_prepare(server.url, case, template))
+    asyncio.run(prepare(server.url, case, template))
     print(
         f"{layout}, {path.stat().st_size / 1e6:.0f} MB; {os.cpu_count()} cores for reader, importer and PostgreSQL.\n"
     )
@@ -172,28 +172,29 @@ def compare(server: EmbeddedPostgres, place: Path, lines: int, *, layout: str, r
             for name, seconds in took.then_s.items():
                 print(f"{'':6}{seconds:7.2f} s  {name}", flush=True)
     _table(measured)
-    asyncio.run(_drop(server.url))
+    asyncio.run(drop(server.url))
     wrong = [each for each in measured if each.matched != case.alike]
     for each in wrong:
         print(f"WRONG: {each.side} made {each.matched:,} matches, {case.alike:,} are right")
     return 1 if wrong else 0
 
 
-def make(lines: int) -> Case:
-    """One day of an account, and what the books know of it, the same for the same number of lines."""
+def make(lines: int, *, odd: int = 100) -> Case:
+    """One day of an account, and what the books know of it, the same for the same number of lines. One in `odd` the bank told
+    twice, as many nobody knows, as many have another amount."""
     chance = random.Random(lines)
-    hundredth = max(lines // 100, 1)
-    alike = lines - 3 * hundredth
+    each = max(lines // odd, 1)
+    alike = lines - 3 * each
     receipts, told = [], []
     seen: set[str] = set()
     for n in range(lines):
         amount_vnd = chance.randrange(5, 2_000) * 1_000
         second = n * 80_000 // lines
         receipts.append((_id_of(chance, second), _ref(chance, seen), amount_vnd, second))
-        if n < alike + hundredth:
+        if n < alike + each:
             told.append(_line(chance, receipts[n][1], amount_vnd + 1_000 * (n >= alike)))
-    told += [_line(chance, _ref(chance, seen), chance.randrange(5, 2_000) * 1_000) for _ in range(hundredth)]
-    told += [_line(chance, _ref(chance, seen), told[n].amount_vnd) for n in chance.sample(range(alike), hundredth)]
+    told += [_line(chance, _ref(chance, seen), chance.randrange(5, 2_000) * 1_000) for _ in range(each)]
+    told += [_line(chance, _ref(chance, seen), told[n].amount_vnd) for n in chance.sample(range(alike), each)]
     # The bank tells of them in an order of its own, but roughly that of time.
     order = sorted(range(lines), key=lambda n: n % alike + chance.randrange(50))
     return Case(Day(ACCOUNT[1], DAY, 1, 10**9, [told[n] for n in order]), receipts, alike)
@@ -218,21 +219,21 @@ def _line(chance: random.Random, ref: str, amount_vnd: int) -> Line:
     return Line(ref, amount_vnd, DAY, DAY, text, chance.choice(("NGUYEN VAN A", "TRAN THI B", "LE C")), account)
 
 
-async def _prepare(admin_url: str, case: Case, template: str) -> None:
+async def prepare(admin_url: str, case: Case, template: str) -> None:
     """The floor's receipts in a database of their own; ours with their journals, in a migrated platform, to copy from."""
     admin = await asyncpg.connect(admin_url)
     await admin.execute("create database floor")
     await admin.execute(f"create database filled{f' template {template} strategy file_copy' if template else ''}")
     await admin.close()
-    floor = await asyncpg.connect(_at(admin_url, "floor"), command_timeout=600)
+    floor = await asyncpg.connect(at(admin_url, "floor"), command_timeout=600)
     await floor.execute("create table receipt (id uuid primary key, ref text not null, amount_vnd bigint not null)")
     await floor.copy_records_to_table("receipt", records=[receipt[:3] for receipt in case.receipts])
     await floor.execute("vacuum analyze receipt")
     await floor.close()
-    url = _at(admin_url, "filled")
+    url = at(admin_url, "filled")
     if not template:
         await migrate(url, root=bytes.fromhex(ROOT_KEY), environment="test")
-        await demo.build(Settings.of(_environment(url)))
+        await demo.build(Settings.of(environment(url)))
     filled = await asyncpg.connect(url, command_timeout=600)
     # The rows are right as they are made; checking their foreign keys one by one would only take time.
     await filled.execute("set session_replication_role = replica")
@@ -258,18 +259,18 @@ async def _prepare(admin_url: str, case: Case, template: str) -> None:
     await filled.close()
 
 
-async def _drop(admin_url: str) -> None:
+async def drop(admin_url: str) -> None:
     admin = await asyncpg.connect(admin_url)
     for name in ("floor", "filled", "ours"):
         await admin.execute(f"drop database {name} with (force)")
     await admin.close()
 
 
-def _at(url: str, name: str) -> str:
+def at(url: str, name: str) -> str:
     return url.replace("/postgres?", f"/{name}?", 1)
 
 
-def _environment(url: str) -> dict[str, str]:
+def environment(url: str) -> dict[str, str]:
     return {
         "ENVIRONMENT": "test",
         "ROOT_KEY": ROOT_KEY,
@@ -286,7 +287,7 @@ def _floor(server: EmbeddedPostgres, bare: Path) -> Measured:
 
 
 async def _copy_and_join(admin_url: str, bare: Path) -> Measured:
-    connection = await asyncpg.connect(_at(admin_url, "floor"), command_timeout=600)
+    connection = await asyncpg.connect(at(admin_url, "floor"), command_timeout=600)
     try:
         await connection.execute(FLOOR_TABLES)
         await connection.execute("set work_mem = '256MB'; set jit = off; checkpoint")
@@ -303,7 +304,7 @@ async def _copy_and_join(admin_url: str, bare: Path) -> Measured:
 
 def _ours(server: EmbeddedPostgres, path: Path, layout: str) -> Measured:
     """In a process of its own, whose memory is its own as well."""
-    asyncio.run(_fresh(server.url))
+    asyncio.run(fresh(server.url))
     process = subprocess.Popen(
         [
             sys.executable,
@@ -317,7 +318,7 @@ def _ours(server: EmbeddedPostgres, path: Path, layout: str) -> Measured:
             str(server.pid),
         ],
         cwd=HOUSE,
-        env={**os.environ, **_environment(_at(server.url, "ours"))},
+        env={**os.environ, **environment(at(server.url, "ours"))},
         stdout=subprocess.PIPE,
     )
     with _watched({"importer": process.pid, "PostgreSQL": server.pid}) as peak_mb:
@@ -327,7 +328,7 @@ def _ours(server: EmbeddedPostgres, path: Path, layout: str) -> Measured:
     return Measured("ours", **json.loads(said), peak_mb=peak_mb)
 
 
-async def _fresh(admin_url: str) -> None:
+async def fresh(admin_url: str) -> None:
     admin = await asyncpg.connect(admin_url, command_timeout=600)
     await admin.execute("drop database if exists ours with (force)")
     await admin.execute("create database ours template filled strategy file_copy")

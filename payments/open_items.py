@@ -291,8 +291,9 @@ async def lines_of(tx: Tx, receipts: Sequence[UUID]) -> Mapping[UUID, Any]:
 
 async def _found(tx: Tx, sealer: Sealer, wanted: Filter) -> list[Any]:
     """Key facts of everything that the filter finds: first what nobody has said anything of, the oldest first."""
+    asked = fold(wanted.text)
     rows = await tx.rows(
-        "select id, amount_vnd, bank_ref, sealed from payments.open_item where operator_id = $1 and side = $2"
+        f"select id, amount_vnd, bank_ref{', sealed' if asked else ''} from payments.open_item where operator_id = $1 and side = $2"
         " and ($3::text is null or case when $3 = 'named' then name is not null else state = $3 and name is null end)"
         " and ($4::date is null or day <= $4) order by name is not null, day, id",
         tx.operator_id,
@@ -300,7 +301,6 @@ async def _found(tx: Tx, sealer: Sealer, wanted: Filter) -> list[Any]:
         wanted.state,
         wanted.last,
     )
-    asked = fold(wanted.text)
     if not asked:
         return rows
     digits = asked.replace(".", "").replace(",", "").replace(" ", "")
