@@ -237,7 +237,7 @@ async def _looks(here: Any, clerk: httpx.AsyncClient, admin: asyncpg.Connection,
             200,
         ),
         Row("filter: state", await took(lambda: asks(f"{HOME}?state=ambiguous")), None, 200),
-        Row("of each page: the proof of cash", await took(proves)),
+        Row("of the first page: the proof of cash", await took(proves)),
         Row("of each page: what a bulk would be", await took(counts), await took(lambda: admin.fetchrow(BULK))),
     ]
 

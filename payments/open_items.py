@@ -179,8 +179,9 @@ async def history(tx: Tx, *, before: UUID | None = None, most: int = 50) -> list
     )
 
 
-def about(event: Any) -> list[Matched]:
-    """What an act of a person was about, as far as its event names it: its lines, or without any its movements."""
+def about(event: Any) -> tuple[list[Matched], int]:
+    """What an act of a person was about, as far as its event names it: its lines, or without any its movements; and what he
+    wrote off."""
     facts = json.loads(event["facts"])
     items = [*facts.get("items", ()), *facts.get("claims", ())]
     lines = [
@@ -193,7 +194,7 @@ def about(event: Any) -> list[Matched]:
         for item in items
         if item.get("kind", "none") != "none"
     ]
-    return lines or movements
+    return lines or movements, facts.get("difference_vnd", 0)
 
 
 async def line(tx: Tx, sealer: Sealer, statement_id: UUID, position: int) -> Any | None:

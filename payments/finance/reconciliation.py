@@ -68,12 +68,14 @@ async def reconciliation_page(
     n: int = 1,
     least: int = open_items.SURE,
 ) -> Response:
-    """The proof of cash of the last statement's day, and the open items that the filter finds, a page of them."""
+    """The proof of cash of the last statement's day, and the open items that the filter finds, a page of them. Whoever
+    narrows the list waits for the list only."""
+    is_narrow = wanted != Filter(wanted.side)
     n, least = min(max(n, 1), 10_000), min(max(least, 1), 100)
     async with here.database.transaction(person.operator_id, isolation="repeatable read") as tx:
         now, name = await clock.now(tx), await operator_name(tx, language)
         today = clock.hanoi_day(now)
-        proof = await _proof(tx, None)
+        proof = None if is_narrow else await _proof(tx, None)
         found = await open_items.listed(tx, here.sealer, wanted, today=today, page=n, least=least)
         await _has_read(tx, here, person, wanted, found.items, now)
         asks = await open_items.asks(tx)
@@ -88,6 +90,7 @@ async def reconciliation_page(
         proof=proof,
         hindrance=proof and _hindrance(proof, language),
         wanted=wanted,
+        is_narrow=is_narrow,
         found=found,
         least=least,
         digest=match_by_hand.digest_of(found.bulk.ids),
