@@ -151,7 +151,8 @@ class MatchedSum(SQLModel, table=True):
 class OpenItem(SQLModel, table=True):
     """A line, or a movement, that nothing claims. `sealed`: the line's texts, so that a page of many opens no blocks.
 
-    `name`: what somebody knows of it, who and when; `state`: what the last run found.
+    `name`: what somebody knows of it, who and when; `state`: what the last run found. `told_by`: of a movement that only a
+    statement told of which was withdrawn since: that one. It is on its way to none.
     """
 
     __tablename__ = "open_item"
@@ -195,6 +196,7 @@ class OpenItem(SQLModel, table=True):
     note: str = Field(default="", sa_column_kwargs={"server_default": ""})
     named_by: UUID | None = None
     named_at: datetime | None = instant(default=None)
+    told_by: UUID | None = None
 
 
 class Suggestion(SQLModel, table=True):
@@ -277,8 +279,9 @@ class Books:
 
     @classmethod
     async def of(cls, tx: Tx) -> Books:
-        """Holds off the close of a day until this transaction ends, as every posting does."""
+        """Holds off the close of a day until this transaction ends, as every posting does, and the withdrawal of a statement."""
         now = await clock.now(tx)
+        await tx.alongside("withdrawal")
         await tx.execute("select pg_advisory_xact_lock_shared(payments.day_lock($1))", tx.operator_id)
         closed = await ledger.closed_through(tx) or date(1970, 1, 1)
         return cls(now, closed, max(closed + timedelta(days=1), clock.hanoi_day(now)))

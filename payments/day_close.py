@@ -27,7 +27,7 @@ from foundation import clock
 from foundation.database import Database, Tx
 from foundation.errors import Refusal
 from foundation.tables import instant, keys, new_id, owner_key, recorded
-from payments.proof_of_cash import prove_cash
+from payments.proof_of_cash import StatementAwaited, prove_cash
 
 WAITS = 20
 """So often it tries to get the lock, half a second each. Waiting longer at a time would make payments wait behind it."""
@@ -148,12 +148,15 @@ async def close_day(database: Database, operator_id: UUID, day: date, *, staff_i
     # Before the lock that payments wait for. What is booked in between stands on its way to the next statement.
     async with database.transaction(operator_id, isolation="repeatable read") as tx:
         is_next = day < clock.hanoi_day(now) and day == await next_day(tx)
-        hindrance = (await prove_cash(tx, day)).hindrance() if is_next else None
-    if hindrance:
+        proof = await prove_cash(tx, day) if is_next else None
+    if proof and (hindrance := proof.hindrance()):
         raise hindrance
+    statements = [account.statement_id for account in proof.accounts] if proof else []
     try:
         row = await alone(
-            database, "select * from payments.close_day($1, $2, $3, $4, $5)", operator_id, day, staff_id, now, new_id()
+            database,
+            "select * from payments.close_day($1, $2, $3, $4, $5, $6)",
+            *(operator_id, day, staff_id, now, new_id(), statements),
         )
     except asyncpg.PostgresError as error:
         if error.sqlstate == "MC413":
@@ -164,6 +167,8 @@ async def close_day(database: Database, operator_id: UUID, day: date, *, staff_i
             raise DayNotOver()
         case "day_before_open":
             raise DayBeforeOpen(day=row["next_day"] or "–")
+        case "statement_awaited":
+            raise StatementAwaited(day=day, account=row["awaited"])
     return bool(row["closed_now"])
 
 

@@ -6,9 +6,12 @@ create or replace function payments.next_day(p_operator uuid) returns date langu
 $$;
 
 -- Closes a day in one call. lock_timeout: whoever waits for the lock alone makes later postings wait behind him.
+-- `p_statements`: of the bank, on which the proof of its cash rests; none of them was withdrawn since.
+drop function if exists payments.close_day(uuid, date, uuid, timestamptz, uuid);
 create or replace function payments.close_day(
-    p_operator uuid, p_day date, p_staff uuid, p_now timestamptz, p_trace uuid)
-returns table (refusal text, next_day date, closed_now boolean) language plpgsql set lock_timeout = '500ms' as $$
+    p_operator uuid, p_day date, p_staff uuid, p_now timestamptz, p_trace uuid, p_statements uuid[])
+returns table (refusal text, next_day date, closed_now boolean, awaited text)
+language plpgsql set lock_timeout = '500ms' as $$
 #variable_conflict use_column
 declare
     v_closed date;
@@ -18,7 +21,7 @@ declare
 begin
     perform set_config('app.operator', p_operator::text, true);
     if p_day >= foundation.hanoi_day(p_now) then
-        return query select 'day_not_over', null::date, false;
+        return query select 'day_not_over', null::date, false, null::text;
         return;
     end if;
     -- The book before the day lock, as whoever settles or reopens a day: no payment waits while we wait for them.
@@ -26,12 +29,18 @@ begin
     perform pg_advisory_xact_lock(payments.day_lock(p_operator));
     select closed_through into v_closed from payments.book where operator_id = p_operator;
     if p_day <= v_closed then
-        return query select null::text, null::date, false;
+        return query select null::text, null::date, false, null::text;
         return;
     end if;
     v_next := payments.next_day(p_operator);
     if p_day is distinct from v_next then
-        return query select 'day_before_open', v_next, false;
+        return query select 'day_before_open', v_next, false, null::text;
+        return;
+    end if;
+    select bank_account into v_account from payments.statement_withdrawal
+        where operator_id = p_operator and statement_id = any(p_statements) limit 1;
+    if v_account is not null then
+        return query select 'statement_awaited', null::date, false, v_account;
         return;
     end if;
     select coalesce(max(number), 0) + 1 into v_number from payments.day_close
@@ -71,7 +80,7 @@ begin
     on conflict (operator_id) do update set closed_through = excluded.closed_through;
     insert into foundation.audit_entry (operator_id, id, staff_id, act, subject, reason, after, at)
     values (p_operator, p_trace, p_staff, 'day.closed', 'day ' || p_day, '', jsonb_build_object('close', v_number), p_now);
-    return query select null::text, null::date, true;
+    return query select null::text, null::date, true, null::text;
 end $$;
 
 -- The trial balance of a day: from its snapshot, or for a day that is open, from the last snapshot and what came after.

@@ -19,6 +19,7 @@ from foundation.texts import fold
 from payments import bank_statement
 
 PAGE = 50
+NAMED_MAX = 20
 SURE = 65
 """A bulk takes suggestions with this score at least, unless somebody says another."""
 AGES = ((0, 1), (2, 3), (4, 7), (8, None))
@@ -170,13 +171,13 @@ async def history(tx: Tx, *, before: UUID | None = None, most: int = 50) -> list
 
 
 def lines_in(event: Any) -> list[tuple[str, int]]:
-    """The lines that an act of a person was about, as far as its event names them: (statement, position)."""
+    """The first lines that an act of a person was about, as far as its event names them: (statement, position)."""
     facts = json.loads(event["facts"])
     return [
         (item["statement_id"], int(item["position"]))
         for item in (*facts.get("items", ()), *facts.get("claims", ()))
         if item.get("statement_id") and item.get("position") is not None
-    ]
+    ][:NAMED_MAX]
 
 
 async def line(tx: Tx, sealer: Sealer, statement_id: UUID, position: int) -> Any | None:

@@ -354,7 +354,7 @@ def _handles_or_approves(person: OnDuty) -> None:
 async def _proof(tx: Any, day: date | None) -> CashProof | None:
     """The proof of that day, or of the last statement's."""
     day = day or await tx.value(
-        "select max(day) from payments.bank_statement where operator_id = $1 and state = 'accepted'", tx.operator_id
+        "select max(day) from payments.standing_statements($1) where state = 'accepted'", tx.operator_id
     )
     return await prove_cash(tx, day) if day else None
 

@@ -109,7 +109,7 @@ async def test_what_is_open_is_named_with_its_amount(admin: asyncpg.Connection, 
 CLOSED = (
     "select payments.close_day(o.id, (select max(effective_day) from payments.journal),"
     " (select id from foundation.staff s where s.operator_id = o.id limit 1), now() + interval '3 days',"
-    " gen_random_uuid()) from foundation.operator o;"
+    " gen_random_uuid(), '{}') from foundation.operator o;"
 )
 
 # What a vandal with all rights does, and the rule that must name it. Each runs alone and is undone.
