@@ -370,7 +370,7 @@ async def test_the_clerk_asks_on_its_page_the_manager_agrees_and_everybody_sees_
     page = f"/finance/statements/{given.id}"
 
     async def seen(browser: httpx.AsyncClient, path: str = page) -> str:
-        return (await browser.get(path, params={"lang": "en"})).text
+        return (await browser.get(f"{path}{'&' if '?' in path else '?'}lang=en")).text
 
     assert f"{page}/withdraw" in await seen(clerk)
     assert f"{page}/withdraw" not in await seen(manager), "who takes none in withdraws none"
