@@ -162,7 +162,7 @@ async def test_what_the_bank_only_said_again_is_asked_for_again_when_what_it_sai
     trade, desk = nights.trade, await Desk.of(nights.trade)
     early = Statements(trade)
     await nights.paid(70_000)
-    (ref,) = await nights.admin.fetchrow("select bank_ref from payments.receipt where amount_vnd = 70000")
+    ref = await nights.admin.fetchval("select bank_ref from payments.receipt where amount_vnd = 70000")
     given = await early.load(early.day(early.line(ref, 70_000)), who=desk.people["ketoan"])
     assert (await nights.morning(), await nights.states()) == (1, ["accepted", "known"])
     asked = await desk.does(

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from acts import log_in, press
 from banking import OF_WITHDRAWALS, Statements, only
+from fastapi import FastAPI
 from paying import Desk
 from trade import Trade
 
@@ -115,6 +116,7 @@ async def test_a_forged_statement_is_withdrawn_and_the_true_one_closes_its_day(
     assert (row["asker"], row["agreer"], row["reason"]) == ("Lê Thu Cúc", "Phạm Quốc Dũng", WHY)
     assert (row["undone"], row["undone_vnd"], row["alone"], row["alone_vnd"]) == (3, 530_000, 2, 460_000)
     undone = await admin.fetchrow("select * from payments.matching_event where act = 'undone'")
+    assert undone is not None
     assert (undone["lines"], undone["staff_id"], undone["agreed_by"]) == (
         3,
         desk.people["ketoan"],
@@ -132,8 +134,9 @@ async def test_a_forged_statement_is_withdrawn_and_the_true_one_closes_its_day(
     trade.now += ONE
     hindered = await proof(desk, day)
     assert (hindered.difference_vnd, type(hindered.hindrance())) == (0, ItemsUnnamed), "who knows what FAKE is?"
-    for ref, difference in (("FAKE", "shortage"), ("OUT", "interest")):
-        ask = await matches(desk, bank, ref, difference=difference, who="ketoan")  # type: ignore[arg-type]
+    answers: dict[str, Difference] = {"FAKE": "shortage", "OUT": "interest"}
+    for ref, difference in answers.items():
+        ask = await matches(desk, bank, ref, difference=difference, who="ketoan")
         if ref == "FAKE":
             await desk.does(match_by_hand.decide_ask, ask, agree=True, staff_id=desk.people["quanly"])
     assert await desk.closes(day)
@@ -288,7 +291,7 @@ async def test_two_managers_a_run_and_a_clerk_at_the_same_moment_leave_one_withd
     await bank.match()
     asked = await asks(desk, given.id)
     behind = bank.day(bank.line("FT4", 10_004), day=bank.today)
-    done: list[Any] = await asyncio.gather(
+    done: Any = await asyncio.gather(
         agrees(desk, asked),
         agrees(desk, asked),
         bank.match(),
@@ -350,9 +353,9 @@ async def test_a_withdrawn_statement_that_counts_or_that_nobody_wanted_is_found_
 
 
 @pytest.fixture
-async def manager(app: object) -> AsyncIterator[httpx.AsyncClient]:
+async def manager(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """A second browser, in which the manager of Văn Miếu is logged in."""
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test.local") as browser:
         assert (await log_in(browser, "quanly@vanmieu")).status_code == 303
         yield browser
