@@ -588,8 +588,8 @@ class _Taking:
         while done != "UPDATE 0":
             done = await self.tx.connection.execute(
                 "update incoming_line i set identity = md5(i.identity::text || l.statement_id)::uuid"
-                " from payments.statement_line l"
-                " where l.operator_id = $1 and l.identity = i.identity and l.statement_id = any($2)",
+                " from payments.statement_line l where l.operator_id = $1 and l.statement_id = any($2)"
+                "   and l.bank_ref = i.bank_ref and l.amount_vnd = i.amount_vnd and l.part = i.part and l.identity = i.identity",
                 *(self.tx.operator_id, self.withdrawn),
                 timeout=LONGEST_S,
             )

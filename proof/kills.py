@@ -151,12 +151,16 @@ class Reaper:
                 self.missed[f"{role} {place}"] += 1
 
     def _withdraws(self, place: str) -> bool:
-        """What somebody gave in behind the bank's own statement is withdrawn; what it said the bank says again."""
+        """What somebody gave in behind the bank's own statement is withdrawn; the bank's next one says it as if nobody had."""
         person = self.people.persons[0]
         self.house.restart("worker")
         person.waits_for_statement("vanmieu")
         person.brings_a_line("vanmieu")
-        return strike(self.house, "web", place, 1, within_s=25, then=lambda: person.withdraws("vanmieu"))
+        hit = strike(self.house, "web", place, 1, within_s=25, then=lambda: person.withdraws("vanmieu"))
+        self.people.move_clock(A_DAY)
+        self.house.restart("worker")
+        person.waits_for_statement("vanmieu")
+        return hit
 
     def _matches(self, place: str) -> bool:
         """The clerk at a statement that tells both payments of the day as one: he accepts what is suggested, takes it back,

@@ -20,7 +20,8 @@ from paying import Desk
 from trade import Trade
 
 from foundation import clock
-from payments import bank_statement, book_request, books, match_by_hand, statement_withdrawal
+from payments import bank_statement, book_request, books, match_by_hand, refund, statement_withdrawal
+from payments.application import apply_receipt
 from payments.bank_statement import NoSuchStatement
 from payments.book_request import BookRequestDecided, BookRequestWaits, MonthLocked, NoSuchBookRequest, OwnBookRequest
 from payments.claim import Difference
@@ -103,6 +104,7 @@ async def test_a_forged_statement_is_withdrawn_and_the_true_one_closes_its_day(
     assert not await agrees(desk, asked), "a second click changes nothing"
     assert (await stands(admin, desk, account), (await books.prove(admin)).findings) == (0, ())
     items = {item["bank_ref"]: (item["side"], item["told_by"]) for item in await bank.open()}
+    items_of = {item["bank_ref"]: item["movement_id"] for item in await bank.open()}
     assert items == {
         "FT1": ("movement", None),
         "FT2": ("movement", None),
@@ -131,6 +133,11 @@ async def test_a_forged_statement_is_withdrawn_and_the_true_one_closes_its_day(
     taken = only(await bank.load(true))
     assert (taken.state, taken.lines) == ("accepted", 2)
     assert await stands(admin, desk, account) == 100_000
+    assert await desk.does(apply_receipt, items_of["FAKE"]) == "unknown_reference"
+    with pytest.raises(refund.MoneyUnproven):
+        await desk.does(
+            refund.request, items_of["FAKE"], None, staff_id=desk.people["ketoan"], reason="?", limit_vnd=10**9
+        )
     trade.now += ONE
     hindered = await proof(desk, day)
     assert (hindered.difference_vnd, type(hindered.hindrance())) == (0, ItemsUnnamed), "who knows what FAKE is?"
