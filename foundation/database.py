@@ -87,12 +87,6 @@ class Tx:
         """Until this transaction ends, others of the operator that ask for the same wait: the second sees what the first left."""
         await self.execute("select pg_advisory_xact_lock(hashtextextended($1 || $2, 0))", str(self.operator_id), what)
 
-    async def alongside(self, what: str) -> None:
-        """Until this transaction ends, nobody does what is done one at a time; others like this one go on."""
-        await self.execute(
-            "select pg_advisory_xact_lock_shared(hashtextextended($1 || $2, 0))", str(self.operator_id), what
-        )
-
     def wake(self, channel: str) -> None:
         """Tells whoever listens on the channel, once this transaction is committed."""
         self.wakes.append(channel)

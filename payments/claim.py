@@ -279,9 +279,8 @@ class Books:
 
     @classmethod
     async def of(cls, tx: Tx) -> Books:
-        """Holds off the close of a day until this transaction ends, as every posting does, and the withdrawal of a statement."""
+        """Holds off the close of a day until this transaction ends, as every posting does."""
         now = await clock.now(tx)
-        await tx.alongside("withdrawal")
         await tx.execute("select pg_advisory_xact_lock_shared(payments.day_lock($1))", tx.operator_id)
         closed = await ledger.closed_through(tx) or date(1970, 1, 1)
         return cls(now, closed, max(closed + timedelta(days=1), clock.hanoi_day(now)))

@@ -109,6 +109,7 @@ async def accept(tx: Tx, suggestions: Sequence[UUID], *, staff_id: UUID, seen: s
     """
     if not suggestions:
         raise NothingChosen()
+    await tx.one_at_a_time("matching")
     rows = await tx.rows(
         "select s.id, s.rule, s.ambiguous, s.difference_vnd, array_agg(i.item_id) as items from payments.suggestion s"
         " join payments.suggestion_item i on i.operator_id = s.operator_id and i.suggestion_id = s.id"
@@ -298,6 +299,7 @@ async def undo(
     Raises NoSuchMatch, MatchClosed, UndoneByAnother, ReasonMissing.
     """
     reason = reason_of(reason)
+    await tx.one_at_a_time("matching")
     books = await Books.of(tx)
     rows = await tx.rows(
         "with of as (select kind, movement_id, match_id from payments.claim"
@@ -358,6 +360,7 @@ async def _chosen(tx: Tx, ids: Sequence[UUID]) -> tuple[list[Any], int]:
     """
     if not ids:
         raise NothingChosen()
+    await tx.one_at_a_time("matching")
     items = await open_items_of(tx, list(ids))
     if len(items) < len(set(ids)):
         who = await tx.value(

@@ -107,8 +107,8 @@ async def agree(
     """
     async with database.transaction(operator_id) as tx:
         await tx.execute(f"set local statement_timeout = '{LONGEST_S}s'")
-        # Meanwhile nothing is taken in behind it, no run looks at its lines, and nobody has one of them in hand.
-        for what in ("statement", "matching", "withdrawal"):
+        # Meanwhile nothing is taken in behind it, and neither a run nor a person has one of its lines in hand.
+        for what in ("statement", "matching"):
             await tx.one_at_a_time(what)
         asked = await tx.row(
             "select * from payments.book_request where operator_id = $1 and id = $2 and kind = 'withdraw' for update",
@@ -347,8 +347,9 @@ async def _close_its_items(tx: Tx, statement_id: UUID, *, staff_id: UUID, now: d
         gone,
     )
     await tx.execute(
-        "update payments.write_off_ask set decided_by = $3, decided_at = $4, agreed = false"
-        " where operator_id = $1 and decided_at is null and items ?| $2::text[]",
+        "update payments.write_off_ask set decided_by = $3, decided_at = $4, agreed = false where operator_id = $1 and id in"
+        " (select id from payments.write_off_ask where operator_id = $1 and decided_at is null and items ?| $2::text[]"
+        "   for update skip locked)",  # who is deciding on it just now finds its items gone
         tx.operator_id,
         [str(id) for id in gone],
         staff_id,
