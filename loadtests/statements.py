@@ -38,13 +38,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Day:
-    """What a bank knows of an account on a day."""
+    """What a bank knows of an account on a day, or from `first_day` to that day."""
 
     account: str
     day: date
     number: int
     opening_vnd: int
     lines: Sequence[Line] = field(default_factory=list)
+    first_day: date | None = None
 
     @property
     def closing_vnd(self) -> int:
@@ -84,7 +85,7 @@ def camt053(days: Sequence[Day], version: str = "02") -> Iterator[str]:
     for day in days:
         yield f"<Stmt><Id>{day.account}-{day.number}</Id><ElctrncSeqNb>{day.number}</ElctrncSeqNb>"
         yield f"<CreDtTm>{day.day}T23:59:00+07:00</CreDtTm>{_account(day)}"
-        yield _balance("OPBD", day.opening_vnd, day.day) + _balance("CLBD", day.closing_vnd, day.day)
+        yield _balance("OPBD", day.opening_vnd, day.first_day or day.day) + _balance("CLBD", day.closing_vnd, day.day)
         yield _totals(day)
         for line in day.lines:
             yield _entry(line, version)
@@ -170,7 +171,7 @@ def _mt940_message(day: Day, enveloped: bool) -> str:
         f":20:ST{day.number}",
         f":25:{day.account}",
         f":28C:{day.number}/1",
-        mt940_balance("60F", day.opening_vnd, day),
+        mt940_balance("60F", day.opening_vnd, day.first_day or day.day),
     ]
     for line in day.lines:
         mark = "C" if (line.amount_vnd > 0) is not line.is_reversal else "D"
@@ -180,14 +181,14 @@ def _mt940_message(day: Day, enveloped: bool) -> str:
             f":61:{line.value_day:%y%m%d}{line.booked_day:%m%d}{mark}{abs(line.amount_vnd)},NTRF{ours}//{line.ref}"
         )
         rows += wrapped(":86:", line.text)
-    rows.append(mt940_balance("62F", day.closing_vnd, day))
+    rows.append(mt940_balance("62F", day.closing_vnd, day.day))
     if enveloped:
         return "\r\n".join(["{1:F01MOTCVNVXAXXX0000000000}{2:I940MOTCVNVXXXXXN}{4:", *rows, "-}", ""])
     return "\r\n".join([*rows, "-", ""])
 
 
-def mt940_balance(tag: str, amount_vnd: int, day: Day) -> str:
-    return f":{tag}:{'C' if amount_vnd >= 0 else 'D'}{day.day:%y%m%d}VND{abs(amount_vnd)},"
+def mt940_balance(tag: str, amount_vnd: int, day: date) -> str:
+    return f":{tag}:{'C' if amount_vnd >= 0 else 'D'}{day:%y%m%d}VND{abs(amount_vnd)},"
 
 
 def wrapped(tag: str, text: str) -> list[str]:

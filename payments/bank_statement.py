@@ -3,7 +3,8 @@
 A file is read in a process of its own (`statement.rows`), stored in one transaction, and known by its SHA-256. A statement
 that does not tie, or does not continue the one before it, goes to quarantine with the numbers, and none of its lines is
 kept. A line is known by the bank's reference and amount, or where there is no reference by its content: taken in again,
-overlapping or in another order it adds nothing. What a line was is for `matching` to say; nothing is booked here.
+overlapping or in another order it adds nothing. What a line was is for `matching` to say; nothing is booked here. What two
+people have withdrawn (`statement_withdrawal`) counts no more: not as a link of the chain, and none of its lines is known by it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import struct
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
@@ -89,7 +90,7 @@ class BankStatement(SQLModel, table=True):
     """One statement of a file. `state`: accepted, known (it added nothing), or quarantined: `why` is a refusal's code.
 
     `bank_account`: ours, "<bin>/<account>"; of one in quarantine maybe only what the bank wrote. `lines`: those that are
-    new with it; `day`: its last.
+    new with it; `day`: its last; `first_day`: of an accepted one, from when on its lines say how each day ended.
     """
 
     __tablename__ = "bank_statement"
@@ -117,6 +118,7 @@ class BankStatement(SQLModel, table=True):
     said_id: str
     said_number: str
     page: int
+    first_day: date | None = None
     day: date | None = None
     opening_vnd: int | None = Field(default=None, sa_type=BigInteger)
     closing_vnd: int | None = Field(default=None, sa_type=BigInteger)
@@ -133,7 +135,9 @@ class BankStatement(SQLModel, table=True):
 
 
 class StatementLine(SQLModel, table=True):
-    """Money that moved by the bank's word: `amount_vnd` > 0 came in. `day`: of the statement that told of it first.
+    """Money that moved by the bank's word: `amount_vnd` > 0 came in. `day`: of the statement that told of it first; of one over
+    several days the day on which it was booked, if that is one of them. `identity`: unique, also where a statement was withdrawn
+    that had the same line: then the identity it had there with that statement, hashed.
 
     Its text and counterparty stand sealed in block `position` // 500 of `statement_text`. Without foreign keys: a file brings
     a million of them, and their statement last, with its verdict; the proof of the books looks after both.
@@ -199,6 +203,10 @@ class StatementNotChained(Refusal):
     """The account stood at {expected_vnd} đồng before, this statement begins with {opening_vnd}: one is missing or wrong."""
 
 
+class StatementWithdrawn(Refusal):
+    """Two people withdrew this statement: the bank has to issue another, or somebody gives this one in by hand."""
+
+
 class StatementContradicts(Refusal):
     """For {day} the bank said before that the account closed at {before_vnd} đồng, and now {closing_vnd}."""
 
@@ -222,10 +230,11 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class TakenIn:
-    """What became of a file. `before`: when these same bytes were given in already."""
+    """What became of a file. `before`: when these same bytes were given in already. `by_itself`: fetched, nobody gave it in."""
 
     file_id: UUID
     before: datetime | None
+    by_itself: bool = False
     statements: list[Taken] = field(default_factory=list)
 
     @property
@@ -285,8 +294,8 @@ async def _file(tx: Tx, sha256: bytes, name: str, size_bytes: int, staff_id: UUI
         sha256,
     )
     if before:
-        return TakenIn(before["id"], before["loaded_at"])
-    done = TakenIn(new_id(), None)
+        return TakenIn(before["id"], before["loaded_at"], staff_id is None)
+    done = TakenIn(new_id(), None, staff_id is None)
     await tx.execute(
         "insert into payments.statement_file (operator_id, id, sha256, name, size_bytes, source, loaded_by,"
         " loaded_at) values ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -305,8 +314,8 @@ async def _file(tx: Tx, sha256: bytes, name: str, size_bytes: int, staff_id: UUI
 async def head(tx: Tx, bank_account: str) -> Any:
     """The statement that an account's next one has to continue: day, closing_vnd; None before the first."""
     return await tx.row(
-        "select id, day, closing_vnd, said_number from payments.bank_statement"
-        " where operator_id = $1 and bank_account = $2 and state = 'accepted' order by day desc, id desc limit 1",
+        "select id, day, closing_vnd, said_number from payments.standing_statements($1)"
+        " where bank_account = $2 and state = 'accepted' order by day desc, id desc limit 1",
         tx.operator_id,
         bank_account,
     )
@@ -317,19 +326,20 @@ async def accounts(tx: Tx) -> list[Any]:
     return await tx.rows(
         "select a.bin || '/' || a.account as bank_account, a.owner_name, s.id, s.day, s.closing_vnd, s.said_number"
         " from payments.collection_account a left join lateral"
-        " (select * from payments.bank_statement where operator_id = $1 and bank_account = a.bin || '/' || a.account"
+        " (select * from payments.standing_statements($1) where bank_account = a.bin || '/' || a.account"
         "   and state = 'accepted' order by day desc, id desc limit 1) s on true where a.operator_id = $1 order by 1",
         tx.operator_id,
     )
 
 
 async def listed(tx: Tx, *, most: int, file_id: UUID | None = None) -> list[Any]:
-    """Statements, newest first, with their files; `open`: lines that nobody has matched."""
+    """Statements, newest first, with their files; `open`: lines that nobody has matched; `withdrawn_at`: it counts no more."""
     return await tx.rows(
         "select s.*, f.name as file_name, f.source, p.name as loaded_by, (select count(*) from payments.open_item o"
-        "   where o.operator_id = s.operator_id and o.statement_id = s.id) as open"
+        "   where o.operator_id = s.operator_id and o.statement_id = s.id) as open, w.at as withdrawn_at"
         " from payments.bank_statement s"
         " join payments.statement_file f on f.operator_id = s.operator_id and f.id = s.file_id"
+        " left join payments.statement_withdrawal w on w.operator_id = s.operator_id and w.statement_id = s.id"
         " left join foundation.staff p on p.operator_id = f.operator_id and p.id = f.loaded_by"
         " where s.operator_id = $1 and ($3::uuid is null or s.file_id = $3) order by s.id desc limit $2",
         tx.operator_id,
@@ -424,7 +434,11 @@ class _Taking:
         self.tx, self.sealer, self.file, self.said, self.month, self.now = tx, sealer, file, said, month, now
         self.progress, self.id = progress, new_id()
         self.told = date.fromisoformat(said["day"]) if said["day"] and ahead else None
+        self.began = date.fromisoformat(said["first_day"]) if said["first_day"] else None
         self.account: str | None = None
+        self.last: Any = None
+        self.withdrawn: list[UUID] = []
+        self.first_line: date | None = None
         self.is_overlapping = False
         self.read = self.new = self.new_vnd = self.blocks = 0
 
@@ -435,6 +449,14 @@ class _Taking:
             tx.operator_id,
             self.said["account"],
         )
+        if self.account is not None:
+            self.last = await head(tx, self.account)
+            rows = await tx.rows(
+                "select statement_id from payments.statement_withdrawal where operator_id = $1 and bank_account = $2",
+                tx.operator_id,
+                self.account,
+            )
+            self.withdrawn = [row["statement_id"] for row in rows]
         await tx.execute("savepoint statement; truncate incoming_line")
         verdict = await self._lines(frames)
         day = date.fromisoformat(verdict["day"]) if verdict["day"] else None
@@ -458,9 +480,9 @@ class _Taking:
             assert self.account
             await ledger.open_bank(tx, self.account)
         await self.tx.execute(
-            "insert into payments.bank_statement (operator_id, id, file_id, bank_account, said_id, said_number, page, day,"
-            " opening_vnd, closing_vnd, credits, credits_vnd, debits, debits_vnd, lines, state, why, facts, remarks, at)"
-            " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+            "insert into payments.bank_statement (operator_id, id, file_id, bank_account, said_id, said_number, page, first_day,"
+            " day, opening_vnd, closing_vnd, credits, credits_vnd, debits, debits_vnd, lines, state, why, facts, remarks, at)"
+            " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
             self.tx.operator_id,
             taken.id,
             self.file.file_id,
@@ -468,6 +490,7 @@ class _Taking:
             self.said["id"],
             self.said["number"],
             self.said["page"],
+            self._first_day(day) if state == "accepted" and day else None,
             day,
             *(
                 verdict[name]
@@ -544,6 +567,7 @@ class _Taking:
         """What is staged, as lines of the statement. As a rule nobody told of them before: to look first costs half as much
         again, so it is looked when one was found."""
         tx = self.tx
+        await self._rename()
         try:
             if self.is_overlapping:
                 kept = await self._insert(day, " on conflict (operator_id, identity) do nothing")
@@ -555,16 +579,40 @@ class _Taking:
             kept = await self._insert(day, " on conflict (operator_id, identity) do nothing")
         self.new += kept["lines"]
         self.new_vnd += kept["vnd"]
+        self.first_line = min(filter(None, (self.first_line, kept["first_day"])), default=None)
         await tx.execute("truncate incoming_line")
+
+    async def _rename(self) -> None:
+        """What a withdrawn statement told of is not known by it: another identity for each such line, the same every time."""
+        done = "UPDATE" if self.withdrawn else "UPDATE 0"
+        while done != "UPDATE 0":
+            done = await self.tx.connection.execute(
+                "update incoming_line i set identity = md5(i.identity::text || l.statement_id)::uuid"
+                " from payments.statement_line l where l.operator_id = $1 and l.statement_id = any($2)"
+                "   and l.bank_ref = i.bank_ref and l.amount_vnd = i.amount_vnd and l.part = i.part and l.identity = i.identity",
+                *(self.tx.operator_id, self.withdrawn),
+                timeout=LONGEST_S,
+            )
+
+    def _from(self, day: date) -> date | None:
+        """The first day that a line may be of: what is over when the statement before ends belongs to the next day."""
+        known = [self.began] if self.began else []
+        if self.last:
+            known.append(self.last["day"] + timedelta(days=1))
+        return min(max(known), day) if known else None
+
+    def _first_day(self, day: date) -> date:
+        """From when on it tells of every day; a table says no more than that its lines follow each other."""
+        return (self._from(day) if self.began else self.first_line) or day
 
     async def _insert(self, day: date, if_there: str) -> Any:
         return await self.tx.connection.fetchrow(
             "with kept as (insert into payments.statement_line (operator_id, statement_id, position, bank_account, bank_ref,"
             "   part, amount_vnd, day, booked_day, value_day, is_reversal, identity, end_to_end_id)"
-            "  select $1, $2, position, $3, bank_ref, part, amount_vnd, $4, booked_day, value_day, is_reversal, identity,"
-            f"   end_to_end_id from incoming_line{if_there} returning amount_vnd)"
-            " select count(*)::int as lines, coalesce(sum(amount_vnd), 0)::bigint as vnd from kept",
-            *(self.tx.operator_id, self.id, self.account, day),
+            "  select $1, $2, position, $3, bank_ref, part, amount_vnd, greatest(least(booked_day, $4), $5), booked_day, value_day,"
+            f"   is_reversal, identity, end_to_end_id from incoming_line{if_there} returning amount_vnd, day)"
+            " select count(*)::int as lines, coalesce(sum(amount_vnd), 0)::bigint as vnd, min(day) as first_day from kept",
+            *(self.tx.operator_id, self.id, self.account, day, self._from(day)),
             timeout=LONGEST_S,
         )
 
@@ -581,31 +629,40 @@ class _Taking:
             raise _OtherDay
         if not self.told:
             await self._keep(day)
-        return await _place(self.tx, self.account, day, verdict, self.new, self.new_vnd, self.now)
+        if self.file.by_itself and await _was_withdrawn(self.tx, self.file, self.said):
+            return "quarantined", StatementWithdrawn()
+        return await _place(self.tx, self.account, self.last, day, verdict, self.new, self.new_vnd, self.now)
 
 
 async def _was_so(tx: Tx, file: TakenIn, said: Any, why: Refusal | None) -> bool:
     """Whether this statement of this file was looked at before with the same end: then nothing is news."""
     return bool(
         await tx.value(
-            "select true from payments.bank_statement where operator_id = $1 and file_id = $2 and said_id = $3"
-            " and said_number = $4 and page = $5 and (state <> 'quarantined' or why = $6) limit 1",
-            tx.operator_id,
-            file.file_id,
-            said["id"],
-            said["number"],
-            said["page"],
-            why.code if why else None,
+            "select true from payments.bank_statement s where s.operator_id = $1 and file_id = $2 and said_id = $3"
+            " and said_number = $4 and page = $5"
+            " and (why = $6 or exists (select from payments.standing_statements($1) t where t.id = s.id)) limit 1",
+            *(tx.operator_id, file.file_id, said["id"], said["number"], said["page"], why.code if why else None),
+        )
+    )
+
+
+async def _was_withdrawn(tx: Tx, file: TakenIn, said: Any) -> bool:
+    """Whether this statement was taken in from these very bytes, and two people withdrew it."""
+    return file.before is not None and bool(
+        await tx.value(
+            "select true from payments.bank_statement s join payments.statement_withdrawal w"
+            "   on w.operator_id = s.operator_id and w.statement_id = s.id"
+            " where s.operator_id = $1 and file_id = $2 and said_id = $3 and said_number = $4 and page = $5 limit 1",
+            *(tx.operator_id, file.file_id, said["id"], said["number"], said["page"]),
         )
     )
 
 
 async def _place(
-    tx: Tx, account: str, day: date, verdict: dict[str, Any], new: int, new_vnd: int, now: datetime
+    tx: Tx, account: str, last: Any, day: date, verdict: dict[str, Any], new: int, new_vnd: int, now: datetime
 ) -> tuple[State, Refusal | None]:
     """Whether a statement that holds by itself continues what is known of its account: what the account stood at, and its
-    new lines, make its closing balance. An older one may only say again what is known."""
-    last = await head(tx, account)
+    new lines, make its closing balance. An older one may only say again what is known. `last`: its head."""
     opening_vnd, closing_vnd = verdict["opening_vnd"], verdict["closing_vnd"]
     if day > clock.hanoi_day(now):
         return "quarantined", StatementOfTheFuture(day=day)
@@ -615,7 +672,7 @@ async def _place(
     if new and closed and day <= closed:
         return "quarantined", StatementAddsToPast(lines=new, day=closed)
     same_day_vnd: int | None = await tx.value(
-        "select closing_vnd from payments.bank_statement where operator_id = $1 and bank_account = $2 and day = $3"
+        "select closing_vnd from payments.standing_statements($1) where bank_account = $2 and day = $3"
         " and state = 'accepted' order by id desc limit 1",
         tx.operator_id,
         account,

@@ -1,5 +1,5 @@
-"""What one person asks of closed books and another agrees to: that the last closed day is opened again, that a month is
-locked for good.
+"""What one person asks of the books and another agrees to: that the last closed day is opened again, that a month is locked
+for good, that the bank's last statement is withdrawn (`statement_withdrawal`).
 
 Until somebody agrees nothing changes. A reopening ends a close and takes nothing of it away: the close and its balances
 stay, and who asked, who agreed and why stands beside them. No day of a locked month is ever opened again.
@@ -21,13 +21,14 @@ from foundation.tables import instant, keys, new_id, owner_key, recorded
 from payments import day_close
 from payments.held import reason_of
 
-Kind = Literal["reopen", "lock"]
+Kind = Literal["reopen", "lock", "withdraw"]
 
 
 class BookRequest(SQLModel, table=True):
-    """Somebody asks that close `number` of a day be ended, or that the month which begins on `day` be locked.
+    """Somebody asks that close `number` of a day be ended, that the month which begins on `day` be locked, or that a statement
+    of the bank, of that day, be withdrawn.
 
-    One of a kind at a time waits per day. Refused by another person, withdrawn by whoever asked.
+    One of a kind at a time waits per day, or per statement. Refused by another person, withdrawn by whoever asked.
     """
 
     __tablename__ = "book_request"
@@ -36,6 +37,11 @@ class BookRequest(SQLModel, table=True):
             keys("day", "number"),
             ["payments.day_close.operator_id", "payments.day_close.day", "payments.day_close.number"],
             name="book_request_close_fkey",
+        ),
+        ForeignKeyConstraint(
+            keys("statement_id"),
+            ["payments.bank_statement.operator_id", "payments.bank_statement.id"],
+            name="book_request_statement_fkey",
         ),
         ForeignKeyConstraint(
             keys("requested_by"),
@@ -47,9 +53,10 @@ class BookRequest(SQLModel, table=True):
             ["foundation.staff.operator_id", "foundation.staff.id"],
             name="book_request_decided_fkey",
         ),
-        CheckConstraint("kind in ('reopen', 'lock')", name="kind"),
+        CheckConstraint("kind in ('reopen', 'lock', 'withdraw')", name="kind"),
         CheckConstraint("(kind = 'reopen') = (number is not null) and (kind = 'lock' or reason <> '')", name="close"),
-        CheckConstraint("kind = 'reopen' or extract(day from day) = 1", name="month"),
+        CheckConstraint("(kind = 'withdraw') = (statement_id is not null)", name="statement"),
+        CheckConstraint("kind <> 'lock' or extract(day from day) = 1", name="month"),
         CheckConstraint("state in ('requested', 'agreed', 'refused', 'withdrawn')", name="state"),
         CheckConstraint(
             "num_nulls(decided_by, decided_at) = case state when 'requested' then 2 else 0 end", name="decided"
@@ -57,9 +64,10 @@ class BookRequest(SQLModel, table=True):
         CheckConstraint("(decided_by = requested_by) = (state = 'withdrawn')", name="second_person"),
         Index(
             "book_request_open_key",
-            *keys("kind", "day"),
+            *keys("kind", "day", "statement_id"),
             unique=True,
             postgresql_where=text("state = 'requested'"),
+            postgresql_nulls_not_distinct=True,
         ),
         {"schema": "payments"},
     )
@@ -68,6 +76,7 @@ class BookRequest(SQLModel, table=True):
     kind: str
     day: date
     number: int | None = None
+    statement_id: UUID | None = None
     reason: str
     state: str = "requested"
     requested_by: UUID
@@ -192,7 +201,7 @@ async def ask_to_reopen(tx: Tx, day: date, *, staff_id: UUID, reason: str, now: 
     number: int = await tx.value(
         "select max(number) from payments.day_close where operator_id = $1 and day = $2", tx.operator_id, day
     )
-    return await _ask(tx, "reopen", day, number, staff_id=staff_id, reason=reason, now=now)
+    return await ask(tx, "reopen", day, number=number, staff_id=staff_id, reason=reason, now=now)
 
 
 async def propose_lock(tx: Tx, month: date, *, staff_id: UUID, now: datetime) -> UUID:
@@ -209,7 +218,7 @@ async def propose_lock(tx: Tx, month: date, *, staff_id: UUID, now: datetime) ->
         raise MonthBeforeUnlocked(month=month_text(following))
     if closed is None or first_of(closed + timedelta(days=1)) <= month:
         raise MonthNotClosed(month=month_text(month))
-    return await _ask(tx, "lock", month, None, staff_id=staff_id, reason="", now=now)
+    return await ask(tx, "lock", month, staff_id=staff_id, reason="", now=now)
 
 
 async def agree(database: Database, operator_id: UUID, id: UUID, *, staff_id: UUID, now: datetime) -> bool:
@@ -252,7 +261,7 @@ async def refuse(tx: Tx, id: UUID, *, staff_id: UUID, reason: str, now: datetime
     Raises NoSuchBookRequest, ReasonMissing, BookRequestDecided.
     """
     asked = await tx.row(
-        "select kind, day, state, requested_by, decided_by from payments.book_request"
+        "select kind, day, statement_id, state, requested_by, decided_by from payments.book_request"
         " where operator_id = $1 and id = $2 for update",
         tx.operator_id,
         id,
@@ -275,18 +284,19 @@ async def refuse(tx: Tx, id: UUID, *, staff_id: UUID, reason: str, now: datetime
         now,
         why or None,
     )
-    await audit.note(
-        tx, staff_id, f"{asked['kind']}.{state}", subject_of(asked["kind"], asked["day"]), reason=why, now=now
-    )
+    subject = subject_of(asked["kind"], asked["day"], asked["statement_id"])
+    await audit.note(tx, staff_id, f"{asked['kind']}.{state}", subject, reason=why, now=now)
     return True
 
 
 async def waiting(tx: Tx) -> list[Any]:
-    """What waits for a second person, oldest first: id, kind, day, number, reason, requested_by, requester, requested_at."""
+    """What waits for a second person, oldest first: id, kind, day, number, reason, requested_by, requester, requested_at; of a
+    statement statement_id and bank_account."""
     return await tx.rows(
-        "select q.id, q.kind, q.day, q.number, q.reason, q.requested_by, q.requested_at, s.name as requester"
-        " from payments.book_request q"
+        "select q.id, q.kind, q.day, q.number, q.reason, q.requested_by, q.requested_at, s.name as requester,"
+        " q.statement_id, b.bank_account from payments.book_request q"
         " join foundation.staff s on s.operator_id = q.operator_id and s.id = q.requested_by"
+        " left join payments.bank_statement b on b.operator_id = q.operator_id and b.id = q.statement_id"
         " where q.operator_id = $1 and q.state = 'requested' order by q.requested_at, q.id",
         tx.operator_id,
     )
@@ -335,8 +345,10 @@ def month_text(month: date | None) -> str:
     return "–" if month is None else f"{month:%m/%Y}"
 
 
-def subject_of(kind: Kind, day: date) -> str:
+def subject_of(kind: Kind, day: date, statement_id: UUID | None) -> str:
     """What the trail calls it."""
+    if statement_id:
+        return f"statement {statement_id}"
     return f"day {day}" if kind == "reopen" else f"month {month_text(day)}"
 
 
@@ -348,15 +360,22 @@ async def _lock_book(tx: Tx) -> date | None:
     return found
 
 
-async def _ask(
-    tx: Tx, kind: Kind, day: date, number: int | None, *, staff_id: UUID, reason: str, now: datetime
+async def ask(
+    tx: Tx,
+    kind: Kind,
+    day: date,
+    *,
+    number: int | None = None,
+    statement_id: UUID | None = None,
+    staff_id: UUID,
+    reason: str,
+    now: datetime,
 ) -> UUID:
+    """Writes down what somebody asks for. The same person again: the same request. Raises BookRequestWaits."""
     before = await tx.row(
-        "select id, requested_by from payments.book_request"
-        " where operator_id = $1 and kind = $2 and day = $3 and state = 'requested'",
-        tx.operator_id,
-        kind,
-        day,
+        "select id, requested_by from payments.book_request where operator_id = $1 and kind = $2 and day = $3"
+        " and statement_id is not distinct from $4 and state = 'requested'",
+        *(tx.operator_id, kind, day, statement_id),
     )
     if before is not None:
         if before["requested_by"] != staff_id:
@@ -364,16 +383,17 @@ async def _ask(
         return UUID(str(before["id"]))
     id = new_id()
     await tx.execute(
-        "insert into payments.book_request (operator_id, id, kind, day, number, reason, state, requested_by, requested_at)"
-        " values ($1, $2, $3, $4, $5, $6, 'requested', $7, $8)",
+        "insert into payments.book_request (operator_id, id, kind, day, number, statement_id, reason, state, requested_by,"
+        " requested_at) values ($1, $2, $3, $4, $5, $6, $7, 'requested', $8, $9)",
         tx.operator_id,
         id,
         kind,
         day,
         number,
+        statement_id,
         reason,
         staff_id,
         now,
     )
-    await audit.note(tx, staff_id, f"{kind}.requested", subject_of(kind, day), reason=reason, now=now)
+    await audit.note(tx, staff_id, f"{kind}.requested", subject_of(kind, day, statement_id), reason=reason, now=now)
     return id

@@ -18,7 +18,8 @@ begin
     perform set_config('app.operator', p_operator::text, true);
     -- The book before the day lock, as in payments.close_day; whatever is asked and decided is asked and decided behind it.
     select closed_through into v_closed from payments.book where operator_id = p_operator for update;
-    select * into v_asked from payments.book_request where operator_id = p_operator and id = p_request for update;
+    select * into v_asked from payments.book_request
+        where operator_id = p_operator and id = p_request and kind in ('reopen', 'lock') for update;
     v_next := payments.next_month(p_operator);
     refusal := case
         when v_asked.id is null then 'no_such_book_request'

@@ -50,6 +50,7 @@ from payments import (  # noqa: F401 - their tables are examined
     settlement,
     shift,
     shift_report,
+    statement_withdrawal,
 )
 
 INVARIANTS = ("M1", "M2", "M3", "M4", "M5", "M6", "M7", "M8", "M9", "M10")
@@ -1565,6 +1566,10 @@ with line as not materialized (
     select * from payments.statement_line where operator_id = any($1)
 ), claimed as not materialized (
     select * from payments.claim where operator_id = any($1)
+), told as materialized (
+    select operator_id, bank_account, event_id, count(*) as claims, sum(abs(line_vnd))::bigint as turnover_vnd,
+           sum(line_vnd)::bigint as line_vnd, sum(moved_vnd)::bigint as moved_vnd
+    from claimed group by 1, 2, 3
 ), movement as not materialized (
     select r.operator_id, 'receipt' as kind, r.id, r.amount_vnd from payments.receipt r
     where r.operator_id = any($1) and r.gateway = 'bank'
@@ -1579,31 +1584,84 @@ with line as not materialized (
     from payments.payout_entry where operator_id = any($1)
     union all
     select operator_id, 'debit', id, -amount_vnd from payments.debit where operator_id = any($1)
-), summed as (
-    select operator_id, statement_id, count(*) as lines from line group by 1, 2
-), chained as (
-    select s.operator_id, s.bank_account, s.id, s.day, s.closing_vnd, s.lines, coalesce(l.lines, 0) as there,
-           coalesce(lag(s.closing_vnd) over chain, s.opening_vnd) as before_vnd,
-           s.opening_vnd + s.credits_vnd - s.debits_vnd - s.closing_vnd as untied_vnd
+), summed as materialized (
+    select operator_id, statement_id, count(*) as lines, sum(amount_vnd)::bigint as new_vnd, min(day) as first_day,
+           max(day) as last_day
+    from line group by 1, 2
+), accepted as materialized (
+    select s.operator_id, s.bank_account, s.id, s.file_id, s.opening_vnd, s.closing_vnd, s.lines, s.at,
+           coalesce(s.first_day, s.day) as first_day, s.day,
+           s.opening_vnd + s.credits_vnd - s.debits_vnd - s.closing_vnd as untied_vnd,
+           w.recorded_at as withdrawn_at
     from payments.bank_statement s
-    left join summed l on l.operator_id = s.operator_id and l.statement_id = s.id
+    left join payments.statement_withdrawal w on w.operator_id = s.operator_id and w.statement_id = s.id
     where s.operator_id = any($1) and s.state = 'accepted'
+), chained as (
+    select s.operator_id, s.bank_account, s.day, coalesce(l.new_vnd, 0) as new_vnd,
+           s.closing_vnd - coalesce(lag(s.closing_vnd) over chain, s.opening_vnd) as turned_vnd
+    from accepted s
+    left join summed l on l.operator_id = s.operator_id and l.statement_id = s.id
+    where s.withdrawn_at is null
     window chain as (partition by s.operator_id, s.bank_account order by s.day, s.id)
+), missing as (
+    select l.operator_id, null as account, 'lines of ' || l.statement_id as flow, l.new_vnd as amount_vnd
+    from summed l left join accepted s on s.operator_id = l.operator_id and s.id = l.statement_id where s.id is null
+    union all
+    select t.operator_id, null, 'texts of ' || t.statement_id, null
+    from (select distinct operator_id, statement_id from payments.statement_text where operator_id = any($1)) t
+    left join accepted s on s.operator_id = t.operator_id and s.id = t.statement_id where s.id is null
+    union all
+    select m.operator_id, null, 'run over ' || m.statement_id, null from payments.matched_statement m
+    left join accepted s on s.operator_id = m.operator_id and s.id = m.statement_id
+    left join payments.matching_event e on e.operator_id = m.operator_id and e.id = m.event_id
+    where m.operator_id = any($1) and (s.id is null or e.id is null)
+    union all
+    select c.operator_id, 'bank:' || c.bank_account, 'matches of ' || c.event_id, c.line_vnd from told c
+    left join payments.matching_event e on e.operator_id = c.operator_id and e.id = c.event_id where e.id is null
+    union all
+    select o.operator_id, 'bank:' || o.bank_account, 'open ' || o.id, o.amount_vnd from payments.open_item o
+    left join line l on l.operator_id = o.operator_id and l.statement_id = o.statement_id and l.position = o.position
+    where o.operator_id = any($1) and o.side = 'line' and l.position is null
+    union all
+    select s.operator_id, 'bank:' || s.bank_account, 'file of ' || s.id, null from accepted s
+    left join payments.statement_file f on f.operator_id = s.operator_id and f.id = s.file_id where f.id is null
+), ended as (
+    -- Of a withdrawn statement nothing counts: no match, no open item, no close that rests on it. And two people wanted it.
+    select s.operator_id, s.bank_account, c.kind || ' ' || c.movement_id as flow, c.line_vnd as amount_vnd
+    from accepted s join claimed c on c.operator_id = s.operator_id and c.statement_id = s.id
+    where s.withdrawn_at is not null
+    union all
+    select s.operator_id, s.bank_account, 'open ' || o.id, o.amount_vnd
+    from accepted s join payments.open_item o on o.operator_id = s.operator_id and o.statement_id = s.id
+    where s.withdrawn_at is not null
+    union all
+    select s.operator_id, s.bank_account, k.day::text, s.closing_vnd
+    from accepted s join payments.day_close k on k.operator_id = s.operator_id and k.day between s.first_day and s.day
+        and k.closed_at >= s.at and k.recorded_at < s.withdrawn_at
+    left join payments.day_reopening r on r.operator_id = k.operator_id and r.day = k.day and r.number = k.number
+    where s.withdrawn_at is not null and r.day is null
+    union all
+    select w.operator_id, w.bank_account, w.statement_id::text, null from payments.statement_withdrawal w
+    left join accepted s on s.operator_id = w.operator_id and s.id = w.statement_id
+    left join payments.book_request q on q.operator_id = w.operator_id and q.id = w.request_id and q.kind = 'withdraw'
+        and q.statement_id = w.statement_id and q.state = 'agreed' and q.requested_by = w.asked_by and q.decided_by = w.agreed_by
+    where w.operator_id = any($1) and (s.id is null or q.id is null or s.bank_account <> w.bank_account or s.day <> w.day)
 ), said as (
-    select operator_id, bank_account, sum(line_vnd)::bigint as line_vnd from claimed group by 1, 2
+    select operator_id, bank_account, sum(line_vnd)::bigint as line_vnd from told group by 1, 2
 ), booked as (
     select m.operator_id, m.account as bank_account,
            sum(case template when 'line.credit' then amount_vnd else -amount_vnd end)::bigint as line_vnd
     from payments.matched_sum m where m.operator_id = any($1) and template in ('line.credit', 'line.debit') group by 1, 2
 ), differences as (
     select c.operator_id, c.line_vnd - c.moved_vnd - coalesce(d.difference_vnd, 0) as surplus_vnd
-    from (select operator_id, sum(line_vnd)::bigint as line_vnd, sum(moved_vnd)::bigint as moved_vnd from claimed group by 1) c
+    from (select operator_id, sum(line_vnd)::bigint as line_vnd, sum(moved_vnd)::bigint as moved_vnd from told group by 1) c
     left join (select operator_id, sum(case template when 'line.more' then amount_vnd else -amount_vnd end)::bigint as difference_vnd
                from payments.matched_sum where operator_id = any($1) and template in ('line.less', 'line.more') group by 1) d
       using (operator_id)
 )
 select 'M4' as invariant, 'checked' as kind, '' as rule, null::uuid as operator_id, null as account,
-       count(*)::text as flow, coalesce(sum(abs(line_vnd)), 0)::bigint as amount_vnd, null::timestamptz as since from claimed
+       coalesce(sum(claims), 0)::text as flow, coalesce(sum(turnover_vnd), 0)::bigint as amount_vnd, null::timestamptz as since
+from told
 union all
 select 'M4', 'red', 'claim_unfit', c.operator_id, 'bank:' || c.bank_account, c.kind || ' ' || c.movement_id,
        c.line_vnd - coalesce(l.amount_vnd, 0) + c.moved_vnd - coalesce(m.amount_vnd, 0), null
@@ -1622,15 +1680,16 @@ union all
 select 'M4', 'red', 'matched_differs', operator_id, 'gw_receivable', null, surplus_vnd, null
 from differences where surplus_vnd <> 0
 union all
-select 'M4', 'red', 'statement_broken', operator_id, 'bank:' || bank_account, day::text,
-       untied_vnd, null from chained where untied_vnd <> 0 or lines <> there
+select 'M4', 'red', 'statement_broken', s.operator_id, 'bank:' || s.bank_account, s.day::text, s.untied_vnd, null
+from accepted s left join summed l on l.operator_id = s.operator_id and l.statement_id = s.id
+where s.untied_vnd <> 0 or s.lines <> coalesce(l.lines, 0) or l.first_day < s.first_day or l.last_day > s.day
 union all
-select 'M4', 'red', 'statement_broken', c.operator_id, 'bank:' || c.bank_account, c.day::text,
-       c.closing_vnd - c.before_vnd - n.new_vnd, null
-from chained c
-cross join lateral (select coalesce(sum(l.amount_vnd), 0)::bigint as new_vnd from line l
-                    where l.operator_id = c.operator_id and l.statement_id = c.id) n
-where c.closing_vnd - c.before_vnd <> n.new_vnd
+select 'M4', 'red', 'statement_broken', operator_id, 'bank:' || bank_account, day::text, turned_vnd - new_vnd, null
+from chained where turned_vnd <> new_vnd
+union all
+select 'M4', 'red', 'statement_missing', operator_id, account, flow, amount_vnd, null from missing
+union all
+select 'M4', 'red', 'withdrawal_unfit', operator_id, 'bank:' || bank_account, flow, amount_vnd, null from ended
 """
 
 # Receipts and invoices. A charge says of how much it has documents; what differs from what was earned is still to be made.

@@ -151,7 +151,8 @@ class MatchedSum(SQLModel, table=True):
 class OpenItem(SQLModel, table=True):
     """A line, or a movement, that nothing claims. `sealed`: the line's texts, so that a page of many opens no blocks.
 
-    `name`: what somebody knows of it, who and when; `state`: what the last run found.
+    `name`: what somebody knows of it, who and when; `state`: what the last run found. `told_by`: of a movement that only a
+    statement told of which was withdrawn since: that one. It is on its way to none.
     """
 
     __tablename__ = "open_item"
@@ -195,6 +196,7 @@ class OpenItem(SQLModel, table=True):
     note: str = Field(default="", sa_column_kwargs={"server_default": ""})
     named_by: UUID | None = None
     named_at: datetime | None = instant(default=None)
+    told_by: UUID | None = None
 
 
 class Suggestion(SQLModel, table=True):

@@ -87,13 +87,13 @@ async def _fetch(database: Database, sealer: Sealer, gateway: Bank, operator_id:
 
 
 async def _next(database: Database, operator_id: UUID, bank_account: str) -> tuple[datetime, date | None]:
-    """Now, and the day behind the last statement that the bank was asked for, whatever files people have given in; before the
-    first, the day on which anything moved first."""
+    """Now, and the day behind the last statement that the bank was asked for, whatever files people have given in, and that
+    nobody has withdrawn; before the first, the day on which anything moved first."""
     async with database.transaction(operator_id) as tx:
         last: date | None = await tx.value(
-            "select max(s.day) from payments.bank_statement s join payments.statement_file f"
+            "select max(s.day) from payments.standing_statements($1) s join payments.statement_file f"
             " on f.operator_id = s.operator_id and f.id = s.file_id and f.source = 'bank'"
-            " where s.operator_id = $1 and s.bank_account = $2 and s.state in ('accepted', 'known')",
+            " where s.bank_account = $2",
             operator_id,
             bank_account,
         )

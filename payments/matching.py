@@ -53,9 +53,9 @@ async def run(database: Database, sealer: Sealer, operator_id: UUID, progress: P
         # Of the account that lags behind most: what came to it was expected on no statement yet.
         seen: date = await tx.value(
             "select coalesce(min(day), '2000-01-01') from (select coalesce(max(s.day) filter (where m.statement_id is not null),"
-            "   '2000-01-01') as day from payments.bank_statement s"
+            "   '2000-01-01') as day from payments.standing_statements($1) s"
             "   left join payments.matched_statement m on m.operator_id = s.operator_id and m.statement_id = s.id"
-            "   where s.operator_id = $1 and s.state = 'accepted' group by s.bank_account) account",
+            "   where s.state = 'accepted' group by s.bank_account) account",
             operator_id,
         )
         exact = await tx.connection.fetch(

@@ -34,11 +34,23 @@ language sql immutable as $$ select md5(p_statement::text || p_position::text)::
 
 create or replace function payments.movement_item(p_kind text, p_movement uuid) returns uuid
 language sql immutable as $$ select md5(p_kind || p_movement::text)::uuid $$;
+-- Statements that count: accepted, or known already, and not withdrawn. What was known while one stood that was withdrawn
+-- since may be known no more: nothing says what came behind the statement that is the last again.
+create or replace function payments.standing_statements(p_operator uuid)
+returns setof payments.bank_statement language sql stable as $$
+    select s.* from payments.bank_statement s
+    where s.operator_id = p_operator and s.state in ('accepted', 'known')
+      and not exists (
+        select from payments.statement_withdrawal w
+        where w.operator_id = p_operator and w.bank_account = s.bank_account
+          and (w.statement_id = s.id
+               or s.state = 'known' and s.id < w.id and (w.back_to is null or s.day > least(w.back_to, w.day - 1))))
+$$;
 
 -- Accepted statements whose lines no run has looked at.
 create or replace function payments.unseen_statements(p_operator uuid) returns setof uuid language sql stable as $$
-    select s.id from payments.bank_statement s
-    where s.operator_id = p_operator and s.state = 'accepted'
+    select s.id from payments.standing_statements(p_operator) s
+    where s.state = 'accepted'
       and not exists (select from payments.matched_statement m
                       where m.operator_id = p_operator and m.statement_id = s.id)
 $$;
@@ -190,8 +202,8 @@ begin
     on conflict do nothing;
     insert into payments.open_item (operator_id, id, side, kind, movement_id, bank_account, bank_ref, amount_vnd, day, since)
     with seen as materialized (
-        select bank_account, max(day) as day from payments.bank_statement
-        where operator_id = p_operator and state = 'accepted' group by 1
+        select bank_account, max(day) as day from payments.standing_statements(p_operator)
+        where state = 'accepted' group by 1
     ), left_over as (
         select 'receipt' as kind, r.id, r.bank_account, r.bank_ref, r.amount_vnd, r.paid_at as at
         from payments.receipt r

@@ -20,6 +20,7 @@ from payments import bank_statement
 from payments.claim import MATCH_OF, Matched
 
 PAGE = 50
+NAMED_MAX = 20
 SURE = 65
 """A bulk takes suggestions with this score at least, unless somebody says another."""
 AGES = ((0, 1), (2, 3), (4, 7), (8, None))
@@ -194,7 +195,7 @@ def about(event: Any) -> tuple[list[Matched], int]:
         for item in items
         if item.get("kind", "none") != "none"
     ]
-    return lines or movements, facts.get("difference_vnd", 0)
+    return (lines or movements)[:NAMED_MAX], facts.get("difference_vnd", 0)
 
 
 async def line(tx: Tx, sealer: Sealer, statement_id: UUID, position: int) -> Any | None:

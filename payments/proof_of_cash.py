@@ -4,6 +4,9 @@ Closing balances of the day's statements, less what stood there before the first
 plus what is in the books and on no statement yet, plus what is with another gateway: that is what the accounts for the
 money at the bank must hold. Both sides are counted from rows of their own, so a difference means that one of them is wrong.
 A day may be closed at a difference of 0, and when every item of it has a name (money.md R43).
+
+The bank says how a day ended by its statement; of a statement over several days it says the end of the last. How the others
+ended follows from its lines, which are all that moved: `derived_from` says that it does.
 """
 
 from __future__ import annotations
@@ -40,11 +43,14 @@ class ItemsUnnamed(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class AtTheBank:
-    """One account at the bank: its newest statement up to the day, and what stood there before the first."""
+    """One account at the bank: its newest statement up to the day, and what stood there before the first. `derived_from`: the
+    last day of the statement from whose lines it follows what the bank would have said of this one.
+    """
 
     bank_account: str
     statement_id: UUID | None
     day: date | None
+    derived_from: date | None
     opening_vnd: int
     credits_vnd: int
     debits_vnd: int
@@ -127,26 +133,28 @@ class CashProof:
         return ItemsUnnamed(count=self.unnamed, day=self.day) if self.unnamed else None
 
 
-# Open still, or matched in the books of a later day: a line always has to be named; what is in the books may be on its way for
-# a while, and so long may be said of it that it comes next. $1 operator, $2 day, $3 what the last run has seen.
+# Open still, or matched in the books of a later day: a line always has to be named, and what only a withdrawn statement told
+# of; what else is in the books may be on its way for a while, and so long may be said of it that it comes next. $1 operator,
+# $2 day, $3 what the last run has seen.
 _BETWEEN = (
-    "select item.*, coalesce(name, 'next_statement') = 'next_statement' and (side = 'line' and name is null"
-    "   or $2 - day >= case when name is null then $4::int else $5::int end) as unnamed from ("
-    "select id, side, statement_id, position, kind, movement_id, bank_account, bank_ref, amount_vnd, day, name, note"
+    "select item.*, coalesce(name, 'next_statement') = 'next_statement'"
+    "   and (name is null and (side = 'line' or told_by is not null)"
+    "     or $2 - day >= case when name is null then $4::int else $5::int end) as unnamed from ("
+    "select id, side, statement_id, position, kind, movement_id, bank_account, bank_ref, amount_vnd, day, name, note, told_by"
     " from payments.open_item where operator_id = $1 and day <= $2"
     " union all"
     " select null, 'line', c.statement_id, c.position, null, null, c.bank_account, l.bank_ref, c.line_vnd, l.day,"
-    "   'matched_later', '' from payments.claim c join payments.statement_line l on l.operator_id = c.operator_id"
+    "   'matched_later', '', null from payments.claim c join payments.statement_line l on l.operator_id = c.operator_id"
     "   and l.statement_id = c.statement_id and l.position = c.position"
     " where c.operator_id = $1 and c.effective_day > $2 and l.day <= $2"
     " union all"
     " select null, 'movement', null, null, m.kind, m.id, m.bank_account, m.bank_ref, m.amount_vnd, b.day,"
-    "   'matched_later', '' from payments.claim c"
+    "   'matched_later', '', null from payments.claim c"
     " join payments.movements($1) m on m.kind = c.kind and m.id = c.movement_id"
     " cross join lateral (select payments.day_in_books($1, m.kind, m.id, m.at) as day) b"
     " where c.operator_id = $1 and c.effective_day > $2 and b.day <= $2"
     " union all"
-    " select null, 'movement', null, null, m.kind, m.id, m.bank_account, m.bank_ref, m.amount_vnd, b.day, null, ''"
+    " select null, 'movement', null, null, m.kind, m.id, m.bank_account, m.bank_ref, m.amount_vnd, b.day, null, '', null"
     " from (select * from payments.movements($1) m"
     "   where (m.kind <> 'receipt' or m.id >= $3) and foundation.hanoi_day(m.at) <= $2"
     "     and not exists (select from payments.claim c"
@@ -162,15 +170,28 @@ _BETWEEN = (
 async def prove_cash(tx: Tx, day: date) -> CashProof:
     """The proof of a day, from one snapshot."""
     accounts = await tx.rows(
-        "select a.bin || '/' || a.account as bank_account, s.id as statement_id, s.day, coalesce(s.opening_vnd, 0) as opening_vnd,"
-        " coalesce(s.credits_vnd, 0) as credits_vnd, coalesce(s.debits_vnd, 0) as debits_vnd,"
-        " coalesce(s.closing_vnd, 0) as closing_vnd, coalesce(f.opening_vnd, 0) as before_vnd"
+        "select a.bin || '/' || a.account as bank_account, coalesce(n.id, s.id) as statement_id,"
+        " case when n.id is null then s.day else $2 end as day, n.day as derived_from,"
+        " coalesce(n.opening_vnd, s.opening_vnd, 0) as opening_vnd, coalesce(n.credits_vnd, s.credits_vnd, 0) as credits_vnd,"
+        " coalesce(n.debits_vnd, s.debits_vnd, 0) as debits_vnd,"
+        " coalesce(n.opening_vnd + n.credits_vnd - n.debits_vnd, s.closing_vnd, 0) as closing_vnd,"
+        " coalesce(f.opening_vnd, n.first_vnd, 0) as before_vnd"
         " from payments.collection_account a"
-        " left join lateral (select * from payments.bank_statement where operator_id = $1 and state = 'accepted'"
+        " left join lateral (select * from payments.standing_statements($1) where state = 'accepted'"
         "   and bank_account = a.bin || '/' || a.account and day <= $2 order by day desc, id desc limit 1) s on true"
-        " left join lateral (select opening_vnd from payments.bank_statement where operator_id = $1 and state = 'accepted'"
+        " left join lateral (select opening_vnd from payments.standing_statements($1) where state = 'accepted'"
         "   and bank_account = a.bin || '/' || a.account and day <= $2 order by day, id limit 1) f on true"
-        " where a.operator_id = $1 and (s.id is not null or exists (select from payments.movements($1) m"
+        # The statement that the day lies within, as if it were one of that day alone.
+        " left join lateral (select o.id, o.day, o.opening_vnd as first_vnd,"
+        "     coalesce(s.closing_vnd, o.opening_vnd) + l.before_vnd as opening_vnd, l.credits_vnd, l.debits_vnd"
+        "   from (select * from payments.standing_statements($1) where state = 'accepted'"
+        "     and bank_account = a.bin || '/' || a.account and day > $2 and first_day <= $2 order by day, id limit 1) o"
+        "   cross join lateral (select coalesce(sum(amount_vnd) filter (where day < $2), 0)::bigint as before_vnd,"
+        "     coalesce(sum(amount_vnd) filter (where day = $2 and amount_vnd > 0), 0)::bigint as credits_vnd,"
+        "     coalesce(-sum(amount_vnd) filter (where day = $2 and amount_vnd < 0), 0)::bigint as debits_vnd"
+        "     from payments.statement_line where operator_id = $1 and statement_id = o.id and day <= $2) l"
+        "   where s.day is distinct from $2) n on true"
+        " where a.operator_id = $1 and (s.id is not null or n.id is not null or exists (select from payments.movements($1) m"
         "   where m.bank_account = a.bin || '/' || a.account and foundation.hanoi_day(m.at) <= $2))"
         " order by 1",
         tx.operator_id,

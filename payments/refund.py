@@ -169,6 +169,10 @@ class MoreThanHeld(Refusal):
     """Of this money {left_vnd} đồng wait to go back."""
 
 
+class MoneyUnproven(Refusal):
+    """Only a statement that does not count told of this money: it goes back once a line of the bank is matched with it."""
+
+
 class OwnRefund(Refusal):
     """You asked for this yourself; somebody else has to agree."""
 
@@ -232,7 +236,8 @@ async def set_aside(
     now: datetime,
 ) -> UUID:
     """So much of held money (locked) is to go back, as `staff_id` asked. `agreed`: by a second person, or within his limit;
-    otherwise it waits."""
+    otherwise it waits. Raises MoneyUnproven."""
+    await _check_proven(tx, money.receipt_id)
     leaves_from: datetime = await tx.value(
         "select greatest($3, max(leaves_from)) from payments.given_back where operator_id = $1 and receipt_id = $2",
         tx.operator_id,
@@ -293,12 +298,13 @@ async def set_aside(
 
 async def approve(tx: Tx, id: UUID, *, staff_id: UUID, now: datetime) -> None:
     """A second person agrees, to a named account only after having read it. Raises NoSuchRefund, OwnRefund, AccountUnread,
-    RefundDecided."""
+    MoneyUnproven, RefundDecided."""
     row = await _lock(tx, id)
     if row["requested_by"] == staff_id:
         raise OwnRefund()
     if row["to_sealed"] is not None and not await audit.did(tx, staff_id, "refund.account_read", f"refund {id}"):
         raise AccountUnread()
+    await _check_proven(tx, row["receipt_id"])
     if await _step(tx, row, "approve", at=now, now=now, staff_id=staff_id) is None:
         raise RefundDecided()
     tx.step("refund.approved")
@@ -316,6 +322,19 @@ async def reject(tx: Tx, id: UUID, *, staff_id: UUID, reason: str, now: datetime
     if await _step(tx, row, "reject", at=now, now=now, why=reason, staff_id=staff_id) is None:
         raise RefundDecided()
     await _note(tx, row, staff_id, "refund.rejected", "rejected", now, reason=reason)
+
+
+async def _check_proven(tx: Tx, receipt_id: UUID) -> None:
+    """What no notice and no list told of is there as long as a line says so. Raises MoneyUnproven."""
+    if await tx.value(
+        "select true from payments.receipt r where r.operator_id = $1 and r.id = $2 and r.source = 'statement'"
+        " and not exists (select from payments.claim c join payments.claim of on of.operator_id = c.operator_id"
+        "   and of.position is not null and (of.match_id = c.match_id or of.kind = c.kind and of.movement_id = c.movement_id)"
+        "   where c.operator_id = $1 and c.kind = 'receipt' and c.movement_id = r.id)",
+        tx.operator_id,
+        receipt_id,
+    ):
+        raise MoneyUnproven()
 
 
 async def _named(tx: Tx, receipt_id: UUID) -> bytes:

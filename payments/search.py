@@ -225,7 +225,9 @@ def _subject_of_receipt(row: Any) -> str:
 
 async def _lines(tx: Tx, which: str, value: object) -> list[Hit]:
     rows = await tx.rows(
-        "select l.statement_id, l.position, l.bank_ref, l.amount_vnd, l.day, o.id is not null as open"
+        "select l.statement_id, l.position, l.bank_ref, l.amount_vnd, l.day, o.id is not null as open,"
+        " exists (select from payments.statement_withdrawal w"
+        "   where w.operator_id = l.operator_id and w.statement_id = l.statement_id) as withdrawn"
         " from (select * from payments.statement_line"
         f"   where operator_id = $1 order by statement_id desc, position desc limit {LATEST}) l"
         " left join payments.open_item o on o.operator_id = l.operator_id and o.statement_id = l.statement_id"
@@ -238,7 +240,7 @@ async def _lines(tx: Tx, which: str, value: object) -> list[Hit]:
 
 
 def _line(row: Any, text: str = "") -> Hit:
-    state = "open" if row["open"] else "matched"
+    state = "withdrawn" if row["withdrawn"] else "open" if row["open"] else "matched"
     path = f"lines/{row['statement_id']}/{row['position']}"
     return Hit("text" if text else "line", row["bank_ref"], path, row["amount_vnd"], row["day"], state, text=text)
 
@@ -412,7 +414,9 @@ async def _of_lines(database: Database, sealer: Sealer, operator_id: UUID) -> As
                 *before,
             )
             rows = await tx.rows(
-                "select l.statement_id, l.position, l.bank_ref, l.amount_vnd, l.day, o.id is not null as open"
+                "select l.statement_id, l.position, l.bank_ref, l.amount_vnd, l.day, o.id is not null as open,"
+                " exists (select from payments.statement_withdrawal w"
+                "   where w.operator_id = l.operator_id and w.statement_id = l.statement_id) as withdrawn"
                 f" from unnest($2::uuid[], $3::int[]) b (statement_id, block) join payments.statement_line l"
                 "   on l.operator_id = $1 and l.statement_id = b.statement_id"
                 f"  and l.position >= b.block * {BLOCK} and l.position < (b.block + 1) * {BLOCK}"

@@ -36,6 +36,7 @@ REOPENING: tuple[str, ...] = ("reopen_day",)
 """Leads somewhere only when a day is closed."""
 PROVED_EVERY = 5
 BOOKED = "matching.booked"
+WITHDRAWN = "statement.withdrawn"
 STEPS = {
     "reconciliation/accept": "matching.accepted",
     "reconciliation/match": "matching.matched",
@@ -130,7 +131,7 @@ class Reaper:
         person.waits_for_statement("vanmieu")
         places = self.dice.sample(SETTLED, min(most, len(SETTLED)))
         # Of what one statement has told already the next may not tell in a batch.
-        for role, place in sorted(places, key=lambda each: each[1].startswith(BOOKED)):
+        for role, place in sorted(places, key=lambda each: each[1].startswith((BOOKED, WITHDRAWN))):
             for heads in (1, 2):
                 charge, _ = person.order("VANMIEU", {"adult": heads})
                 person.pays_vnd(charge, charge.amount_vnd, charge.reference)
@@ -140,12 +141,26 @@ class Reaper:
                 hit = strike(self.house, role, place, 1, within_s=25, then=lambda: self.house.restart("worker"))
             elif place.startswith("matching"):
                 hit = self._matches(place)
+            elif place.startswith(WITHDRAWN):
+                hit = self._withdraws(place)
             else:
                 self.house.restart("worker")  # it settles the days that are over at its start
                 person.waits_for_settlement("vanmieu")
                 hit = strike(self.house, role, place, 1, within_s=25, then=lambda: person.pays_out("vanmieu"))
             if not hit:
                 self.missed[f"{role} {place}"] += 1
+
+    def _withdraws(self, place: str) -> bool:
+        """What somebody gave in behind the bank's own statement is withdrawn; the bank's next one says it as if nobody had."""
+        person = self.people.persons[0]
+        self.house.restart("worker")
+        person.waits_for_statement("vanmieu")
+        person.brings_a_line("vanmieu")
+        hit = strike(self.house, "web", place, 1, within_s=25, then=lambda: person.withdraws("vanmieu"))
+        self.people.move_clock(A_DAY)
+        self.house.restart("worker")
+        person.waits_for_statement("vanmieu")
+        return hit
 
     def _matches(self, place: str) -> bool:
         """The clerk at a statement that tells both payments of the day as one: he accepts what is suggested, takes it back,

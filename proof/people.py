@@ -1140,6 +1140,25 @@ class Person:
             raise Unsound(f"A line that only a statement knows is open {len(found)} times.")
         return str(found[0])
 
+    def withdraws(self, operator: str) -> None:
+        """The clerk asks that the newest statement be withdrawn, the manager agrees, twice."""
+        bin, account = ACCOUNTS[operator]
+        (head,) = self.house.look(
+            "select id from payments.bank_statement where bank_account = $1 and state = 'accepted' order by day desc, id desc limit 1",
+            f"{bin}/{account}",
+        )
+        page = f"/finance/statements/{head['id']}"
+        asked = self.office(operator, f"{page}/withdraw", reason="given in by mistake")
+        if asked.status_code != 303:
+            self.people.found(f"asking to withdraw a statement of {operator} was answered with {asked.status_code}")
+        for row in self.house.look(
+            "select id from payments.book_request where statement_id = $1 and state = 'requested'", head["id"]
+        ):
+            for _ in range(2):
+                answer = self.office(operator, f"{page}/withdrawals/{row['id']}/agree", manager=True)
+                if answer.status_code != 303:
+                    self.people.found(f"withdrawing a statement of {operator} was answered with {answer.status_code}")
+
     def days_over(self, *, told: bool = False) -> list[tuple[str, date]]:
         """The operators whose next day is over, and that day; `told`: of which the bank's statement is here as well."""
         found = self.house.look(

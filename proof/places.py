@@ -76,6 +76,7 @@ SETTLED = (
     *(("worker", name) for name in _around("settlement")),
     *(("worker", name) for name in ("statement.fetched", *_around("statement.taken", "matching.ran"))),
     *(("web", name) for name in _around("matching.accepted", "matching.matched", "matching.booked", "matching.undone")),
+    *(("web", name) for name in _around("statement.withdrawn")),
     *(("web", name) for name in _around("payout.made", "payout.approved")),
     *(("worker", name) for name in ("payout.asking", "payout.answered", *_around("payout.heard", "payout.told"))),
 )

@@ -59,6 +59,10 @@ OPEN = {
     "locks": "select q.id::text, to_char(q.day, 'MM/YYYY'), 'days#waiting', null::bigint, q.requested_at,"
     " array[q.requested_by], q.reason from payments.book_request q"
     " where q.operator_id = $1 and q.state = 'requested' and q.kind = 'lock'",
+    "withdrawals": "select q.id::text, to_char(q.day, 'DD/MM/YYYY'), 'statements/' || q.statement_id, abs(b.closing_vnd),"
+    " q.requested_at, array[q.requested_by], q.reason from payments.book_request q"
+    " join payments.bank_statement b on b.operator_id = q.operator_id and b.id = q.statement_id"
+    " where q.operator_id = $1 and q.state = 'requested' and q.kind = 'withdraw'",
     "contracts": "select c.id::text, c.paper, 'contracts/' || c.id, null::bigint, c.proposed_at, array[c.proposed_by],"
     " c.service from payments.contract c"
     " where c.operator_id = $1 and c.agreed_at is null and c.withdrawn_at is null",
@@ -81,8 +85,7 @@ OPEN = {
     " s.bank_account from payments.bank_statement s"
     " join payments.collection_account a on a.operator_id = s.operator_id and a.bin || '/' || a.account = s.bank_account"
     " where s.operator_id = $1 and s.state = 'quarantined' and s.day > coalesce((select max(n.day)"
-    "   from payments.bank_statement n where n.operator_id = $1 and n.bank_account = s.bank_account"
-    "     and n.state = 'accepted'), '-infinity')",
+    "   from payments.standing_statements($1) n where n.bank_account = s.bank_account and n.state = 'accepted'), '-infinity')",
     "lines": "select o.id::text, o.bank_ref, 'reconciliation/items/' || o.id, abs(o.amount_vnd), o.since, null::uuid[], ''"
     " from payments.open_item o where o.operator_id = $1 and o.side = 'line' and o.name is null",
     "documents": "select s.document_id::text || s.what, d.code, 'fiscal/' || d.id, d.amount_vnd, s.ended_at, null::uuid[], s.why"
@@ -111,6 +114,7 @@ PAGES = {
     "names": "reconciliation#asked",
     "reopenings": "days#waiting",
     "locks": "days#waiting",
+    "withdrawals": "days#waiting",
     "contracts": "contracts#waiting",
     "details": "payouts#details",
     "runs": "payouts",

@@ -430,7 +430,7 @@ async def _undo(here: Platform, person: OnDuty, matched: Matched, reason: str) -
 async def _proof(tx: Tx, day: date | None) -> CashProof | None:
     """The proof of that day, or of the last statement's."""
     day = day or await tx.value(
-        "select max(day) from payments.bank_statement where operator_id = $1 and state = 'accepted'", tx.operator_id
+        "select max(day) from payments.standing_statements($1) where state = 'accepted'", tx.operator_id
     )
     return await prove_cash(tx, day) if day else None
 

@@ -35,7 +35,8 @@ class Statement:
     """What a bank says about one account for one period. `account` as the bank writes it, without spaces.
 
     `id`, `number`, `page`: the bank's own; together with the account they tell this statement from any other. `day`: its last,
-    where the file tells it before the entries; only the verdict says whether it is.
+    where the file tells it before the entries; only the verdict says whether it is. `first_day`: from when on it tells of every
+    day, where the file says that: that of its period, or of its opening balance.
     """
 
     account: str
@@ -45,6 +46,7 @@ class Statement:
     number: str = ""
     page: int = 1
     day: date | None = field(default=None, compare=False)
+    first_day: date | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,7 +182,8 @@ class _Reading:
             shown(self._text("Id")),
             shown(sequence),
             _page(page),
-            self._day_told(),
+            self._day_told("CLBD"),
+            self._began(),
         )
         if (pages.get("LastPgInd") or self.group.get("MsgPgntn/LastPgInd")) in ("false", "0"):
             self.tally.remark("pages_follow", self.place)
@@ -190,11 +191,19 @@ class _Reading:
             self.tally.refusal = self._head_fault(number)
         return self.tally.statement
 
-    def _day_told(self) -> date | None:
-        """Of the closing balance, which stands before the entries."""
-        closing = self.balances.get("CLBD", [])
+    def _day_told(self, *codes: str) -> date | None:
+        """Of a balance, which stands before the entries."""
+        told = [balance for code in codes for balance in self.balances.get(code, ())]
         try:
-            return _day(closing[0][0], "Dt", closing[0][1]) if closing else None
+            return _day(told[0][0], "Dt", told[0][1]) if told else None
+        except StatementRefused:
+            return None
+
+    def _began(self) -> date | None:
+        """The first day of the period; where the bank names none, that of the opening balance."""
+        try:
+            began = self.head.get("FrToDt", {}).get("FrDtTm", "").strip()
+            return values.instant(began, self.place, "/FrToDt").date() if began else self._day_told("OPBD", "PRCD")
         except StatementRefused:
             return None
 

@@ -101,6 +101,7 @@ class _Reading:
         self.id = self.account = self.number = self.currency = ""
         self.opening_vnd: int | None = None
         self.closing_vnd: int | None = None
+        self.first_day: date | None = None
         self.last_day: date | None = None
         self.goes_on = False  # the page that ended is not the last
         self.seen: set[str] = set()  # the fields of this page
@@ -163,7 +164,8 @@ class _Reading:
     def _head(self) -> Statement:
         self.tally.begun = True
         self.tally.statement = Statement(
-            shown(self.account), shown(self.currency), "statement", shown(self.id), shown(self.number)
+            *(shown(self.account), shown(self.currency), "statement", shown(self.id), shown(self.number)),
+            first_day=self.first_day,
         )
         return self.tally.statement
 
@@ -186,14 +188,14 @@ class _Reading:
         self.number = number
 
     def _open(self, field: _Field, place: Place) -> Iterator[Event]:
-        first, (opening_vnd, _) = field.tag == "60F", self._balance(field, place)
+        first, (opening_vnd, day) = field.tag == "60F", self._balance(field, place)
         if first is self.goes_on or (self.goes_on and opening_vnd != self.closing_vnd):
             raise StatementPageMissing(**place.at())
         if not self.account:
             raise StatementAccountMissing(**place.at())
         self.goes_on, self.closing_vnd = False, None
         if first:
-            self.opening_vnd = opening_vnd
+            self.opening_vnd, self.first_day = opening_vnd, day
             yield self._head()
 
     def _close(self, field: _Field, place: Place) -> None:

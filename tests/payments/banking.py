@@ -35,11 +35,13 @@ class Statements:
         day = day or self.today
         return Line(ref, amount_vnd, day, day, text or f"MBVCB {ref}", "NGUYEN VAN THU", "0011009998887", **said)
 
-    def day(self, *lines: Line, day: date | None = None, opening_vnd: int | None = None) -> Day:
-        """The next statement; `opening_vnd`: one that does not continue the one before."""
+    def day(
+        self, *lines: Line, day: date | None = None, opening_vnd: int | None = None, first_day: date | None = None
+    ) -> Day:
+        """The next statement; `opening_vnd`: one that does not continue the one before; `first_day`: over several days."""
         self.number += 1
         opening = self.balance_vnd if opening_vnd is None else opening_vnd
-        made = Day(self.trade.account[1], day or self.today, self.number, opening, lines)
+        made = Day(self.trade.account[1], day or self.today, self.number, opening, lines, first_day)
         self.balance_vnd = made.closing_vnd
         self.days.append(made)
         return made
@@ -139,5 +141,36 @@ DEFECTS = (
         "update payments.bank_statement set opening_vnd = opening_vnd + 7, closing_vnd = closing_vnd + 7"
         " where id = (select id from payments.bank_statement order by id desc limit 1)",
     ),
+    ("statement_broken", "update payments.statement_line set day = day - 1 where position = 0"),
+    ("statement_missing", "delete from payments.bank_statement"),
+    ("statement_missing", "delete from payments.statement_file"),
+    ("statement_missing", "update payments.statement_line set statement_id = gen_random_uuid() where position = 1"),
+    ("statement_missing", "update payments.statement_text set statement_id = gen_random_uuid() where block = 0"),
+    ("statement_missing", "update payments.matched_statement set statement_id = gen_random_uuid()"),
+    ("statement_missing", "update payments.matched_statement set event_id = gen_random_uuid()"),
+    ("statement_missing", "delete from payments.matching_event where act = 'run'"),
+    (
+        "statement_missing",
+        "insert into payments.open_item select operator_id, gen_random_uuid(), 'line', statement_id, 99, null, null,"
+        " bank_account, '', 1, day, at from payments.bank_statement join payments.claim using (operator_id, bank_account) limit 1",
+    ),
 )
 """What a vandal with all rights does to statements and matches, and the rule that must name it."""
+
+WRONG = "(select statement_id from payments.statement_withdrawal)"
+OF_WITHDRAWALS = (
+    ("withdrawal_unfit", "delete from payments.book_request"),
+    ("withdrawal_unfit", "update payments.book_request set state = 'refused'"),
+    ("withdrawal_unfit", "update payments.statement_withdrawal set day = day + 1"),
+    ("withdrawal_unfit", f"update payments.claim set statement_id = {WRONG} where position = 0"),
+    ("withdrawal_unfit", "update payments.statement_withdrawal set recorded_at = clock_timestamp()"),
+    (
+        "withdrawal_unfit",
+        "insert into payments.open_item (operator_id, id, side, statement_id, position, bank_account, bank_ref, amount_vnd,"
+        " day, since) select operator_id, gen_random_uuid(), 'line', statement_id, position, bank_account, bank_ref, amount_vnd,"
+        f" day, now() from payments.statement_line where statement_id = {WRONG}",
+    ),
+    ("statement_broken", "delete from payments.statement_withdrawal"),
+    ("statement_broken", f"delete from payments.statement_line where statement_id = {WRONG}"),
+)
+"""The same to a statement that was withdrawn, and to those who wanted it, before its day was closed."""

@@ -14,11 +14,12 @@ import asyncpg
 import httpx
 import pytest
 from banking import Statements
+from paying import Desk
 from trade import Trade
 
 from foundation import clock
 from mock_bank.settings import Settings as BankSettings
-from payments import daily_statement, notice
+from payments import bank_statement, books, daily_statement, notice, statement_withdrawal
 from payments.gateway.bank import Bank
 from tests.mock_bank.receiving import KEY, SECRETS, BankProcess
 
@@ -110,3 +111,65 @@ async def test_yesterdays_statement_is_here_in_the_morning_and_a_wrong_one_is_as
     half = early.day()  # of today, before anything was booked
     await early.load(half, who=(await nights.trade.colleague()).staff_id)
     assert (await nights.morning(), (await nights.states())[-2:]) == (1, ["accepted", "accepted"]), "and the bank's own"
+
+
+async def test_a_withdrawn_day_is_fetched_again_and_another_file_is_taken_but_never_the_same_by_itself(
+    nights: Nights,
+) -> None:
+    trade, desk = nights.trade, await Desk.of(nights.trade)
+    bin, account = trade.account
+
+    async def withdrawn() -> None:
+        async with trade.database.transaction(trade.operator_id) as tx:
+            last = await bank_statement.head(tx, f"{bin}/{account}")
+        asked = await desk.does(
+            statement_withdrawal.ask, last["id"], staff_id=desk.people["ketoan"], reason="ngân hàng báo sai"
+        )
+        assert await statement_withdrawal.agree(
+            trade.database, trade.sealer, trade.operator_id, asked, staff_id=desk.people["quanly"], now=trade.now
+        )
+
+    await nights.paid(70_000)
+    assert (await nights.morning(), await nights.states()) == (1, ["accepted"])
+    await nights.paid(30_000)
+    assert await nights.morning(count_statement_line_twice=True) == 1, "it ties, and it is wrong"
+    assert await nights.open() == 0
+    await withdrawn()
+    assert await nights.open() == 2, "what only it told of as well"
+    for _ in range(2):
+        assert await nights.fetched() == 0, "asked for again at once, and every hour"
+        assert await nights.states() == ["accepted", "accepted", "statement_withdrawn"], "said once"
+        await nights.to(trade.now + timedelta(minutes=61))
+    day = clock.hanoi_day(trade.now) - timedelta(days=1)
+    (await nights.api.put("/api/v1/faults", json={})).raise_for_status()
+    (await nights.api.post(f"/api/v1/accounts/{bin}/{account}/statements/{day}/reissue")).raise_for_status()
+    assert await nights.fetched() == 1
+    assert (await nights.states())[3:] == ["accepted"]
+    assert (await nights.open(), await nights.fetched()) == (1, 0), (
+        "the true line is matched, the other waits for a person"
+    )
+    await withdrawn()
+    assert await nights.fetched() == 0
+    same = await nights.api.get(f"/api/v1/accounts/{bin}/{account}/statements/{day}?format=camt.053.001.08")
+    await Statements(trade).load(same.text, who=desk.people["ketoan"])
+    assert (await nights.states())[-2:] == ["statement_withdrawn", "accepted"], "by hand the same is taken"
+    await nights.to(trade.now + timedelta(minutes=61))
+    assert (await nights.fetched(), await nights.open()) == (0, 1), "and the bank is not asked for it any more"
+    assert (await books.prove(nights.admin)).findings == ()
+
+
+async def test_what_the_bank_only_said_again_is_asked_for_again_when_what_it_said_is_withdrawn(nights: Nights) -> None:
+    trade, desk = nights.trade, await Desk.of(nights.trade)
+    early = Statements(trade)
+    await nights.paid(70_000)
+    ref = await nights.admin.fetchval("select bank_ref from payments.receipt where amount_vnd = 70000")
+    given = await early.load(early.day(early.line(ref, 70_000)), who=desk.people["ketoan"])
+    assert (await nights.morning(), await nights.states()) == (1, ["accepted", "known"])
+    asked = await desk.does(
+        statement_withdrawal.ask, given.statements[0].id, staff_id=desk.people["ketoan"], reason="nhầm tệp"
+    )
+    assert await statement_withdrawal.agree(
+        trade.database, trade.sealer, trade.operator_id, asked, staff_id=desk.people["quanly"], now=trade.now
+    )
+    assert await nights.fetched() == 1, "by the bank itself"
+    assert (await nights.states(), await nights.open()) == (["accepted", "known", "accepted"], 0)
