@@ -53,7 +53,7 @@ def fields(page: str) -> dict[str, str]:
 
 def refusal(answer: httpx.Response) -> str:
     """The sentence above a form that was refused."""
-    found = re.search(r'id="refused">.*?</b> (.*?)</div>', answer.text, re.DOTALL)
+    found = re.search(r'id="refused"[^>]*>.*?</b> (.*?)</div>', answer.text, re.DOTALL)
     assert found, answer.text
     return html.unescape(found[1]).strip()
 
