@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from foundation import audit
+from foundation import audit, clock
 from foundation.database import Database, Tx
 from foundation.errors import NotFound, Refusal
 from foundation.seal import Sealer
@@ -78,7 +78,7 @@ class DirectionsMixed(Refusal):
 
 
 class UndoneByAnother(Refusal):
-    """Somebody else made this match, or two people agreed to it: who may agree to such acts has to undo it."""
+    """This match was made by somebody else, on an earlier day or by two people: who may agree to such acts has to undo it."""
 
     status = 403
 
@@ -277,7 +277,7 @@ async def book(tx: Tx, database: Database, sealer: Sealer, id: UUID, *, staff_id
 
 async def undo(tx: Tx, matched: Matched, *, staff_id: UUID, may_approve: bool, reason: str, now: datetime) -> None:
     """Takes back the match that a line or a movement is in, as a whole, by its reversal: its items are open again. Another's
-    match, or one that two agreed to, takes somebody who `may_approve`.
+    match, one of an earlier day, or one that two agreed to, takes somebody who `may_approve` (money.md R42).
 
     Raises NoSuchMatch, MatchClosed, UndoneByAnother, ReasonMissing.
     """
@@ -298,7 +298,8 @@ async def undo(tx: Tx, matched: Matched, *, staff_id: UUID, may_approve: bool, r
     made = await tx.row(
         "select * from payments.matching_event where operator_id = $1 and id = $2", tx.operator_id, rows[0]["event_id"]
     )
-    if (made["agreed_by"] or made["staff_id"] not in (None, staff_id)) and not may_approve:
+    of_today = clock.hanoi_day(made["at"]) == clock.hanoi_day(now)
+    if (made["agreed_by"] or made["staff_id"] not in (None, staff_id) or not of_today) and not may_approve:
         raise UndoneByAnother()
     event_id = new_id()
     moved = [(row["bank_account"], row["effective_day"], row["line_vnd"]) for row in rows if row["line_vnd"]]

@@ -155,6 +155,17 @@ async def test_above_the_limit_a_second_person_agrees_to_what_he_sees(trade: Tra
     assert await ledger(trade) == {"gw_receivable": 500_000}
 
 
+async def test_what_was_matched_on_an_earlier_day_is_undone_by_whoever_may_agree_to_it(trade: Trade) -> None:
+    bank, clerk = Statements(trade), await office(trade)
+    await trade.transfers("?", 70_000, bank_ref="FT1")
+    await bank.load(bank.day(bank.line("X", 70_000)), who=clerk.staff_id)
+    await clerk.match(*await ids(bank, "FT1", "X"))
+    trade.now += timedelta(days=1)
+    with pytest.raises(match_by_hand.UndoneByAnother):
+        await clerk.undo(await line_of(trade, "X"))
+    await clerk.undo(await line_of(trade, "X"), may_approve=True)
+
+
 async def test_large_items_have_a_name_when_two_people_say_so_and_until_then_the_day_stays_open(trade: Trade) -> None:
     bank, clerk, other = Statements(trade), await office(trade), await office(trade, OTHER)
     await trade.transfers("?", 5_000, bank_ref="FT1")
