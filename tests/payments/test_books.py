@@ -580,7 +580,7 @@ def test_every_rule_has_a_planted_defect() -> None:
     named = {key.removeprefix("finance.books.rule.") for key in texts.catalogue("en") if "finance.books.rule." in key}
     planted = {
         rule
-        for defects in (*DEFECTS.values(), paying.DEFECTS, paying.OF_CLOSES, banking.DEFECTS)
+        for defects in (*DEFECTS.values(), paying.DEFECTS, paying.OF_CLOSES, banking.DEFECTS, banking.OF_WITHDRAWALS)
         for rule, _ in defects
     }
     assert named - planted == {
