@@ -587,9 +587,10 @@ class _Taking:
         done = "UPDATE" if self.withdrawn else "UPDATE 0"
         while done != "UPDATE 0":
             done = await self.tx.connection.execute(
-                "update incoming_line i set identity = md5(i.identity::text || l.statement_id)::uuid"
-                " from payments.statement_line l where l.operator_id = $1 and l.statement_id = any($2)"
-                "   and l.bank_ref = i.bank_ref and l.amount_vnd = i.amount_vnd and l.part = i.part and l.identity = i.identity",
+                "update incoming_line i"
+                " set identity = md5(concat_ws('|', i.identity, i.bank_ref, i.amount_vnd, i.part, l.statement_id))::uuid"
+                " from payments.statement_line l where l.operator_id = $1 and l.statement_id = any($2) and l.bank_ref = i.bank_ref"
+                "   and l.amount_vnd = i.amount_vnd and l.part = i.part and l.identity is not distinct from i.identity",
                 *(self.tx.operator_id, self.withdrawn),
                 timeout=LONGEST_S,
             )

@@ -1619,21 +1619,25 @@ with line as not materialized (
     select c.operator_id, 'bank:' || c.bank_account, 'matches of ' || c.event_id, c.line_vnd from told c
     left join payments.matching_event e on e.operator_id = c.operator_id and e.id = c.event_id where e.id is null
     union all
+    -- Few: each is looked up, and the million lines are not read for them.
     select o.operator_id, 'bank:' || o.bank_account, 'open ' || o.id, o.amount_vnd from payments.open_item o
-    left join line l on l.operator_id = o.operator_id and l.statement_id = o.statement_id and l.position = o.position
-    where o.operator_id = any($1) and o.side = 'line' and l.position is null
+    where o.operator_id = any($1) and o.side = 'line' and not exists (
+        select from payments.statement_line l
+        where l.operator_id = o.operator_id and l.statement_id = o.statement_id and l.position = o.position offset 0)
     union all
     select s.operator_id, 'bank:' || s.bank_account, 'file of ' || s.id, null from accepted s
     left join payments.statement_file f on f.operator_id = s.operator_id and f.id = s.file_id where f.id is null
 ), ended as (
     -- Of a withdrawn statement nothing counts: no match, no open item, no close that rests on it. And two people wanted it.
-    select s.operator_id, s.bank_account, c.kind || ' ' || c.movement_id as flow, c.line_vnd as amount_vnd
-    from accepted s join claimed c on c.operator_id = s.operator_id and c.statement_id = s.id
-    where s.withdrawn_at is not null
+    select w.operator_id, w.bank_account, c.kind || ' ' || c.movement_id as flow, c.line_vnd as amount_vnd
+    from payments.statement_withdrawal w
+    cross join lateral (select * from payments.claim c
+                        where c.operator_id = w.operator_id and c.statement_id = w.statement_id offset 0) c
+    where w.operator_id = any($1)
     union all
-    select s.operator_id, s.bank_account, 'open ' || o.id, o.amount_vnd
-    from accepted s join payments.open_item o on o.operator_id = s.operator_id and o.statement_id = s.id
-    where s.withdrawn_at is not null
+    select w.operator_id, w.bank_account, 'open ' || o.id, o.amount_vnd from payments.statement_withdrawal w
+    join payments.open_item o on o.operator_id = w.operator_id and o.statement_id = w.statement_id
+    where w.operator_id = any($1)
     union all
     select s.operator_id, s.bank_account, k.day::text, s.closing_vnd
     from accepted s join payments.day_close k on k.operator_id = s.operator_id and k.day between s.first_day and s.day

@@ -164,11 +164,11 @@ async def _withdrawable(tx: Tx, statement_id: UUID, closed: date | None) -> tupl
         raise StatementUncounted()
     if chain[0]["id"] != statement_id:
         raise StatementContinued(day=chain[0]["day"])
-    # Its matches, and every close whose proof of cash rests on it.
+    # Every close whose proof of cash rests on it, and its matches, none of which is in the books of a day before its own.
     day: date | None = await tx.value(
         "select min(day) from ("
         " select c.effective_day as day from payments.claim c"
-        " where c.operator_id = $1 and c.statement_id = $2 and c.effective_day <= $3"
+        " where $4::date <= $3::date and c.operator_id = $1 and c.statement_id = $2 and c.effective_day <= $3"
         " union all"
         " select k.day from payments.day_close k where k.operator_id = $1 and k.day between $4 and $3 and k.closed_at >= $5"
         "   and not exists (select from payments.day_reopening r"

@@ -15,8 +15,9 @@ from trade import Trade
 from foundation import clock
 from loadtests import statements as files
 from loadtests.statements import Day
-from payments import books, match_by_hand
+from payments import books, match_by_hand, statement_withdrawal
 from payments.proof_of_cash import AtTheBank, CashProof, StatementAwaited, prove_cash
+from payments.statement_withdrawal import StatementDayClosed
 
 ONE = timedelta(days=1)
 FORMS: dict[str, tuple[Callable[[Sequence[Day]], str], str]] = {
@@ -64,6 +65,9 @@ async def test_every_day_of_it_is_closed_by_its_lines(trade: Trade, admin: async
         that = await proof(trade, first + n * ONE)
         assert (that.difference_vnd, that.lines.count, that.movements.count) == (0, 0, 0), that
         assert await desk.closes(first + n * ONE)
+        with pytest.raises(StatementDayClosed) as closed:
+            await desk.does(statement_withdrawal.ask, taken.id, staff_id=desk.people["ketoan"], reason="?")
+        assert closed.value.facts == {"day": first}, "each close rests on it"
     assert isinstance((await proof(trade, first + 3 * ONE)).hindrance(), StatementAwaited)
     assert (await books.prove(admin)).findings == ()
 
