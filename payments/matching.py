@@ -43,7 +43,10 @@ async def run(database: Database, sealer: Sealer, operator_id: UUID, progress: P
     suggestions for the rest. Done again with nothing new it changes nothing and decides the same, to the bit."""
     await _tell(database, operator_id)
     async with database.transaction(operator_id) as tx:
-        await tx.execute(f"set local statement_timeout = '{LONGEST_S}s'")
+        # Of a million lines it takes a while to decide what is left.
+        await tx.execute(
+            f"set local statement_timeout = '{LONGEST_S}s'; set local idle_in_transaction_session_timeout = '1min'"
+        )
         await tx.one_at_a_time("matching")
         books, event_id = await Books.of(tx), new_id()
         await sealer.ready(books.now)
@@ -64,8 +67,8 @@ async def run(database: Database, sealer: Sealer, operator_id: UUID, progress: P
             timeout=LONGEST_S,
         )
         await tx.connection.execute(
-            "select payments.keep_open_items($1, $2, $3, $4)",
-            *(operator_id, clock.start_of_day(seen), await seen_before(tx), books.now),
+            "select payments.keep_open_items($1, $2, $3, $4, $5)",
+            *(operator_id, clock.start_of_day(seen), await seen_before(tx), books.closed, books.now),
             timeout=LONGEST_S,
         )
         matched, sum_vnd = sum(row["lines"] for row in exact), sum(row["amount_vnd"] for row in exact)
