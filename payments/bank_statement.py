@@ -135,13 +135,21 @@ class BankStatement(SQLModel, table=True):
 class StatementLine(SQLModel, table=True):
     """Money that moved by the bank's word: `amount_vnd` > 0 came in. `day`: of the statement that told of it first.
 
+    With a reference it is known by that, its amount and part, else by the keyed hash of its content (`identity`).
     Its text and counterparty stand sealed in block `position` // 500 of `statement_text`. Without foreign keys: a file brings
     a million of them, and their statement last, with its verdict; the proof of the books looks after both.
     """
 
     __tablename__ = "statement_line"
     __table_args__ = (
-        UniqueConstraint(*keys("identity"), name="statement_line_identity_key"),
+        Index(
+            "statement_line_ref_key",
+            *keys("bank_ref", "amount_vnd", "part", "bank_account"),
+            unique=True,
+            postgresql_where=text("bank_ref <> ''"),
+        ),
+        Index("statement_line_identity_key", *keys("identity"), unique=True, postgresql_where=text("bank_ref = ''")),
+        CheckConstraint("bank_ref <> '' or identity is not null", name="known_by"),
         CheckConstraint("amount_vnd <> 0 and part >= 0 and position >= 0", name="amount"),
         {"schema": "payments", "comment": "insert-only: what the bank said"},
     )
@@ -156,7 +164,7 @@ class StatementLine(SQLModel, table=True):
     booked_day: date
     value_day: date
     is_reversal: bool
-    identity: UUID
+    identity: UUID | None
     end_to_end_id: str
 
 
@@ -402,8 +410,17 @@ class _OtherDay(Exception):
 
 _STAGING = """
 create temp table if not exists incoming_line (position integer, bank_ref text, part integer, amount_vnd bigint,
-    booked_day date, value_day date, is_reversal boolean, identity uuid, end_to_end_id text) on commit drop
+    booked_day integer, value_day integer, is_reversal boolean, identity uuid, end_to_end_id text) on commit drop
 """
+_KEEP = """
+insert into payments.statement_line (operator_id, statement_id, position, bank_account, bank_ref, part, amount_vnd, day,
+    booked_day, value_day, is_reversal, identity, end_to_end_id)
+select $1, $2, position, $3, bank_ref, part, amount_vnd, $4, date '2000-01-01' + booked_day, date '2000-01-01' + value_day,
+    is_reversal, identity, end_to_end_id from incoming_line
+"""
+_COUNTED = "select count(*)::int as lines, coalesce(sum(amount_vnd), 0)::bigint as vnd from"
+_ALL_NEW = f"with kept as ({_KEEP}) {_COUNTED} incoming_line"
+_ONLY_NEW = f"with kept as ({_KEEP} on conflict do nothing returning amount_vnd) {_COUNTED} kept"
 
 
 class _Taking:
@@ -546,26 +563,20 @@ class _Taking:
         tx = self.tx
         try:
             if self.is_overlapping:
-                kept = await self._insert(day, " on conflict (operator_id, identity) do nothing")
+                kept = await self._insert(day, _ONLY_NEW)
             else:
                 async with tx.savepoint():
-                    kept = await self._insert(day, "")
+                    kept = await self._insert(day, _ALL_NEW)
         except asyncpg.UniqueViolationError:
             self.is_overlapping = True
-            kept = await self._insert(day, " on conflict (operator_id, identity) do nothing")
+            kept = await self._insert(day, _ONLY_NEW)
         self.new += kept["lines"]
         self.new_vnd += kept["vnd"]
         await tx.execute("truncate incoming_line")
 
-    async def _insert(self, day: date, if_there: str) -> Any:
+    async def _insert(self, day: date, query: str) -> Any:
         return await self.tx.connection.fetchrow(
-            "with kept as (insert into payments.statement_line (operator_id, statement_id, position, bank_account, bank_ref,"
-            "   part, amount_vnd, day, booked_day, value_day, is_reversal, identity, end_to_end_id)"
-            "  select $1, $2, position, $3, bank_ref, part, amount_vnd, $4, booked_day, value_day, is_reversal, identity,"
-            f"   end_to_end_id from incoming_line{if_there} returning amount_vnd)"
-            " select count(*)::int as lines, coalesce(sum(amount_vnd), 0)::bigint as vnd from kept",
-            *(self.tx.operator_id, self.id, self.account, day),
-            timeout=LONGEST_S,
+            query, *(self.tx.operator_id, self.id, self.account, day), timeout=LONGEST_S
         )
 
     async def _judge(self, day: date | None, verdict: Any) -> tuple[State, Refusal | None]:

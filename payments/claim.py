@@ -104,7 +104,7 @@ class Claim(SQLModel, table=True):
         UniqueConstraint(*keys("statement_id", "position"), name="claim_line_key"),
         CheckConstraint("(kind = 'none') = (moved_vnd = 0)", name="movement"),
         CheckConstraint(
-            "num_nulls(statement_id, position) in (0, 2) and (position is null) = (line_vnd = 0)", name="line"
+            "(statement_id is null) = (position is null) and (position is null) = (line_vnd = 0)", name="line"
         ),
         CheckConstraint("kind <> 'none' or position is not null", name="something"),
         Index("claim_match_idx", *keys("match_id"), postgresql_where=text("match_id is not null")),

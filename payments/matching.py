@@ -74,7 +74,7 @@ async def run(database: Database, sealer: Sealer, operator_id: UUID, progress: P
         matched, sum_vnd = sum(row["lines"] for row in exact), sum(row["amount_vnd"] for row in exact)
         moved = [(row["bank_account"], row["effective_day"], row["amount_vnd"]) for row in exact]
         progress("matched", matched)
-        await _read_texts(tx, sealer, books.now)
+        await _keep_lines(tx, sealer, books.now)
         items = await open_items_of(tx)
         lines, movements = sides(items.values())
         decided = reconciliation.decide(lines, movements)
@@ -146,26 +146,40 @@ async def _tell(database: Database, operator_id: UUID) -> None:
             await refund.told(database, operator_id, RefundLine(id, *said, at))
 
 
-async def _read_texts(tx: Tx, sealer: Sealer, now: datetime) -> None:
-    """What is sensitive in new open lines, sealed line by line, and our references in it."""
-    rows = await tx.rows(
-        "select id, statement_id, position from payments.open_item"
-        " where operator_id = $1 and side = 'line' and sealed is null order by statement_id, position",
-        tx.operator_id,
-    )
-    if not rows:
+async def _keep_lines(tx: Tx, sealer: Sealer, now: datetime) -> None:
+    """New lines that nothing claims are open items, and such that are open again: with what is sensitive in them, sealed line
+    by line, and our references in it."""
+    lines = [
+        (row["statement_id"], row["position"])
+        for row in await tx.rows(
+            "select statement_id, position from left_line union all select * from (select statement_id, position"
+            "   from payments.open_item where operator_id = $1 and side = 'line' and sealed is null for update) again"
+            " order by 1, 2",
+            tx.operator_id,
+        )
+    ]
+    if not lines:
         return
     month = await sealer.ready(now)
-    found = await bank_statement.texts(tx, sealer, [(row["statement_id"], row["position"]) for row in rows])
-    said = [found[row["statement_id"], row["position"]] for row in rows]
+    found = await bank_statement.texts(tx, sealer, lines)
     await tx.execute(
-        "update payments.open_item o set sealed = t.sealed, codes = t.codes::jsonb"
-        " from unnest($2::uuid[], $3::bytea[], $4::text[]) t (id, sealed, codes)"
-        " where o.operator_id = $1 and o.id = t.id",
+        "insert into payments.open_item (operator_id, id, side, statement_id, position, bank_account, bank_ref, amount_vnd,"
+        "   day, since, sealed, codes)"
+        " select $1, md5(l.statement_id::text || l.position)::uuid, 'line', l.statement_id, l.position, l.bank_account,"
+        "   l.bank_ref, l.amount_vnd, l.day, $6, t.sealed, t.codes::jsonb"
+        " from unnest($2::uuid[], $3::int[], $4::bytea[], $5::text[]) t (statement_id, position, sealed, codes)"
+        " join payments.statement_line l on l.operator_id = $1 and l.statement_id = t.statement_id"
+        "   and l.position = t.position"
+        " on conflict (operator_id, id) do update set sealed = excluded.sealed, codes = excluded.codes",
         tx.operator_id,
-        [row["id"] for row in rows],
-        [sealer.seal(json.dumps(each, ensure_ascii=False), month=month, context=bank_statement.TEXT) for each in said],
-        [json.dumps(reference.find(each[0])) for each in said],
+        [statement_id for statement_id, _ in lines],
+        [position for _, position in lines],
+        [
+            sealer.seal(json.dumps(found[line], ensure_ascii=False), month=month, context=bank_statement.TEXT)
+            for line in lines
+        ],
+        [json.dumps(reference.find(found[line][0])) for line in lines],
+        now,
     )
 
 

@@ -59,9 +59,9 @@ $$;
 
 -- The exact part of a run: lines that no run has looked at, and those still open, with the movements of the same account,
 -- reference and amount, where each has one partner only. What a person has taken meanwhile stays his. Returns what was
--- matched, by account, day of booking and direction; what was not is left in `left_line` for `keep_open_items`. What belongs
--- to a day closed by `p_closed` takes effect on `p_open_day`. The lines stand in a table of their own meanwhile, so that ten
--- are looked up and a million joined.
+-- matched, by account, day of booking and direction; new lines that were not are left in `left_line`. What belongs to a day
+-- closed by `p_closed` takes effect on `p_open_day`. The lines stand in a table of their own meanwhile, so that ten are looked
+-- up and a million joined.
 create or replace function payments.match_exactly(p_operator uuid, p_event uuid, p_closed date, p_open_day date)
 returns table (bank_account text, effective_day date, came_in boolean, lines bigint, amount_vnd bigint)
 language plpgsql set work_mem = '128MB' as $$
@@ -93,7 +93,7 @@ declare
         where not exists (select from payments.claim c
                           where c.operator_id = $1 and c.kind = 'receipt' and c.movement_id = r.id)
     ), pair as (
-        select l.statement_id, l.position, l.bank_account, l.amount_vnd, l.day, coalesce(o.id, r.id) as id,
+        select l.statement_id, l.position, l.bank_account, l.amount_vnd, l.day, l.is_new, coalesce(o.id, r.id) as id,
                case when (l.statement_id, l.position) in (select * from doubled)
                       or (l.bank_account, l.bank_ref, l.amount_vnd) in (select * from tied) then null
                     when o.id is not null then o.kind when r.id is not null then 'receipt' end as kind,
@@ -103,7 +103,7 @@ declare
             and r.bank_ref = l.bank_ref and r.amount_vnd = l.amount_vnd and r.gateway = 'bank' and l.bank_ref <> ''
         left join other o on o.statement_id = l.statement_id and o.position = l.position
     ), placed as materialized (
-        select statement_id, position, bank_account, amount_vnd, kind, id,
+        select statement_id, position, bank_account, amount_vnd, is_new, kind, id,
                case when kind is not null then
                    greatest(day, case when $5 or foundation.hanoi_day(at) <= $3 then payments.day_in_books($1, kind, id, at)
                                       else foundation.hanoi_day(at) end) end as both_day
@@ -116,24 +116,25 @@ declare
         from placed where kind is not null
         %s returning bank_account, effective_day, line_vnd
     ), kept as (
-        insert into left_line select statement_id, position from placed where kind is null
+        insert into left_line select statement_id, position from placed where kind is null and is_new
     )
     select bank_account::text, effective_day, line_vnd > 0, count(*), sum(line_vnd)::bigint
     from claimed group by 1, 2, 3 order by 1, 2, 3
     $sql$;
 begin
     create temp table if not exists unmatched_line (
-        statement_id uuid, position integer, part integer, bank_account text, bank_ref text, amount_vnd bigint, day date
+        statement_id uuid, position integer, part integer, bank_account text, bank_ref text, amount_vnd bigint, day date,
+        is_new boolean
     ) on commit drop;
     create temp table if not exists left_line (statement_id uuid, position integer) on commit drop;
     truncate unmatched_line, left_line;
     insert into unmatched_line
-    select l.statement_id, l.position, l.part, l.bank_account, l.bank_ref, l.amount_vnd, l.day
+    select l.statement_id, l.position, l.part, l.bank_account, l.bank_ref, l.amount_vnd, l.day, true
     from payments.statement_line l
     where l.operator_id = p_operator
       and l.statement_id in (select payments.unseen_statements(p_operator))
     union all
-    select l.statement_id, l.position, l.part, l.bank_account, l.bank_ref, l.amount_vnd, l.day
+    select l.statement_id, l.position, l.part, l.bank_account, l.bank_ref, l.amount_vnd, l.day, false
     from payments.open_item o
     join payments.statement_line l on l.operator_id = o.operator_id and l.statement_id = o.statement_id
         and l.position = o.position
@@ -146,13 +147,14 @@ begin
         return query execute format(v_matching, 'on conflict do nothing')
             using p_operator, p_event, p_closed, p_open_day, v_reopened;
         truncate left_line;
-        insert into left_line select statement_id, position from unmatched_line;
+        insert into left_line select statement_id, position from unmatched_line l where is_new
+            and not exists (select from payments.claim c where c.operator_id = p_operator
+                            and c.statement_id = l.statement_id and c.position = l.position);
     end;
-    analyze left_line;
 end $$;
 
--- What a run leaves, after `match_exactly`: every line and every movement up to the last statement's day that nothing
--- claims, once, as work for a person. Receipts that a run has looked at before are older than both `p_since` and `p_id`.
+-- What a run leaves of the books, after `match_exactly`: every movement up to the last statement's day that nothing claims,
+-- once, as work for a person; and what is claimed meanwhile is work no more. Receipts that a run has looked at before are older than both `p_since` and `p_id`.
 drop function if exists payments.keep_open_items(uuid, timestamptz, uuid, timestamptz);
 create or replace function payments.keep_open_items(p_operator uuid, p_since timestamptz, p_id uuid, p_closed date,
                                                     p_now timestamptz)
@@ -172,16 +174,6 @@ begin
     delete from payments.open_item o
     where o.operator_id = p_operator and o.side = 'movement' and o.kind <> 'receipt'
       and not exists (select from payments.movements(p_operator) m where m.kind = o.kind and m.id = o.movement_id);
-    insert into payments.open_item (operator_id, id, side, statement_id, position, bank_account, bank_ref, amount_vnd, day,
-                                    since)
-    select p_operator, md5(l.statement_id::text || l.position)::uuid, 'line', l.statement_id, l.position, l.bank_account,
-           l.bank_ref, l.amount_vnd, l.day, p_now
-    from left_line
-    join payments.statement_line l on l.operator_id = p_operator and l.statement_id = left_line.statement_id
-        and l.position = left_line.position
-    where not exists (select from payments.claim c
-                      where c.operator_id = p_operator and c.statement_id = l.statement_id and c.position = l.position)
-    on conflict do nothing;
     insert into payments.open_item (operator_id, id, side, kind, movement_id, bank_account, bank_ref, amount_vnd, day, since)
     with seen as materialized (
         select bank_account, max(day) as day from payments.bank_statement
