@@ -112,8 +112,8 @@ class Claim(SQLModel, table=True):
         {"schema": "payments"},
     )
     operator_id: UUID = owner_key(implied=True)
+    movement_id: UUID = Field(primary_key=True)  # first: two of them are told apart before their kinds are read
     kind: str = Field(primary_key=True)
-    movement_id: UUID = Field(primary_key=True)
     statement_id: UUID | None = None
     position: int | None = None
     match_id: UUID | None = None

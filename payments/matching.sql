@@ -114,12 +114,13 @@ declare
         select $1, kind, id, statement_id, position, $2, amount_vnd, amount_vnd, bank_account,
                case when both_day > $3 then both_day else $4 end
         from placed where kind is not null
-        %s returning bank_account, effective_day, line_vnd
+        %s
     ), kept as (
         insert into left_line select statement_id, position from placed where kind is null and is_new
     )
-    select bank_account::text, effective_day, line_vnd > 0, count(*), sum(line_vnd)::bigint
-    from claimed group by 1, 2, 3 order by 1, 2, 3
+    select bank_account::text, case when both_day > $3 then both_day else $4 end, amount_vnd > 0, count(*),
+           sum(amount_vnd)::bigint
+    from %s matched where both_day is not null group by 1, 2, 3 order by 1, 2, 3
     $sql$;
 begin
     create temp table if not exists unmatched_line (
@@ -142,9 +143,11 @@ begin
     analyze unmatched_line;
     -- Nobody has taken any of them, as a rule: to look first costs half as much again.
     begin
-        return query execute format(v_matching, '') using p_operator, p_event, p_closed, p_open_day, v_reopened;
+        return query execute format(v_matching, '', 'placed')
+            using p_operator, p_event, p_closed, p_open_day, v_reopened;
     exception when unique_violation then
-        return query execute format(v_matching, 'on conflict do nothing')
+        return query execute format(v_matching, 'on conflict do nothing returning bank_account, effective_day as both_day,'
+                                                ' line_vnd as amount_vnd', 'claimed')
             using p_operator, p_event, p_closed, p_open_day, v_reopened;
         truncate left_line;
         insert into left_line select statement_id, position from unmatched_line l where is_new

@@ -1,4 +1,4 @@
-"""Bank lines known by their reference; cheaper checks of a claim; room for what a run says anew of open items
+"""Bank lines known by their reference; cheaper checks and a narrower key of a claim; room for what a run says anew of open items
 
 Revision ID: 0021
 Revises: 0020
@@ -23,11 +23,15 @@ def upgrade() -> None:
     op.create_check_constraint(op.f('statement_line_known_by'), 'statement_line', "bank_ref <> '' or identity is not null", schema='payments')
     op.drop_constraint(op.f('claim_line'), 'claim', schema='payments', type_='check')
     op.create_check_constraint(op.f('claim_line'), 'claim', '(statement_id is null) = (position is null) and (position is null) = (line_vnd = 0)', schema='payments')
+    op.drop_constraint('claim_pkey', 'claim', schema='payments', type_='primary')
+    op.create_primary_key('claim_pkey', 'claim', ['operator_id', 'movement_id', 'kind'], schema='payments')
     op.execute('alter table payments.open_item set (fillfactor = 70)')
 
 
 def downgrade() -> None:
     op.execute('alter table payments.open_item reset (fillfactor)')
+    op.drop_constraint('claim_pkey', 'claim', schema='payments', type_='primary')
+    op.create_primary_key('claim_pkey', 'claim', ['operator_id', 'kind', 'movement_id'], schema='payments')
     op.drop_constraint(op.f('claim_line'), 'claim', schema='payments', type_='check')
     op.create_check_constraint(op.f('claim_line'), 'claim', 'num_nulls(statement_id, position) in (0, 2) and (position is null) = (line_vnd = 0)', schema='payments')
     op.drop_constraint(op.f('statement_line_known_by'), 'statement_line', schema='payments', type_='check')
