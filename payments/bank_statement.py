@@ -257,9 +257,10 @@ async def take_in(
     """Takes a file in, whole or not at all; of its statements each by itself. The same bytes again add nothing, but what
     stood in quarantine is looked at anew. `progress` is told how many of its lines have been read. Raises FileRefused.
     """
-    sha256, size_bytes = await asyncio.to_thread(_digest, path)
+    size_bytes = (await asyncio.to_thread(path.stat)).st_size
     if not size_bytes:
         raise StatementFileEmpty(file=name)
+    digest = asyncio.create_task(asyncio.to_thread(_digest, path))  # while the reader begins
     month = await sealer.ready(now)
     key = sealer.tag(operator_id, "statement line")
     for ahead in (True, False):
@@ -270,6 +271,7 @@ async def take_in(
                     "set local statement_timeout = '10min'; set local idle_in_transaction_session_timeout = '1min'"
                 )
                 await tx.one_at_a_time("statement")
+                sha256 = await digest
                 done = await _file(tx, sha256, name, size_bytes, staff_id, now)
                 await tx.execute(_STAGING)
                 async for letter, body in frames:
@@ -695,6 +697,6 @@ class _reading:
         await self._process.wait()
 
 
-def _digest(path: Path) -> tuple[bytes, int]:
+def _digest(path: Path) -> bytes:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest(), file.tell()
+        return hashlib.file_digest(file, "sha256").digest()

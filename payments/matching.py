@@ -149,15 +149,13 @@ async def _tell(database: Database, operator_id: UUID) -> None:
 async def _keep_lines(tx: Tx, sealer: Sealer, now: datetime) -> None:
     """New lines that nothing claims are open items, and such that are open again: with what is sensitive in them, sealed line
     by line, and our references in it."""
-    lines = [
-        (row["statement_id"], row["position"])
-        for row in await tx.rows(
-            "select statement_id, position from left_line union all select * from (select statement_id, position"
-            "   from payments.open_item where operator_id = $1 and side = 'line' and sealed is null for update) again"
-            " order by 1, 2",
-            tx.operator_id,
-        )
-    ]
+    await tx.execute(
+        "insert into left_line select statement_id, position, bank_account, bank_ref, amount_vnd, day from payments.open_item"
+        " where operator_id = $1 and side = 'line' and sealed is null for update",
+        tx.operator_id,
+    )
+    rows = await tx.rows("select statement_id, position from left_line order by 1, 2")
+    lines = [(row["statement_id"], row["position"]) for row in rows]
     if not lines:
         return
     month = await sealer.ready(now)
@@ -168,8 +166,7 @@ async def _keep_lines(tx: Tx, sealer: Sealer, now: datetime) -> None:
         " select $1, md5(l.statement_id::text || l.position)::uuid, 'line', l.statement_id, l.position, l.bank_account,"
         "   l.bank_ref, l.amount_vnd, l.day, $6, t.sealed, t.codes::jsonb"
         " from unnest($2::uuid[], $3::int[], $4::bytea[], $5::text[]) t (statement_id, position, sealed, codes)"
-        " join payments.statement_line l on l.operator_id = $1 and l.statement_id = t.statement_id"
-        "   and l.position = t.position"
+        " join left_line l on l.statement_id = t.statement_id and l.position = t.position"
         " on conflict (operator_id, id) do update set sealed = excluded.sealed, codes = excluded.codes",
         tx.operator_id,
         [statement_id for statement_id, _ in lines],
@@ -213,11 +210,11 @@ async def _suggest(tx: Tx, suggestions: Sequence[Match]) -> None:
     )
     await tx.execute(
         "update payments.open_item o set state = coalesce(b.state, 'unmatched'), score = coalesce(b.score, 0)"
-        " from payments.open_item i left join unnest($2::uuid[], $3::text[], $4::int[]) b (id, state, score) on b.id = i.id"
+        " from payments.open_item i left join unnest($2::text[]::uuid[], $3::text[], $4::int[]) b (id, state, score) on b.id = i.id"
         " where o.operator_id = $1 and i.operator_id = $1 and i.id = o.id"
         " and (o.state, o.score) is distinct from (coalesce(b.state, 'unmatched'), coalesce(b.score, 0))",
         tx.operator_id,
-        [UUID(key) for key in best],
+        list(best),
         [_state(match) for match in best.values()],
         [match.score for match in best.values()],
     )

@@ -93,7 +93,7 @@ declare
         where not exists (select from payments.claim c
                           where c.operator_id = $1 and c.kind = 'receipt' and c.movement_id = r.id)
     ), pair as (
-        select l.statement_id, l.position, l.bank_account, l.amount_vnd, l.day, l.is_new, coalesce(o.id, r.id) as id,
+        select l.*, coalesce(o.id, r.id) as id,
                case when (l.statement_id, l.position) in (select * from doubled)
                       or (l.bank_account, l.bank_ref, l.amount_vnd) in (select * from tied) then null
                     when o.id is not null then o.kind when r.id is not null then 'receipt' end as kind,
@@ -103,7 +103,7 @@ declare
             and r.bank_ref = l.bank_ref and r.amount_vnd = l.amount_vnd and r.gateway = 'bank' and l.bank_ref <> ''
         left join other o on o.statement_id = l.statement_id and o.position = l.position
     ), placed as materialized (
-        select statement_id, position, bank_account, amount_vnd, is_new, kind, id,
+        select statement_id, position, bank_account, bank_ref, amount_vnd, day, is_new, kind, id,
                case when kind is not null then
                    greatest(day, case when $5 or foundation.hanoi_day(at) <= $3 then payments.day_in_books($1, kind, id, at)
                                       else foundation.hanoi_day(at) end) end as both_day
@@ -116,7 +116,8 @@ declare
         from placed where kind is not null
         %s
     ), kept as (
-        insert into left_line select statement_id, position from placed where kind is null and is_new
+        insert into left_line select statement_id, position, bank_account, bank_ref, amount_vnd, day
+        from placed where kind is null and is_new
     )
     select bank_account::text, case when both_day > $3 then both_day else $4 end, amount_vnd > 0, count(*),
            sum(amount_vnd)::bigint
@@ -127,7 +128,9 @@ begin
         statement_id uuid, position integer, part integer, bank_account text, bank_ref text, amount_vnd bigint, day date,
         is_new boolean
     ) on commit drop;
-    create temp table if not exists left_line (statement_id uuid, position integer) on commit drop;
+    create temp table if not exists left_line (
+        statement_id uuid, position integer, bank_account text, bank_ref text, amount_vnd bigint, day date
+    ) on commit drop;
     truncate unmatched_line, left_line;
     insert into unmatched_line
     select l.statement_id, l.position, l.part, l.bank_account, l.bank_ref, l.amount_vnd, l.day, true
@@ -150,7 +153,8 @@ begin
                                                 ' line_vnd as amount_vnd', 'claimed')
             using p_operator, p_event, p_closed, p_open_day, v_reopened;
         truncate left_line;
-        insert into left_line select statement_id, position from unmatched_line l where is_new
+        insert into left_line select statement_id, position, bank_account, bank_ref, amount_vnd, day
+        from unmatched_line l where is_new
             and not exists (select from payments.claim c where c.operator_id = p_operator
                             and c.statement_id = l.statement_id and c.position = l.position);
     end;

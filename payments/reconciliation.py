@@ -14,6 +14,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import chain, combinations, islice
+from operator import attrgetter
 from typing import Literal, TypeVar
 
 WINDOW_DAYS = 3
@@ -43,7 +44,7 @@ OTHER_REF = 40
 """What it costs that both sides have a reference of the bank, and another one."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Side:
     """A line, or a movement. `key` names it; `codes`: our own references, in its text or of what it paid; `order`: of a
     transfer that we ordered, the number that we gave it."""
@@ -77,7 +78,7 @@ class Match:
 
 def decide(lines: Iterable[Side], movements: Iterable[Side]) -> list[Match]:
     """Automatic matches and suggestions. What an automatic match takes nothing else is suggested for; the order is fixed."""
-    left, right = {side.key: side for side in sorted(lines)}, {side.key: side for side in sorted(movements)}
+    left, right = ({side.key: side for side in sorted(given, key=_key)} for given in (lines, movements))
     found: list[Match] = []
     ambiguous: list[Match] = []
     for rule in ("ref", "order", "code"):
@@ -303,6 +304,7 @@ def _same_way(a: Side, b: Side) -> bool:
     return (a.amount_vnd > 0) == (b.amount_vnd > 0)
 
 
+_key = attrgetter("key")
 T = TypeVar("T")
 
 

@@ -25,11 +25,13 @@ def upgrade() -> None:
     op.create_check_constraint(op.f('claim_line'), 'claim', '(statement_id is null) = (position is null) and (position is null) = (line_vnd = 0)', schema='payments')
     op.drop_constraint('claim_pkey', 'claim', schema='payments', type_='primary')
     op.create_primary_key('claim_pkey', 'claim', ['operator_id', 'movement_id', 'kind'], schema='payments')
+    op.drop_constraint(op.f('open_item_operator_id_fkey'), 'open_item', schema='payments', type_='foreignkey')
     op.execute('alter table payments.open_item set (fillfactor = 70)')
 
 
 def downgrade() -> None:
     op.execute('alter table payments.open_item reset (fillfactor)')
+    op.create_foreign_key(op.f('open_item_operator_id_fkey'), 'open_item', 'operator', ['operator_id'], ['id'], source_schema='payments', referent_schema='foundation')
     op.drop_constraint('claim_pkey', 'claim', schema='payments', type_='primary')
     op.create_primary_key('claim_pkey', 'claim', ['operator_id', 'kind', 'movement_id'], schema='payments')
     op.drop_constraint(op.f('claim_line'), 'claim', schema='payments', type_='check')
