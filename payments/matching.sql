@@ -114,14 +114,14 @@ declare
         select $1, kind, id, statement_id, position, $2, amount_vnd, amount_vnd, bank_account,
                case when both_day > $3 then both_day else $4 end
         from placed where kind is not null
-        %s
+        %s returning bank_account, effective_day, line_vnd
     ), kept as (
-        insert into left_line select statement_id, position, bank_account, bank_ref, amount_vnd, day
-        from placed where kind is null and is_new
+        insert into left_line select distinct statement_id, position, bank_account, bank_ref, amount_vnd, day
+        from placed where kind is null and is_new  -- once, also where several movements are told of by one line
     )
-    select bank_account::text, case when both_day > $3 then both_day else $4 end, amount_vnd > 0, count(*),
-           sum(amount_vnd)::bigint
-    from %s matched where both_day is not null group by 1, 2, 3 order by 1, 2, 3
+    -- From the claims themselves: whatever was returned before one of them is refused stays returned.
+    select bank_account::text, effective_day, line_vnd > 0, count(*), sum(line_vnd)::bigint
+    from claimed group by 1, 2, 3 order by 1, 2, 3
     $sql$;
 begin
     create temp table if not exists unmatched_line (
@@ -146,11 +146,9 @@ begin
     analyze unmatched_line;
     -- Nobody has taken any of them, as a rule: to look first costs half as much again.
     begin
-        return query execute format(v_matching, '', 'placed')
-            using p_operator, p_event, p_closed, p_open_day, v_reopened;
+        return query execute format(v_matching, '') using p_operator, p_event, p_closed, p_open_day, v_reopened;
     exception when unique_violation then
-        return query execute format(v_matching, 'on conflict do nothing returning bank_account, effective_day as both_day,'
-                                                ' line_vnd as amount_vnd', 'claimed')
+        return query execute format(v_matching, 'on conflict do nothing')
             using p_operator, p_event, p_closed, p_open_day, v_reopened;
         truncate left_line;
         insert into left_line select statement_id, position, bank_account, bank_ref, amount_vnd, day
@@ -161,7 +159,8 @@ begin
 end $$;
 
 -- What a run leaves of the books, after `match_exactly`: every movement up to the last statement's day that nothing claims,
--- once, as work for a person; and what is claimed meanwhile is work no more. Receipts that a run has looked at before are older than both `p_since` and `p_id`.
+-- once, as work for a person; and what is claimed meanwhile is work no more. Receipts that a run has looked at before are
+-- older than both `p_since` and `p_id`.
 drop function if exists payments.keep_open_items(uuid, timestamptz, uuid, timestamptz);
 create or replace function payments.keep_open_items(p_operator uuid, p_since timestamptz, p_id uuid, p_closed date,
                                                     p_now timestamptz)
