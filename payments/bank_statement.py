@@ -136,16 +136,25 @@ class BankStatement(SQLModel, table=True):
 
 class StatementLine(SQLModel, table=True):
     """Money that moved by the bank's word: `amount_vnd` > 0 came in. `day`: of the statement that told of it first; of one over
-    several days the day on which it was booked, if that is one of them. `identity`: unique, also where a statement was withdrawn
-    that had the same line: then the identity it had there with that statement, hashed.
+    several days the day on which it was booked, if that is one of them.
 
+    With a reference it is known by that, its amount and part, else by the keyed hash of its content (`identity`). Where a
+    statement was withdrawn that had the same line, `identity` says so as well: what it was known by there, hashed.
     Its text and counterparty stand sealed in block `position` // 500 of `statement_text`. Without foreign keys: a file brings
     a million of them, and their statement last, with its verdict; the proof of the books looks after both.
     """
 
     __tablename__ = "statement_line"
     __table_args__ = (
-        UniqueConstraint(*keys("identity"), name="statement_line_identity_key"),
+        Index(
+            "statement_line_ref_key",
+            *keys("bank_ref", "amount_vnd", "part", "bank_account", "identity"),
+            unique=True,
+            postgresql_nulls_not_distinct=True,
+            postgresql_where=text("bank_ref <> ''"),
+        ),
+        Index("statement_line_identity_key", *keys("identity"), unique=True, postgresql_where=text("bank_ref = ''")),
+        CheckConstraint("bank_ref <> '' or identity is not null", name="known_by"),
         CheckConstraint("amount_vnd <> 0 and part >= 0 and position >= 0", name="amount"),
         {"schema": "payments", "comment": "insert-only: what the bank said"},
     )
@@ -160,7 +169,7 @@ class StatementLine(SQLModel, table=True):
     booked_day: date
     value_day: date
     is_reversal: bool
-    identity: UUID
+    identity: UUID | None
     end_to_end_id: str
 
 
@@ -258,9 +267,10 @@ async def take_in(
     """Takes a file in, whole or not at all; of its statements each by itself. The same bytes again add nothing, but what
     stood in quarantine is looked at anew. `progress` is told how many of its lines have been read. Raises FileRefused.
     """
-    sha256, size_bytes = await asyncio.to_thread(_digest, path)
+    size_bytes = (await asyncio.to_thread(path.stat)).st_size
     if not size_bytes:
         raise StatementFileEmpty(file=name)
+    digest = asyncio.create_task(asyncio.to_thread(_digest, path))  # while the reader begins
     month = await sealer.ready(now)
     key = sealer.tag(operator_id, "statement line")
     for ahead in (True, False):
@@ -271,6 +281,7 @@ async def take_in(
                     "set local statement_timeout = '10min'; set local idle_in_transaction_session_timeout = '1min'"
                 )
                 await tx.one_at_a_time("statement")
+                sha256 = await digest
                 done = await _file(tx, sha256, name, size_bytes, staff_id, now)
                 await tx.execute(_STAGING)
                 async for letter, body in frames:
@@ -412,8 +423,18 @@ class _OtherDay(Exception):
 
 _STAGING = """
 create temp table if not exists incoming_line (position integer, bank_ref text, part integer, amount_vnd bigint,
-    booked_day date, value_day date, is_reversal boolean, identity uuid, end_to_end_id text) on commit drop
+    booked_day integer, value_day integer, is_reversal boolean, identity uuid, end_to_end_id text) on commit drop
 """
+_DAY = "greatest(least(date '2000-01-01' + booked_day, $4), $5)"
+_KEEP = f"""
+insert into payments.statement_line (operator_id, statement_id, position, bank_account, bank_ref, part, amount_vnd, day,
+    booked_day, value_day, is_reversal, identity, end_to_end_id)
+select $1, $2, position, $3, bank_ref, part, amount_vnd, {_DAY}, date '2000-01-01' + booked_day,
+    date '2000-01-01' + value_day, is_reversal, identity, end_to_end_id from incoming_line
+"""
+_COUNTED = "select count(*)::int as lines, coalesce(sum(amount_vnd), 0)::bigint as vnd, min(day) as first_day from"
+_ALL_NEW = f"with kept as ({_KEEP}) {_COUNTED} (select amount_vnd, {_DAY} as day from incoming_line) incoming"
+_ONLY_NEW = f"with kept as ({_KEEP} on conflict do nothing returning amount_vnd, day) {_COUNTED} kept"
 
 
 class _Taking:
@@ -570,13 +591,13 @@ class _Taking:
         await self._rename()
         try:
             if self.is_overlapping:
-                kept = await self._insert(day, " on conflict (operator_id, identity) do nothing")
+                kept = await self._insert(day, _ONLY_NEW)
             else:
                 async with tx.savepoint():
-                    kept = await self._insert(day, "")
+                    kept = await self._insert(day, _ALL_NEW)
         except asyncpg.UniqueViolationError:
             self.is_overlapping = True
-            kept = await self._insert(day, " on conflict (operator_id, identity) do nothing")
+            kept = await self._insert(day, _ONLY_NEW)
         self.new += kept["lines"]
         self.new_vnd += kept["vnd"]
         self.first_line = min(filter(None, (self.first_line, kept["first_day"])), default=None)
@@ -606,15 +627,9 @@ class _Taking:
         """From when on it tells of every day; a table says no more than that its lines follow each other."""
         return (self._from(day) if self.began else self.first_line) or day
 
-    async def _insert(self, day: date, if_there: str) -> Any:
+    async def _insert(self, day: date, query: str) -> Any:
         return await self.tx.connection.fetchrow(
-            "with kept as (insert into payments.statement_line (operator_id, statement_id, position, bank_account, bank_ref,"
-            "   part, amount_vnd, day, booked_day, value_day, is_reversal, identity, end_to_end_id)"
-            "  select $1, $2, position, $3, bank_ref, part, amount_vnd, greatest(least(booked_day, $4), $5), booked_day, value_day,"
-            f"   is_reversal, identity, end_to_end_id from incoming_line{if_there} returning amount_vnd, day)"
-            " select count(*)::int as lines, coalesce(sum(amount_vnd), 0)::bigint as vnd, min(day) as first_day from kept",
-            *(self.tx.operator_id, self.id, self.account, day, self._from(day)),
-            timeout=LONGEST_S,
+            query, *(self.tx.operator_id, self.id, self.account, day, self._from(day)), timeout=LONGEST_S
         )
 
     async def _judge(self, day: date | None, verdict: Any) -> tuple[State, Refusal | None]:
@@ -742,6 +757,6 @@ class _reading:
         await self._process.wait()
 
 
-def _digest(path: Path) -> tuple[bytes, int]:
+def _digest(path: Path) -> bytes:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest(), file.tell()
+        return hashlib.file_digest(file, "sha256").digest()

@@ -43,7 +43,10 @@ async def run(database: Database, sealer: Sealer, operator_id: UUID, progress: P
     suggestions for the rest. Done again with nothing new it changes nothing and decides the same, to the bit."""
     await _tell(database, operator_id)
     async with database.transaction(operator_id) as tx:
-        await tx.execute(f"set local statement_timeout = '{LONGEST_S}s'")
+        # Of a million lines it takes a while to decide what is left.
+        await tx.execute(
+            f"set local statement_timeout = '{LONGEST_S}s'; set local idle_in_transaction_session_timeout = '1min'"
+        )
         await tx.one_at_a_time("matching")
         books, event_id = await Books.of(tx), new_id()
         await sealer.ready(books.now)
@@ -64,14 +67,14 @@ async def run(database: Database, sealer: Sealer, operator_id: UUID, progress: P
             timeout=LONGEST_S,
         )
         await tx.connection.execute(
-            "select payments.keep_open_items($1, $2, $3, $4)",
-            *(operator_id, clock.start_of_day(seen), await seen_before(tx), books.now),
+            "select payments.keep_open_items($1, $2, $3, $4, $5)",
+            *(operator_id, clock.start_of_day(seen), await seen_before(tx), books.closed, books.now),
             timeout=LONGEST_S,
         )
         matched, sum_vnd = sum(row["lines"] for row in exact), sum(row["amount_vnd"] for row in exact)
         moved = [(row["bank_account"], row["effective_day"], row["amount_vnd"]) for row in exact]
         progress("matched", matched)
-        await _read_texts(tx, sealer, books.now)
+        await _keep_lines(tx, sealer, books.now)
         items = await open_items_of(tx)
         lines, movements = sides(items.values())
         decided = reconciliation.decide(lines, movements)
@@ -143,26 +146,37 @@ async def _tell(database: Database, operator_id: UUID) -> None:
             await refund.told(database, operator_id, RefundLine(id, *said, at))
 
 
-async def _read_texts(tx: Tx, sealer: Sealer, now: datetime) -> None:
-    """What is sensitive in new open lines, sealed line by line, and our references in it."""
-    rows = await tx.rows(
-        "select id, statement_id, position from payments.open_item"
-        " where operator_id = $1 and side = 'line' and sealed is null order by statement_id, position",
+async def _keep_lines(tx: Tx, sealer: Sealer, now: datetime) -> None:
+    """New lines that nothing claims are open items, and such that are open again: with what is sensitive in them, sealed line
+    by line, and our references in it."""
+    await tx.execute(
+        "insert into left_line select statement_id, position, bank_account, bank_ref, amount_vnd, day from payments.open_item"
+        " where operator_id = $1 and side = 'line' and sealed is null for update",
         tx.operator_id,
     )
-    if not rows:
+    rows = await tx.rows("select statement_id, position from left_line order by 1, 2")
+    lines = [(row["statement_id"], row["position"]) for row in rows]
+    if not lines:
         return
     month = await sealer.ready(now)
-    found = await bank_statement.texts(tx, sealer, [(row["statement_id"], row["position"]) for row in rows])
-    said = [found[row["statement_id"], row["position"]] for row in rows]
+    found = await bank_statement.texts(tx, sealer, lines)
     await tx.execute(
-        "update payments.open_item o set sealed = t.sealed, codes = t.codes::jsonb"
-        " from unnest($2::uuid[], $3::bytea[], $4::text[]) t (id, sealed, codes)"
-        " where o.operator_id = $1 and o.id = t.id",
+        "insert into payments.open_item (operator_id, id, side, statement_id, position, bank_account, bank_ref, amount_vnd,"
+        "   day, since, sealed, codes)"
+        " select $1, payments.line_item(l.statement_id, l.position), 'line', l.statement_id, l.position, l.bank_account,"
+        "   l.bank_ref, l.amount_vnd, l.day, $6, t.sealed, t.codes::jsonb"
+        " from unnest($2::uuid[], $3::int[], $4::bytea[], $5::text[]) t (statement_id, position, sealed, codes)"
+        " join left_line l on l.statement_id = t.statement_id and l.position = t.position"
+        " on conflict (operator_id, id) do update set sealed = excluded.sealed, codes = excluded.codes",
         tx.operator_id,
-        [row["id"] for row in rows],
-        [sealer.seal(json.dumps(each, ensure_ascii=False), month=month, context=bank_statement.TEXT) for each in said],
-        [json.dumps(reference.find(each[0])) for each in said],
+        [statement_id for statement_id, _ in lines],
+        [position for _, position in lines],
+        [
+            sealer.seal(json.dumps(found[line], ensure_ascii=False), month=month, context=bank_statement.TEXT)
+            for line in lines
+        ],
+        [json.dumps(reference.find(found[line][0])) for line in lines],
+        now,
     )
 
 
@@ -196,11 +210,11 @@ async def _suggest(tx: Tx, suggestions: Sequence[Match]) -> None:
     )
     await tx.execute(
         "update payments.open_item o set state = coalesce(b.state, 'unmatched'), score = coalesce(b.score, 0)"
-        " from payments.open_item i left join unnest($2::uuid[], $3::text[], $4::int[]) b (id, state, score) on b.id = i.id"
+        " from payments.open_item i left join unnest($2::text[]::uuid[], $3::text[], $4::int[]) b (id, state, score) on b.id = i.id"
         " where o.operator_id = $1 and i.operator_id = $1 and i.id = o.id"
         " and (o.state, o.score) is distinct from (coalesce(b.state, 'unmatched'), coalesce(b.score, 0))",
         tx.operator_id,
-        [UUID(key) for key in best],
+        list(best),
         [_state(match) for match in best.values()],
         [match.score for match in best.values()],
     )

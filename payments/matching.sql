@@ -78,8 +78,9 @@ $$;
 
 -- The exact part of a run: lines that no run has looked at, and those still open, with the movements of the same account,
 -- reference and amount, where each has one partner only. What a person has taken meanwhile stays his. Returns what was
--- matched, by account, day of booking and direction. What belongs to a day closed by `p_closed` takes effect on
--- `p_open_day`. The lines stand in a table of their own meanwhile, so that ten are looked up and a million joined.
+-- matched, by account, day of booking and direction; new lines that were not are left in `left_line`. What belongs to a day
+-- closed by `p_closed` takes effect on `p_open_day`. The lines stand in a table of their own meanwhile, so that ten are looked
+-- up and a million joined.
 create or replace function payments.match_exactly(p_operator uuid, p_event uuid, p_closed date, p_open_day date)
 returns table (bank_account text, effective_day date, came_in boolean, lines bigint, amount_vnd bigint)
 language plpgsql set work_mem = '128MB' as $$
@@ -87,98 +88,104 @@ language plpgsql set work_mem = '128MB' as $$
 declare
     -- What came while a day was closed that is open again stands in the books of a later one.
     v_reopened boolean := exists (select from payments.day_reopening where operator_id = p_operator);
-begin
-    create temp table if not exists unmatched_line (
-        statement_id uuid, position integer, part integer, bank_account text, bank_ref text, amount_vnd bigint, day date
-    ) on commit drop;
-    truncate unmatched_line;
-    insert into unmatched_line
-    select l.statement_id, l.position, l.part, l.bank_account, l.bank_ref, l.amount_vnd, l.day
-    from payments.statement_line l
-    where l.operator_id = p_operator
-      and l.statement_id in (select payments.unseen_statements(p_operator))
-    union all
-    select l.statement_id, l.position, l.part, l.bank_account, l.bank_ref, l.amount_vnd, l.day
-    from payments.open_item o
-    join payments.statement_line l on l.operator_id = o.operator_id and l.statement_id = o.statement_id
-        and l.position = o.position
-    where o.operator_id = p_operator and o.side = 'line' and l.bank_ref <> '';
-    analyze unmatched_line;
-    create temp table if not exists unmatched_pair (
-        kind text, movement_id uuid, statement_id uuid, position integer, amount_vnd bigint, bank_account text, effective_day date
-    ) on commit drop;
-    truncate unmatched_pair;
-    insert into unmatched_pair
-    with line as not materialized (
-        select * from unmatched_line where bank_ref <> ''
-    ), tied as materialized (
+    v_matching text := $sql$
+    with tied as materialized (
         -- Lines of one reference and amount differ in their part (their identity says so).
-        select bank_account, bank_ref, amount_vnd from line
-        where bank_ref in (select bank_ref from line where part > 0) group by 1, 2, 3 having count(*) > 1
+        select bank_account, bank_ref, amount_vnd from unmatched_line
+        where bank_ref <> '' and bank_ref in (select bank_ref from unmatched_line where part > 0)
+        group by 1, 2, 3 having count(*) > 1
     ), other as materialized (
-        select l.statement_id, l.position, l.bank_account, l.bank_ref, l.amount_vnd, l.day, m.kind, m.id, m.at
-        from payments.movements(p_operator) m
-        join line l on m.bank_account = l.bank_account and m.bank_ref = l.bank_ref and m.amount_vnd = l.amount_vnd
+        select l.statement_id, l.position, l.bank_account, l.bank_ref, l.amount_vnd, m.kind, m.id, m.at
+        from payments.movements($1) m
+        join unmatched_line l
+          on m.bank_account = l.bank_account and m.bank_ref = l.bank_ref and m.amount_vnd = l.amount_vnd and l.bank_ref <> ''
         where m.kind <> 'receipt'
           and not exists (select from payments.claim c
-                          where c.operator_id = p_operator and c.kind = m.kind and c.movement_id = m.id)
+                          where c.operator_id = $1 and c.kind = m.kind and c.movement_id = m.id)
     ), doubled as materialized (
         -- A reference is one receipt, so one of the two is something else.
         select statement_id, position from other group by 1, 2 having count(*) > 1
         union all
         select o.statement_id, o.position from other o
-        join payments.receipt r on r.operator_id = p_operator and r.bank_account = o.bank_account
+        join payments.receipt r on r.operator_id = $1 and r.bank_account = o.bank_account
             and r.bank_ref = o.bank_ref and r.amount_vnd = o.amount_vnd and r.gateway = 'bank'
         where not exists (select from payments.claim c
-                          where c.operator_id = p_operator and c.kind = 'receipt' and c.movement_id = r.id)
+                          where c.operator_id = $1 and c.kind = 'receipt' and c.movement_id = r.id)
     ), pair as (
-        select l.statement_id, l.position, l.bank_account, l.bank_ref, l.amount_vnd, l.day, 'receipt' as kind, r.id,
-               r.paid_at as at
-        from line l
-        join payments.receipt r on r.operator_id = p_operator and r.bank_account = l.bank_account
-            and r.bank_ref = l.bank_ref and r.amount_vnd = l.amount_vnd and r.gateway = 'bank'
-        union all
-        select * from other
-    ), placed as (
-        select *, greatest(day, case when v_reopened or foundation.hanoi_day(at) <= p_closed
-                                     then payments.day_in_books(p_operator, kind, id, at)
-                                     else foundation.hanoi_day(at) end) as both_day
+        select l.*, coalesce(o.id, r.id) as id,
+               case when (l.statement_id, l.position) in (select * from doubled)
+                      or (l.bank_account, l.bank_ref, l.amount_vnd) in (select * from tied) then null
+                    when o.id is not null then o.kind when r.id is not null then 'receipt' end as kind,
+               coalesce(o.at, r.paid_at) as at
+        from unmatched_line l
+        left join payments.receipt r on r.operator_id = $1 and r.bank_account = l.bank_account
+            and r.bank_ref = l.bank_ref and r.amount_vnd = l.amount_vnd and r.gateway = 'bank' and l.bank_ref <> ''
+        left join other o on o.statement_id = l.statement_id and o.position = l.position
+    ), placed as materialized (
+        select statement_id, position, bank_account, bank_ref, amount_vnd, day, is_new, kind, id,
+               case when kind is not null then
+                   greatest(day, case when $5 or foundation.hanoi_day(at) <= $3 then payments.day_in_books($1, kind, id, at)
+                                      else foundation.hanoi_day(at) end) end as both_day
         from pair
-        where (statement_id, position) not in (select * from doubled)
-          and (bank_account, bank_ref, amount_vnd) not in (select * from tied)
-    )
-    select kind, id, statement_id, position, amount_vnd, bank_account,
-           case when both_day > p_closed then both_day else p_open_day end
-    from placed;
-    -- Nobody has taken any of them, as a rule: to look first costs half as much again.
-    begin
+    ), claimed as (
         insert into payments.claim (operator_id, kind, movement_id, statement_id, position, event_id, line_vnd, moved_vnd,
                                     bank_account, effective_day)
-        select p_operator, kind, movement_id, statement_id, position, p_event, amount_vnd, amount_vnd, bank_account,
-               effective_day
-        from unmatched_pair;
-        return query select p.bank_account, p.effective_day, p.amount_vnd > 0, count(*), sum(p.amount_vnd)::bigint
-            from unmatched_pair p group by 1, 2, 3 order by 1, 2, 3;
+        select $1, kind, id, statement_id, position, $2, amount_vnd, amount_vnd, bank_account,
+               case when both_day > $3 then both_day else $4 end
+        from placed where kind is not null
+        %s returning bank_account, effective_day, line_vnd
+    ), kept as (
+        insert into left_line select distinct statement_id, position, bank_account, bank_ref, amount_vnd, day
+        from placed where kind is null and is_new  -- once, also where several movements are told of by one line
+    )
+    -- From the claims themselves: whatever was returned before one of them is refused stays returned.
+    select bank_account::text, effective_day, line_vnd > 0, count(*), sum(line_vnd)::bigint
+    from claimed group by 1, 2, 3 order by 1, 2, 3
+    $sql$;
+begin
+    create temp table if not exists unmatched_line (
+        statement_id uuid, position integer, part integer, bank_account text, bank_ref text, amount_vnd bigint, day date,
+        is_new boolean
+    ) on commit drop;
+    create temp table if not exists left_line (
+        statement_id uuid, position integer, bank_account text, bank_ref text, amount_vnd bigint, day date
+    ) on commit drop;
+    truncate unmatched_line, left_line;
+    insert into unmatched_line
+    select l.statement_id, l.position, l.part, l.bank_account, l.bank_ref, l.amount_vnd, l.day, true
+    from payments.statement_line l
+    where l.operator_id = p_operator
+      and l.statement_id in (select payments.unseen_statements(p_operator))
+    union all
+    select l.statement_id, l.position, l.part, l.bank_account, l.bank_ref, l.amount_vnd, l.day, false
+    from payments.open_item o
+    join payments.statement_line l on l.operator_id = o.operator_id and l.statement_id = o.statement_id
+        and l.position = o.position
+    where o.operator_id = p_operator and o.side = 'line' and l.bank_ref <> '';
+    analyze unmatched_line;
+    -- Nobody has taken any of them, as a rule: to look first costs half as much again.
+    begin
+        return query execute format(v_matching, '') using p_operator, p_event, p_closed, p_open_day, v_reopened;
     exception when unique_violation then
-        return query
-        with claimed as (
-            insert into payments.claim (operator_id, kind, movement_id, statement_id, position, event_id, line_vnd, moved_vnd,
-                                        bank_account, effective_day)
-            select p_operator, kind, movement_id, statement_id, position, p_event, amount_vnd, amount_vnd, bank_account,
-                   effective_day
-            from unmatched_pair
-            on conflict do nothing
-            returning bank_account, effective_day, line_vnd
-        )
-        select bank_account::text, effective_day, line_vnd > 0, count(*), sum(line_vnd)::bigint
-        from claimed group by 1, 2, 3 order by 1, 2, 3;
+        return query execute format(v_matching, 'on conflict do nothing')
+            using p_operator, p_event, p_closed, p_open_day, v_reopened;
+        truncate left_line;
+        insert into left_line select statement_id, position, bank_account, bank_ref, amount_vnd, day
+        from unmatched_line l where is_new
+            and not exists (select from payments.claim c where c.operator_id = p_operator
+                            and c.statement_id = l.statement_id and c.position = l.position);
     end;
 end $$;
 
--- What a run leaves, after `match_exactly`: every line and every movement up to the last statement's day that nothing
--- claims, once, as work for a person. Receipts that a run has looked at before are older than both `p_since` and `p_id`.
-create or replace function payments.keep_open_items(p_operator uuid, p_since timestamptz, p_id uuid, p_now timestamptz)
+-- What a run leaves of the books, after `match_exactly`: every movement up to the last statement's day that nothing claims,
+-- once, as work for a person; and what is claimed meanwhile is work no more. Receipts that a run has looked at before are
+-- older than both `p_since` and `p_id`.
+drop function if exists payments.keep_open_items(uuid, timestamptz, uuid, timestamptz);
+create or replace function payments.keep_open_items(p_operator uuid, p_since timestamptz, p_id uuid, p_closed date,
+                                                    p_now timestamptz)
 returns void language plpgsql set work_mem = '128MB' as $$
+declare
+    v_reopened boolean := exists (select from payments.day_reopening where operator_id = p_operator);
 begin
     delete from payments.open_item o
     where o.operator_id = p_operator and o.side = 'line'
@@ -192,14 +199,6 @@ begin
     delete from payments.open_item o
     where o.operator_id = p_operator and o.side = 'movement' and o.kind <> 'receipt'
       and not exists (select from payments.movements(p_operator) m where m.kind = o.kind and m.id = o.movement_id);
-    insert into payments.open_item (operator_id, id, side, statement_id, position, bank_account, bank_ref, amount_vnd, day,
-                                    since)
-    select p_operator, payments.line_item(l.statement_id, l.position), 'line', l.statement_id, l.position, l.bank_account,
-           l.bank_ref, l.amount_vnd, l.day, p_now
-    from unmatched_line l
-    where not exists (select from payments.claim c
-                      where c.operator_id = p_operator and c.statement_id = l.statement_id and c.position = l.position)
-    on conflict do nothing;
     insert into payments.open_item (operator_id, id, side, kind, movement_id, bank_account, bank_ref, amount_vnd, day, since)
     with seen as materialized (
         select bank_account, max(day) as day from payments.standing_statements(p_operator)
@@ -218,7 +217,8 @@ begin
                           where c.operator_id = p_operator and c.kind = m.kind and c.movement_id = m.id)
     )
     select p_operator, payments.movement_item(m.kind, m.id), 'movement', m.kind, m.id, m.bank_account, m.bank_ref, m.amount_vnd,
-           payments.day_in_books(p_operator, m.kind, m.id, m.at), p_now
+           case when v_reopened or foundation.hanoi_day(m.at) <= p_closed
+                then payments.day_in_books(p_operator, m.kind, m.id, m.at) else foundation.hanoi_day(m.at) end, p_now
     from left_over m join seen using (bank_account)
     where foundation.hanoi_day(m.at) <= seen.day
     on conflict do nothing;

@@ -2,8 +2,9 @@
 
 Automatic is only what leaves no doubt: the bank's reference and the amount agree, or where one side has no reference our own
 code in the text and the amount, and nothing else fits either of the two. Everything else is a suggestion with its reasons,
-for a person to accept; where several fit equally they are shown together as ambiguous. Two references of the bank that
-differ are two transfers, whatever else agrees, unless nothing better is found.
+for a person to accept; where several fit equally they are shown together as ambiguous, unless they are so many that they
+say no more than that the amount is a common one. Two references of the bank that differ are two transfers, whatever else
+agrees, unless nothing better is found.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from itertools import combinations
+from itertools import chain, combinations, islice
+from operator import attrgetter
 from typing import Literal, TypeVar
 
 WINDOW_DAYS = 3
 """So far apart may be what only its amount speaks for."""
 PARTS_MAX, CANDIDATES_MAX = 5, 14
 """A sum is looked for among so many, of at most so many parts: beyond that chance finds sums that mean nothing."""
+ALIKE_MAX = 5
+"""More lines or movements than these of one amount, within the window: then it speaks for none of them."""
 
 Rule = Literal["ref", "order", "code", "ref_only", "code_only", "amount", "sum", "parts", "batch"]
 """`ref`: the bank's reference and the amount. `order`: the number that we gave the transfer. `code`: our reference in its text.
@@ -40,7 +44,7 @@ OTHER_REF = 40
 """What it costs that both sides have a reference of the bank, and another one."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Side:
     """A line, or a movement. `key` names it; `codes`: our own references, in its text or of what it paid; `order`: of a
     transfer that we ordered, the number that we gave it."""
@@ -74,7 +78,7 @@ class Match:
 
 def decide(lines: Iterable[Side], movements: Iterable[Side]) -> list[Match]:
     """Automatic matches and suggestions. What an automatic match takes nothing else is suggested for; the order is fixed."""
-    left, right = {side.key: side for side in sorted(lines)}, {side.key: side for side in sorted(movements)}
+    left, right = ({side.key: side for side in sorted(given, key=_key)} for given in (lines, movements))
     found: list[Match] = []
     ambiguous: list[Match] = []
     for rule in ("ref", "order", "code"):
@@ -164,9 +168,9 @@ def _suggestions(lines: Sequence[Side], movements: Sequence[Side]) -> Iterator[M
         same_ref = by_ref.get((line.account, line.ref)) if line.ref else []
         same_code = {m.key: m for code in sorted(line.codes) for m in by_code.get((line.account, code))}
         if fitting := [m for m in same_ref if _same_way(line, m)]:
-            yield from _each("ref_only", line, fitting, 0)
+            yield from _each("ref_only", line, fitting)
         elif fitting := [m for m in same_code.values() if _same_way(line, m) and _may_be_one(line, m)]:
-            yield from _each("code_only", line, fitting, 0)
+            yield from _each("code_only", line, fitting)
         else:
             left.append(line)
             continue
@@ -176,30 +180,35 @@ def _suggestions(lines: Sequence[Side], movements: Sequence[Side]) -> Iterator[M
 
 def _by_amount(lines: Sequence[Side], movements: Sequence[Side]) -> Iterator[Match]:
     """What only amounts and days speak for: one for one, the whole day, a few that add up."""
-    by_amount, there, waiting = _Index(), _Near(movements), _Near(lines)
-    for movement in movements:
-        by_amount.put((movement.account, movement.amount_vnd), movement)
-    rivals = _counts((line.account, line.amount_vnd) for line in lines)
+    alike, rivals = _Alike(movements), _Alike(lines)
+    there, waiting = _Near(movements), _Near(lines)
     spoken_for: set[str] = set()
     alone: list[Side] = []
     for line in lines:
-        if fitting := [m for m in by_amount.get((line.account, line.amount_vnd)) if _days(line, m) <= WINDOW_DAYS]:
-            yield from _each("amount", line, fitting, rivals[line.account, line.amount_vnd] - 1)
+        if fitting := alike.near(line):
+            if len(fitting) <= ALIKE_MAX:
+                yield from _of_amount(line, fitting, rivals)
         elif (
             len(fitting := there.on(line)) > PARTS_MAX
             and waiting.on(line) == [line]
             and _sum(fitting) == line.amount_vnd
         ):
             yield Match("batch", (line.key,), tuple(m.key for m in fitting), SCORES["batch"])
+            spoken_for |= {m.key for m in fitting}
         else:
             yield from _sums("sum", line, there.near(line))
             alone.append(line)
-            continue
-        spoken_for |= {m.key for m in fitting}
     waiting = _Near(alone)
     for movement in movements:
-        if movement.key not in spoken_for:
+        if movement.key not in spoken_for and not rivals.near(movement):
             yield from _sums("parts", movement, waiting.near(movement))
+
+
+def _of_amount(line: Side, movements: Sequence[Side], lines: _Alike) -> Iterator[Match]:
+    """A suggestion per movement that has few lines as well; so it is the same seen from either side."""
+    for movement in movements:
+        if (rivals := len(lines.near(movement))) <= ALIKE_MAX:
+            yield _one("amount", line, movement, ambiguous=len(movements) > 1 or rivals > 1)
 
 
 class _Index:
@@ -213,6 +222,21 @@ class _Index:
 
     def get(self, value: Hashable) -> list[Side]:
         return self._found.get(value, [])
+
+
+class _Alike:
+    """Sides by account, amount and day."""
+
+    def __init__(self, sides: Iterable[Side]) -> None:
+        self._by_day = _Index()
+        for side in sides:
+            self._by_day.put((side.account, side.amount_vnd, side.day.toordinal()), side)
+
+    def near(self, side: Side) -> list[Side]:
+        """Those of its amount within the window; of more than say anything only so many that it is seen."""
+        day = side.day.toordinal()
+        found = (self._by_day.get((side.account, side.amount_vnd, day + days)) for days in _WINDOW)
+        return list(islice(chain.from_iterable(found), ALIKE_MAX + 1))
 
 
 class _Near:
@@ -241,14 +265,17 @@ class _Near:
 _WINDOW = range(-WINDOW_DAYS, WINDOW_DAYS + 1)
 
 
-def _each(rule: Rule, line: Side, movements: Sequence[Side], rivals: int) -> Iterator[Match]:
-    """A suggestion per movement; ambiguous where there is more than one, or another line that fits it as well."""
+def _each(rule: Rule, line: Side, movements: Sequence[Side]) -> Iterator[Match]:
+    """A suggestion per movement; ambiguous where there is more than one."""
     for movement in movements[:PARTS_MAX]:
-        days = _days(line, movement)
-        score = SCORES[rule] - 5 * days - (0 if _may_be_one(line, movement) else OTHER_REF)
-        difference_vnd = line.amount_vnd - movement.amount_vnd
-        ambiguous = len(movements) > 1 or rivals > 0
-        yield Match(rule, (line.key,), (movement.key,), max(score, 1), difference_vnd, days, ambiguous)
+        yield _one(rule, line, movement, ambiguous=len(movements) > 1)
+
+
+def _one(rule: Rule, line: Side, movement: Side, *, ambiguous: bool) -> Match:
+    days = _days(line, movement)
+    score = SCORES[rule] - 5 * days - (0 if _may_be_one(line, movement) else OTHER_REF)
+    difference_vnd = line.amount_vnd - movement.amount_vnd
+    return Match(rule, (line.key,), (movement.key,), max(score, 1), difference_vnd, days, ambiguous)
 
 
 def _sums(rule: Rule, whole: Side, parts: Sequence[Side]) -> Iterator[Match]:
@@ -277,6 +304,7 @@ def _same_way(a: Side, b: Side) -> bool:
     return (a.amount_vnd > 0) == (b.amount_vnd > 0)
 
 
+_key = attrgetter("key")
 T = TypeVar("T")
 
 

@@ -133,12 +133,12 @@ async def find(tx: Tx, sealer: Sealer, typed: Typed) -> list[Hit]:
     if typed.amount_vnd is not None:
         hits += await _charges(tx, "c.amount_vnd = $2", typed.amount_vnd, among=LATEST)
         hits += await _receipts(tx, "r.amount_vnd = $2", typed.amount_vnd)
-        hits += await _lines(tx, "abs(l.amount_vnd) = $2", typed.amount_vnd)
+        hits += await _lines(tx, "abs(l.amount_vnd) = $2", typed.amount_vnd, among=LATEST)
         hits += await _payouts(tx, "p.amount_vnd = $2", typed.amount_vnd)
     if typed.bank_ref is not None:
         refs = list({typed.bank_ref, typed.bank_ref.upper()})
         hits += await _receipts(tx, "r.bank_ref = any($2)", refs)
-        hits += await _lines(tx, "l.bank_ref = any($2)", refs)
+        hits += await _lines(tx, "l.bank_ref = any($2) and l.bank_ref <> ''", refs)
         hits += await _others(tx, refs)
     things = await explain.search(tx, sealer, typed.text)
     return hits + await _things(tx, things)
@@ -223,13 +223,15 @@ def _subject_of_receipt(row: Any) -> str:
     return f"receipt {row['id']}" if row["queued"] or row["charge_id"] is None else f"charge {row['charge_id']}"
 
 
-async def _lines(tx: Tx, which: str, value: object) -> list[Hit]:
+async def _lines(tx: Tx, which: str, value: object, *, among: int | None = None) -> list[Hit]:
+    lines = "select * from payments.statement_line where operator_id = $1"
+    if among:
+        lines += f" order by statement_id desc, position desc limit {among}"
     rows = await tx.rows(
         "select l.statement_id, l.position, l.bank_ref, l.amount_vnd, l.day, o.id is not null as open,"
         " exists (select from payments.statement_withdrawal w"
         "   where w.operator_id = l.operator_id and w.statement_id = l.statement_id) as withdrawn"
-        " from (select * from payments.statement_line"
-        f"   where operator_id = $1 order by statement_id desc, position desc limit {LATEST}) l"
+        f" from ({lines}) l"
         " left join payments.open_item o on o.operator_id = l.operator_id and o.statement_id = l.statement_id"
         "   and o.position = l.position"
         f" where {which} order by l.statement_id desc, l.position desc limit {FOUND_MAX}",

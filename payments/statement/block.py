@@ -10,7 +10,7 @@ import csv
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from operator import add, ne, sub
+from operator import add, methodcaller, ne, sub
 from typing import TYPE_CHECKING
 
 from payments.statement import Entries, values
@@ -26,20 +26,15 @@ Cells = Sequence[str]
 def take(reading: Reading, lines: Sequence[str], number: int) -> Entries | None:
     """The entries of these lines of a CSV, the first of which has this number; None if they are not read here."""
     profile, columns = reading.profile, reading.columns
-    try:
-        rows = list(csv.reader(lines, delimiter=profile.separator, strict=True))
-    except csv.Error:
+    cells = _columns(lines, profile.separator)
+    if cells is None or len(cells) < reading.width:
         return None
-    width = len(rows[0])
-    if len(rows) != len(lines) or width < reading.width or set(map(len, rows)) != {width}:
-        return None
-    cells: list[Cells] = list(zip(*rows, strict=True))
 
     def column(name: Column) -> Cells:
         return cells[columns[name]]
 
     def texts(name: Column) -> list[str]:
-        return _on_one_line(column(name)) if name in columns else [""] * len(rows)
+        return _on_one_line(column(name)) if name in columns else [""] * len(lines)
 
     if not reading.begins_no_label(cells[0]):
         return None
@@ -63,14 +58,15 @@ def take(reading: Reading, lines: Sequence[str], number: int) -> Entries | None:
         else:
             reading.after_vnd = reading.balance_vnd
     days = [day for day in booked if day]
-    last_day = max(days, key=lambda day: day[0])[0]
+    booked_days = [day for day, _ in days]
+    last_day = max(set(booked_days))
     reading.last_day = max(reading.last_day or last_day, last_day)
     reading.line = number + len(lines) - 1
     return Entries(
         range(number, number + len(lines)),
         refs,
         amounts_vnd,
-        [day[0] for day in days],
+        booked_days,
         [day[0] for day in valued if day],
         [day[1] for day in days],
         texts("text"),
@@ -78,6 +74,26 @@ def take(reading: Reading, lines: Sequence[str], number: int) -> Entries | None:
         accounts if " " not in "".join(accounts) else [account.replace(" ", "") for account in accounts],
         texts("end_to_end_id"),
     )
+
+
+def _columns(lines: Sequence[str], separator: str) -> Sequence[Cells] | None:
+    """The cells column by column, if every line has as many. Where nothing is quoted a cell ends at the next separator."""
+    joined = "".join(lines)
+    if '"' not in joined and joined.endswith("\n"):
+        separators = set(map(methodcaller("count", separator), lines))
+        width = separators.pop() + 1
+        if separators:
+            return None
+        cells = joined.replace("\n", separator).split(separator)
+        cells.pop()
+        return [cells[n::width] for n in range(width)]
+    try:
+        rows = list(csv.reader(lines, delimiter=separator, strict=True))
+    except csv.Error:
+        return None
+    if len(rows) != len(lines) or len(set(map(len, rows))) > 1:
+        return None
+    return list(zip(*rows, strict=True))
 
 
 def _amounts(reading: Reading, cells: Sequence[Cells]) -> list[int] | None:
@@ -111,7 +127,7 @@ def _are_tied(reading: Reading, amounts_vnd: Sequence[int], balances_vnd: Sequen
 
 def _on_one_line(cells: Cells) -> list[str]:
     """Each cell without blanks around it, and one where there were more. Only a blank is a printable one."""
-    if all(map(str.isalnum, cells)):
+    if "".join(cells).isalnum():
         return list(cells)
     joined = f"|{'|'.join(cells)}|"
     if joined.isprintable() and "  " not in joined and " |" not in joined and "| " not in joined:

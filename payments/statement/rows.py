@@ -16,6 +16,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from datetime import date
 from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any
@@ -30,6 +31,8 @@ COLUMNS = (
     *("position", "bank_ref", "part", "amount_vnd", "booked_day", "value_day", "is_reversal", "identity"),
     "end_to_end_id",
 )
+_DAY_ZERO = date(2000, 1, 1).toordinal()
+"""Days travel as PostgreSQL counts them: reading their letters takes it longer than the rest of a line."""
 _COPIED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -71,7 +74,7 @@ def frames(file: IO[bytes], name: str, profile: str, key: bytes) -> Iterator[tup
                 if len(rows) == BLOCK:
                     yield from _block(rows, texts)
             case Entries():
-                rows += together(event, position, account, key)
+                rows += together(event, position)
                 texts += zip(event.text, event.counterparty_name, event.counterparty_account, strict=True)
                 position += len(event.line)
                 while len(rows) >= BLOCK:
@@ -85,36 +88,38 @@ def frames(file: IO[bytes], name: str, profile: str, key: bytes) -> Iterator[tup
 
 
 def row(entry: Entry, position: int, account: str, key: bytes, twins: Counter[bytes]) -> str:
-    """The entry as COPY takes it. Without a reference its content is its identity, and which of its twins it is."""
-    content = f"{account}|{entry.bank_ref}|{entry.part}|{entry.amount_vnd}"
+    """The entry as COPY takes it. With a reference it is known by that; else its content is its identity, and which of its
+    twins it is."""
+    identity = "\\N"
     if not entry.bank_ref:
-        content += "|".join(("", str(entry.value_day), *sensitive(entry)))
-    identity = blake2b(content.encode(), digest_size=16, key=key).digest()
-    if not entry.bank_ref:
-        twins[identity] += 1
-        if twins[identity] > 1:
-            identity = blake2b(f"{content}|{twins[identity]}".encode(), digest_size=16, key=key).digest()
+        content = f"{account}||{entry.part}|{entry.amount_vnd}" + "|".join(
+            ("", str(entry.value_day), *sensitive(entry))
+        )
+        digest = blake2b(content.encode(), digest_size=16, key=key).digest()
+        twins[digest] += 1
+        if twins[digest] > 1:
+            digest = blake2b(f"{content}|{twins[digest]}".encode(), digest_size=16, key=key).digest()
+        identity = digest.hex()
     return (
-        f"{position}\t{_copied(entry.bank_ref)}\t{entry.part}\t{entry.amount_vnd}\t{entry.booked_day}"
-        f"\t{entry.value_day}\t{'t' if entry.is_reversal else 'f'}\t{identity.hex()}\t{_copied(entry.end_to_end_id)}\n"
+        f"{position}\t{_copied(entry.bank_ref)}\t{entry.part}\t{entry.amount_vnd}\t{_counted(entry.booked_day)}"
+        f"\t{_counted(entry.value_day)}\t{'t' if entry.is_reversal else 'f'}\t{identity}\t{_copied(entry.end_to_end_id)}\n"
     )
 
 
-def together(entries: Entries, position: int, account: str, key: bytes) -> list[str]:
+def together(entries: Entries, position: int) -> list[str]:
     """The rows of entries that all have a reference, as `row` makes them."""
-    start = f"{account}|"
-    identities = [
-        blake2b(f"{start}{ref}|0|{amount_vnd}".encode(), digest_size=16, key=key).hexdigest()
-        for ref, amount_vnd in zip(entries.bank_ref, entries.amount_vnd, strict=True)
-    ]
-    days = {day: f"{day}" for day in {*entries.booked_day, *entries.value_day}}
-    columns = (_copied_all(entries.bank_ref), entries.amount_vnd, entries.booked_day, entries.value_day, identities)
+    days = {day: _counted(day) for day in {*entries.booked_day, *entries.value_day}}
+    columns = (_copied_all(entries.bank_ref), entries.amount_vnd, entries.booked_day, entries.value_day)
     return [
-        f"{n}\t{ref}\t0\t{amount_vnd}\t{days[booked]}\t{days[valued]}\tf\t{identity}\t{end_to_end}\n"
-        for n, ref, amount_vnd, booked, valued, identity, end_to_end in zip(
-            range(position, position + len(identities)), *columns, _copied_all(entries.end_to_end_id), strict=True
+        f"{n}\t{ref}\t0\t{amount_vnd}\t{days[booked]}\t{days[valued]}\tf\t\\N\t{end_to_end}\n"
+        for n, ref, amount_vnd, booked, valued, end_to_end in zip(
+            range(position, position + len(entries.line)), *columns, _copied_all(entries.end_to_end_id), strict=True
         )
     ]
+
+
+def _counted(day: date) -> int:
+    return day.toordinal() - _DAY_ZERO
 
 
 def _copied_all(texts: Sequence[str]) -> Sequence[str]:

@@ -100,6 +100,7 @@ def from_serial(days: int, seconds: int, *, since_1904: bool) -> tuple[date, dat
     return at.date(), at if seconds else None
 
 
+@lru_cache(maxsize=1000)
 def short_day(text: str) -> date | None:
     """The day of YYMMDD, in this century."""
     try:
@@ -108,6 +109,7 @@ def short_day(text: str) -> date | None:
         return None
 
 
+@lru_cache(maxsize=1000)
 def nearest_day(month_and_day: str, to: date) -> date | None:
     """The day of MMDD that is nearest to another: 31 December is booked for a value day of 2 January the year before."""
     near = []

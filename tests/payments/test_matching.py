@@ -15,8 +15,9 @@ from trade import Trade
 
 from foundation.clock import hanoi_day
 from foundation.database import Tx
-from payments import books, day_close, held, match_by_hand, matching
+from payments import books, day_close, debit, held, match_by_hand, matching, payout
 from payments.claim import Difference, Matched
+from payments.gateway import Gone, PayoutLine
 from payments.proof_of_cash import CashNotProven, ItemsUnnamed, prove_cash
 from payments.receipt import Credit, receive
 
@@ -465,6 +466,30 @@ async def test_a_file_that_a_clerk_gave_in_moves_no_payout_and_a_part_of_one_is_
     assert (await admin.fetchrow(state, row["id"]))["state"] == "settled"
     assert {item["bank_ref"] for item in await bank.open() if item["amount_vnd"] < 0} == set()
     assert (await books.prove(admin)).findings == ()
+
+
+async def test_a_line_that_may_be_two_movements_is_open_once_and_a_person_says_which(
+    trade: Trade, admin: asyncpg.Connection
+) -> None:
+    desk, bank = await Desk.of(trade), Statements(trade, balance_vnd=10_000_000)
+    await trade.pays(trade.line(100_000))
+    await desk.settled(hanoi_day(trade.now))
+    await desk.approves(await desk.makes())
+    desk.bank.fate = "accepted"
+    await desk.works()
+    row = await admin.fetchrow("select id, amount_vnd from payments.payout order by amount_vnd desc limit 1")
+    account = "/".join(trade.account)
+    told = PayoutLine(row["id"], account, "P", row["amount_vnd"], returns=False, at=trade.now)
+    await payout.told(trade.database, trade.operator_id, told)
+    async with trade.database.transaction(trade.operator_id) as tx:
+        await debit.book(tx, Gone(account, "P", row["amount_vnd"], trade.now, "", ""))
+    await bank.load(bank.day(bank.line("P", -row["amount_vnd"])))
+    items = [item for item in await bank.open() if item["bank_ref"] == "P"]
+    assert sorted((item["side"], item["kind"], item["state"]) for item in items) == [
+        ("line", None, "ambiguous"),
+        ("movement", "debit", "ambiguous"),
+        ("movement", "payout", "ambiguous"),
+    ]
 
 
 async def test_what_a_vandal_does_to_statements_and_matches_is_found_and_named(

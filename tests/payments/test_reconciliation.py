@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payments.reconciliation import CANDIDATES_MAX, Match, Side, batches, decide
+from payments.reconciliation import ALIKE_MAX, CANDIDATES_MAX, Match, Side, batches, decide
 
 DAY = date(2026, 11, 20)
 A = "970436/1"
@@ -61,6 +61,18 @@ def test_only_the_amount_is_a_suggestion_and_the_further_away_the_weaker() -> No
     near, far = (decide([side("l", 5, day=day)], [side("m", 5, "R")])[0] for day in (0, 3))
     assert (near.score, far.score, near.automatic) == (80, 65, False)
     assert decide([side("l", 5, day=4)], [side("m", 5, "R")]) == []
+
+
+def test_an_amount_that_many_share_speaks_for_none_of_them() -> None:
+    lines, movements = [side(f"l{n}", 5) for n in range(9)], [side(f"m{n}", 5, f"R{n}") for n in range(9)]
+    few = decide(lines[:ALIKE_MAX], movements[:ALIKE_MAX])
+    assert len(few) == ALIKE_MAX**2
+    assert all(match.ambiguous for match in few)
+    assert decide(lines[: ALIKE_MAX + 1], movements[:1]) == [], "many lines, one movement"
+    assert decide(lines[:1], movements[: ALIKE_MAX + 1]) == [], "one line, many movements"
+    away = [side(f"l{n}", 5, day=4) for n in range(1, 9)]
+    assert [match.ambiguous for match in decide([lines[0], *away], movements[:1])] == [False], "others are too far away"
+    assert decide([lines[0], *lines], [side("m1", 2), side("m2", 3), *movements]) == [], "nor is a sum looked for"
 
 
 def test_a_batch_a_sum_and_parts_are_found_where_they_are_the_only_way() -> None:

@@ -111,5 +111,5 @@ def test_lines_of_a_common_kind_are_read_in_blocks(name: str, monkeypatch: pytes
     assert [each is None for each in taken] == [False] * 4 + [True] * (len(taken) - 4)
     entries = taken[1]
     one_by_one = [row(entry, n, "0011", b"key", {}) for n, entry in enumerate(entries.each(), 7)]  # type: ignore[arg-type]
-    assert together(entries, 7, "0011", b"key") == one_by_one
+    assert together(entries, 7) == one_by_one
     assert all(isinstance(entry, Entry) for entry in entries.each())
