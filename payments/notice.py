@@ -98,17 +98,14 @@ async def apply_now(database: Database, operator_id: UUID, receipt_id: UUID) -> 
     """Transaction 2 straight after transaction 1. What goes wrong here is done by the worker a moment later."""
     failpoint.here("notice.answered")
     try:
-        async with database.transaction(operator_id) as tx:
-            await apply_receipt(tx, receipt_id, now=await clock.now(tx))
+        await apply_receipt(database, operator_id, receipt_id)
     except Exception as error:
         log.warning("receipt %s will be applied by the worker: %s", receipt_id, type(error).__name__)
 
 
 async def apply_due(database: Database, held: outbox.Claim) -> None:
     """The worker's way to transaction 2."""
-    async with database.transaction(held.operator_id) as tx:
-        if await outbox.still_held(tx, held):
-            await apply_receipt(tx, UUID(held.id), now=await clock.now(tx))
+    await apply_receipt(database, held.operator_id, UUID(held.id), held_by=held)
 
 
 async def poll(database: Database, sealer: Sealer, gateway: bank.Bank) -> int:

@@ -418,7 +418,7 @@ async def note_free(
 async def find(tx: Tx, *, id: UUID | None = None, reference: str | None = None, lock: bool = False) -> ChargeView:
     """A charge of this operator, by id or reference. Raises NoSuchCharge."""
     row = await tx.row(
-        f"select {_SHOWN} from payments.charge where operator_id = $1 and {'reference' if id is None else 'id'} = $2"
+        f"select {shown('c')} from payments.charge c where operator_id = $1 and {'reference' if id is None else 'id'} = $2"
         + (" for update" if lock else ""),
         tx.operator_id,
         reference if id is None else id,
@@ -428,9 +428,31 @@ async def find(tx: Tx, *, id: UUID | None = None, reference: str | None = None, 
     return ChargeView(**row)
 
 
-_SHOWN = (
-    "id, reference, token, amount_vnd, received_vnd, state, return_path, created_at, holds_until, topup_until, paid_at"
+def _settling(*posts: str) -> str:
+    # One statement: a payer waits for it, and each further one costs as much as what it writes.
+    return (
+        "with line as (select * from payments.charge_line where operator_id = $1 and charge_id = $2),"
+        " paid as (insert into payments.line_paid (operator_id, charge_id, line_no, means, channel, paid_at, settled_at)"
+        "   select operator_id, charge_id, line_no, $3, $4, $5, $6 from line),"
+        " moved as (update payments.charge set state = 'paid', received_vnd = amount_vnd, paid_at = $5, topup_until = null"
+        "   where operator_id = $1 and id = $2 and state = $7 returning id),"
+        " noted as (insert into payments.charge_event (operator_id, charge_id, id, state, cause, receipt_id, at)"
+        "   select $1, id, $8, 'paid', $9, $10, $6 from moved returning id),"
+        f" posted as materialized (select {', '.join(posts)})"
+        " select purpose, reference, amount_vnd, service_day,"
+        "   exists (select from noted) and exists (select from posted) as moved from line order by line_no"
+    )
+
+
+_SETTLE = _settling(f"payments.post($1, {ledger.parameters(11)})")
+_SETTLE_AND_POST = _settling(
+    f"payments.post($1, {ledger.parameters(11)})", f"payments.post($1, {ledger.parameters(22)})"
 )
+
+
+def shown(table: str) -> str:
+    """The columns of ChargeView, in its order."""
+    return ", ".join(f"{table}.{name}" for name in ChargeView.__slots__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -465,32 +487,46 @@ async def look(database: Database, typed: str) -> Look:
 
 
 async def settle(
-    tx: Tx, owed: ChargeView, *, means: Means, channel: Channel, paid_at: datetime, now: datetime, via: Source
+    tx: Tx,
+    owed: ChargeView,
+    *,
+    means: Means,
+    channel: Channel,
+    paid_at: datetime,
+    now: datetime,
+    via: Source,
+    first: tuple[object, ...] = (),
 ) -> None:
-    """The charge is covered: its lines are paid, their acts run, the service is delivered. May raise a Refusal."""
-    lines = await tx.rows(
-        "with line as (select * from payments.charge_line where operator_id = $1 and charge_id = $2),"
-        " paid as (insert into payments.line_paid (operator_id, charge_id, line_no, means, channel, paid_at, settled_at)"
-        "   select operator_id, charge_id, line_no, $3, $4, $5, $6 from line)"
-        " select purpose, reference, amount_vnd, service_day from line order by line_no",
-        tx.operator_id,
-        owed.id,
-        means,
-        channel,
-        paid_at,
-        now,
-    )
-    await ledger.post(
-        tx,
+    """The charge is covered: its lines are paid, their acts run, the service is delivered. May raise a Refusal.
+
+    `first`: a posting (`ledger.posting`) that comes before the service is delivered.
+    """
+    delivered = ledger.posting(
         "service.delivered",
         source=Source("charge", str(owed.id), "delivered"),
         amount_vnd=owed.amount_vnd,
         effective_at=paid_at,
         flow=owed.id,
     )
+    with ledger.refusals():
+        lines = await tx.rows(
+            _SETTLE_AND_POST if first else _SETTLE,
+            tx.operator_id,
+            owed.id,
+            means,
+            channel,
+            paid_at,
+            now,
+            owed.state,
+            new_id(),
+            via.type,
+            UUID(via.id) if via.type == "receipt" else None,
+            *first,
+            *delivered,
+        )
+    if not any(line["moved"] for line in lines):
+        raise RuntimeError(f"charge {owed.reference} was read as {owed.state} and is something else")
     _count_anew(tx, {line["service_day"] for line in lines})
-    receipt_id = UUID(via.id) if via.type == "receipt" else None
-    await _move(tx, owed, "paid", owed.amount_vnd, cause=via.type, receipt_id=receipt_id, now=now, paid_at=paid_at)
     # Last, because an act takes rows that others wait for.
     for line in lines:
         await _acts[line["purpose"]](

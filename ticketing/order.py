@@ -104,9 +104,7 @@ async def place_order(
     if not order.total_vnd:
         await _write(tx, order, now)
         await _note_free(tx, site, order, environment, now)
-        await ticket.issue(
-            tx, order_id=order.id, place=order.place, product=order.product, day=day, heads=order.heads, now=now
-        )
+        await ticket.issue(tx, order.id, now=now)
         return order, path
     owed = await payments.charge(
         tx, lines=[_line(site, order, environment, now)], holds=HOLDS, return_path=path, now=now
@@ -135,9 +133,7 @@ async def sell_for_cash(
     await _write(tx, order, now)
     if not order.total_vnd:
         await _note_free(tx, site, order, environment, now)
-        await ticket.issue(
-            tx, order_id=order.id, place=order.place, product=order.product, day=day, heads=order.heads, now=now
-        )
+        await ticket.issue(tx, order.id, now=now)
         return order, None
     path = f"/S/{site.place.code}/{order.token}"
     sale = await payments.record_cash(
@@ -154,22 +150,8 @@ async def sell_for_cash(
 
 async def paid(tx: Tx, line: PaidLine) -> None:
     """The money of an order was applied: its ticket exists from now on. Raises VisitDayOver."""
-    row = await tx.row(
-        'select id, place, product, visit_day, heads from ticketing."order" where operator_id = $1 and id = $2',
-        tx.operator_id,
-        UUID(line.reference),
-    )
-    if row["visit_day"] < clock.hanoi_day(line.now):
+    if not await ticket.issue(tx, UUID(line.reference), now=line.now):
         raise VisitDayOver()
-    await ticket.issue(
-        tx,
-        order_id=row["id"],
-        place=row["place"],
-        product=row["product"],
-        day=row["visit_day"],
-        heads=row["heads"],
-        now=line.now,
-    )
 
 
 async def given_back(tx: Tx, line: GivenBackLine) -> datetime:

@@ -118,25 +118,28 @@ _COLUMNS = (
 )
 
 
-async def issue(tx: Tx, *, order_id: UUID, place: int, product: int, day: date, heads: int, now: datetime) -> None:
-    """Makes the one ticket of an order."""
-    made = None
-    while made is None:
-        # A short form that is taken (one in 2 × 10^13) is drawn again.
+async def issue(tx: Tx, order_id: UUID, *, now: datetime) -> bool:
+    """Makes the one ticket of an order. False if the day of the visit is over."""
+    while True:
         made = await tx.value(
             "insert into ticketing.ticket (operator_id, serial, short, order_id, place, product, valid_day, heads,"
-            " admitted, issued_at) values ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9)"
+            " admitted, issued_at) select operator_id, $3, $4, id, place, product, visit_day, heads, 0, $5"
+            '   from ticketing."order" where operator_id = $1 and id = $2 and visit_day >= foundation.hanoi_day($5)'
             " on conflict (operator_id, short) do nothing returning true",
             tx.operator_id,
+            order_id,
             os.urandom(10),
             code.draw_short(_random),
-            order_id,
-            place,
-            product,
-            day,
-            heads,
             now,
         )
+        # A short form that is taken (one in 2 × 10^13) is drawn again.
+        if made or await tx.value(
+            'select visit_day < foundation.hanoi_day($3) from ticketing."order" where operator_id = $1 and id = $2',
+            tx.operator_id,
+            order_id,
+            now,
+        ):
+            return bool(made)
 
 
 async def revoke(tx: Tx, order_id: UUID, *, now: datetime) -> datetime:

@@ -182,8 +182,8 @@ async def test_a_part_payment_whose_rest_has_arrived_and_is_not_yet_applied_does
     await trade.transfers(f"CK {owed.reference.lower()}", 50_000, apply=False)
     assert await lapse(trade) == 0
     receipt_id = await admin.fetchval("select id from foundation.due where kind = 'payments.apply'")
-    async with trade.database.transaction(trade.operator_id) as tx:
-        assert await application.apply_receipt(tx, UUID(receipt_id), now=trade.now) == "applied"
+    applied = await application.apply_receipt(trade.database, trade.operator_id, UUID(receipt_id), now=trade.now)
+    assert applied == "applied"
     assert (await seen(trade, owed)).state == "paid"
 
 
@@ -351,8 +351,7 @@ async def test_in_whatever_order_and_however_often_money_is_announced_it_ends_at
     due = [row["id"] for row in await admin.fetch("select id from foundation.due where kind = 'payments.apply'")]
     chance.shuffle(due)
     for id in due:
-        async with trade.database.transaction(trade.operator_id) as tx:
-            await application.apply_receipt(tx, UUID(id), now=trade.now)
+        await application.apply_receipt(trade.database, trade.operator_id, UUID(id), now=trade.now)
     for owed in charges:
         total_vnd, after = sum(paid[owed.id]), await seen(trade, owed)
         assert after.received_vnd == min(total_vnd, 70_000)
