@@ -15,6 +15,7 @@ from random import SystemRandom
 from typing import Literal
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import BigInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, Index, SQLModel, UniqueConstraint, text
 
@@ -342,6 +343,52 @@ async def take_back(tx: Tx, owed: ChargeView, amount_vnd: int, *, now: datetime)
     return TakenBack(leaves_from, used)
 
 
+def draw_charge(*, lines: Sequence[Line], holds: timedelta, return_path: str, now: datetime) -> tuple[ChargeView, str]:
+    """A charge that is not yet there, and the same as `payments.charge` (payment.sql) takes it: for a service that writes it
+    in one call with what is its own, and lets its days be counted anew.
+
+    `holds`: how long the shown amount is guaranteed. `return_path`: the page a payer goes back to. Raises
+    AmountOutOfRange.
+    """
+    amount_vnd = sum(line.amount_vnd for line in lines)
+    if not lines or min(line.amount_vnd for line in lines) < 1 or amount_vnd > CHARGE_MAX_VND:
+        raise AmountOutOfRange()
+    made = ChargeView(
+        new_id(),
+        reference.draw(_draw),
+        secrets.token_urlsafe(16),
+        amount_vnd,
+        0,
+        "open",
+        return_path,
+        now,
+        now + holds,
+        None,
+        None,
+    )
+    said = {
+        "id": made.id,
+        "reference": made.reference,
+        "token": made.token,
+        "amount_vnd": amount_vnd,
+        "return_path": return_path,
+        "created_at": now,
+        "holds_until": made.holds_until,
+        "event_id": new_id(),
+        "lines": [
+            {
+                "line_no": number,
+                "purpose": line.purpose,
+                "reference": line.reference,
+                "amount_vnd": line.amount_vnd,
+                **dict(zip(_FACTS, _columns(line.facts), strict=True)),
+            }
+            for number, line in enumerate(lines, 1)
+        ],
+    }
+    return made, to_json(said).decode()
+
+
 async def charge(
     tx: Tx,
     *,
@@ -352,47 +399,11 @@ async def charge(
 ) -> ChargeView:
     """A new charge of this operator, in the caller's own transaction; its amount is the sum of the lines.
 
-    `holds`: how long the shown amount is guaranteed. `return_path`: the page a payer goes back to. Raises
-    AmountOutOfRange.
+    `holds`, `return_path`: as of `draw_charge`. Raises AmountOutOfRange.
     """
-    amount_vnd = sum(line.amount_vnd for line in lines)
-    if not lines or min(line.amount_vnd for line in lines) < 1 or amount_vnd > CHARGE_MAX_VND:
-        raise AmountOutOfRange()
+    made, said = draw_charge(lines=lines, holds=holds, return_path=return_path, now=now)
     tx.step("charge")
-    drawn = reference.draw(_draw)
-    made = ChargeView(
-        new_id(), drawn, secrets.token_urlsafe(16), amount_vnd, 0, "open", return_path, now, now + holds, None, None
-    )
-    # One statement: a visitor waits for it, and each further one costs as much as all that it writes.
-    await tx.execute(
-        "with asked as ("
-        "   insert into payments.charge (operator_id, id, reference, token, amount_vnd, received_vnd, state, return_path,"
-        "     created_at, holds_until) values ($1, $2, $3, $4, $5, 0, 'open', $6, $7, $8)),"
-        " noted as (insert into payments.charge_event (operator_id, charge_id, id, state, cause, at)"
-        "   values ($1, $2, $9, 'open', 'charged', $7)),"
-        f" named as ({directory.ENTER} ('reference', $3, $1))"
-        " insert into payments.charge_line (operator_id, charge_id, line_no, purpose, reference, amount_vnd, service,"
-        '   place, ward, "class", service_day, environment)'
-        " select $1, $2, number, purpose, reference, amount_vnd, service, place, ward, class, service_day, environment"
-        " from unnest($10::text[], $11::text[], $12::bigint[], $13::text[], $14::int[], $15::text[], $16::text[],"
-        "   $17::date[], $18::text[]) with ordinality"
-        "   as line(purpose, reference, amount_vnd, service, place, ward, class, service_day, environment, number)",
-        tx.operator_id,
-        made.id,
-        drawn,
-        made.token,
-        amount_vnd,
-        return_path,
-        now,
-        made.holds_until,
-        new_id(),
-        *(
-            list(column)
-            for column in zip(
-                *((line.purpose, line.reference, line.amount_vnd, *_columns(line.facts)) for line in lines), strict=True
-            )
-        ),
-    )
+    await tx.execute("select payments.charge($1, $2)", tx.operator_id, said)
     _count_anew(tx, {line.facts.service_day for line in lines})
     return made
 
@@ -678,6 +689,9 @@ async def touch_statistics(tx: Tx, charge_id: UUID) -> None:
 def _count_anew(tx: Tx, days: set[date]) -> None:
     for day in sorted(days):
         outbox.enqueue(tx, ROLLUP, day.isoformat(), after=ROLLUP_AFTER)
+
+
+_FACTS = ("service", "place", "ward", "class", "service_day", "environment")
 
 
 def _columns(facts: Facts) -> tuple[str, int, str, str, date, str]:

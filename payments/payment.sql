@@ -23,3 +23,35 @@ begin
                             where k.operator_id = v_operator order by k.bin, k.account limit 1) a
         where c.operator_id = v_operator and c.reference = p_reference;
 end $$;
+
+-- A new charge with its lines, first event and name in the directory; p_charge has the names of their columns.
+create or replace function payments.charge(p_operator uuid, p_charge jsonb) returns void language plpgsql as $$
+begin
+    with asked as (
+        insert into payments.charge (operator_id, id, reference, token, amount_vnd, received_vnd, state, return_path,
+                                     created_at, holds_until)
+        select p_operator, id, reference, token, amount_vnd, 0, 'open', return_path, created_at, holds_until
+        from jsonb_populate_record(null::payments.charge, p_charge)),
+    noted as (
+        insert into payments.charge_event (operator_id, charge_id, id, state, cause, at)
+        values (p_operator, (p_charge ->> 'id')::uuid, (p_charge ->> 'event_id')::uuid, 'open', 'charged',
+                (p_charge ->> 'created_at')::timestamptz)),
+    named as (
+        insert into foundation.directory (kind, key, operator_id)
+        values ('reference', p_charge ->> 'reference', p_operator))
+    insert into payments.charge_line (operator_id, charge_id, line_no, purpose, reference, amount_vnd, service, place,
+                                      ward, "class", service_day, environment)
+    select p_operator, (p_charge ->> 'id')::uuid, line_no, purpose, reference, amount_vnd, service, place, ward,
+           "class", service_day, environment
+    from jsonb_populate_recordset(null::payments.charge_line, p_charge -> 'lines');
+end $$;
+
+-- The days of a charge's lines are counted anew a moment later. Every payer of a day touches its row: called last.
+create or replace function payments.count_anew(p_operator uuid, p_charge jsonb) returns void language plpgsql as $$
+begin
+    insert into foundation.due (operator_id, kind, id, due_at, version, attempts)
+    select distinct p_operator, 'payments.rollup', line ->> 'service_day', clock_timestamp() + interval '200 ms', 1, 0
+    from jsonb_array_elements(p_charge -> 'lines') line order by 3
+    on conflict (operator_id, kind, id) do update set version = foundation.due.version + 1, attempts = 0,
+        parked_at = null, due_at = least(foundation.due.due_at, excluded.due_at);
+end $$;

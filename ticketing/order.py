@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ from sqlalchemy import BigInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel, UniqueConstraint
 
 import payments
-from foundation import clock, code, texts
+from foundation import clock, code, idempotency, texts
 from foundation.database import Database, Tx
 from foundation.device import Attendant
 from foundation.errors import NotFound, Refusal
@@ -27,7 +27,7 @@ from foundation.tables import document, instant, keys, new_id, owner_key
 from payments import Explanation, Facts, GivenBackLine, Line, PaidLine
 from ticketing import pricing, ticket
 from ticketing.pricing import Quote
-from ticketing.site import ENTRANCE, SiteView
+from ticketing.site import ENTRANCE, SiteView, to_order
 from ticketing.ticket import TicketView
 
 PURPOSE = "ticketing.order"
@@ -96,21 +96,89 @@ def quote(site: SiteView, *, day: date, heads: Mapping[str, int]) -> Quote:
 
 
 async def place_order(
-    tx: Tx, site: SiteView, *, day: date, heads: Mapping[str, int], environment: str, now: datetime
-) -> tuple[OrderView, str]:
-    """Orders for a group; returns the order and the path to go to: the payment, or the finished order if it is free."""
-    order = _draw(site, day=day, heads=heads, now=now)
-    path = f"/S/{site.place.code}/{order.token}"
-    if not order.total_vnd:
+    database: Database,
+    operator_id: UUID,
+    site_code: str,
+    *,
+    day: date,
+    heads: Mapping[str, int],
+    key: str,
+    environment: str,
+) -> str:
+    """Orders for a group; returns the path to go to: the payment, or the finished order if it is free.
+
+    `key` is the form's: sent twice, it is one order. Raises NoSuchPlace, VisitDayOver, NotSoldYet, KeyUsedForAnother, and
+    what `quote` refuses.
+    """
+    digest = idempotency.body_hash({"site": site_code, "day": day.isoformat(), "heads": heads})
+    while True:
+        site, known, now = await to_order(database, operator_id, site_code, key)
+        if known is not None:
+            path: str = idempotency.answered(*known, digest)["path"]
+            return path
+        order = _draw(site, day=day, heads=heads, now=now)
+        path = f"/S/{site.place.code}/{order.token}"
+        if order.total_vnd:
+            owed, charge = payments.draw_charge(
+                lines=[_line(site, order, environment, now)], holds=HOLDS, return_path=path, now=now
+            )
+            path = owed.page_path
+            written = await _write_both(database, operator_id, order, charge, key, digest, path, now)
+        else:
+            written = await _write_free(database, site, order, key, digest, path, environment, now)
+        # If not, the form came twice at once: the other one's answer is there now.
+        if written:
+            return path
+
+
+async def _write_both(
+    database: Database,
+    operator_id: UUID,
+    order: OrderView,
+    charge: str,
+    key: str,
+    digest: bytes,
+    path: str,
+    now: datetime,
+) -> bool:
+    row = await database.hot(
+        "select ticketing.place_order($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        operator_id,
+        key,
+        digest,
+        json.dumps({"path": path}),
+        order.id,
+        order.token,
+        order.place,
+        order.product,
+        order.visit_day,
+        order.heads,
+        json.dumps(order.lines),
+        order.total_vnd,
+        now,
+        charge,
+    )
+    return bool(row[0])
+
+
+async def _write_free(
+    database: Database,
+    site: SiteView,
+    order: OrderView,
+    key: str,
+    digest: bytes,
+    path: str,
+    environment: str,
+    now: datetime,
+) -> bool:
+    async with database.transaction(site.place.operator_id) as tx:
+        answer = {"path": path}
+        if not await idempotency.keep(tx, principal="visitor", route="order", key=key, digest=digest, answer=answer):
+            return False
         await _write(tx, order, now)
         await _note_free(tx, site, order, environment, now)
         await ticket.issue(tx, order.id, now=now)
-        return order, path
-    owed = await payments.charge(
-        tx, lines=[_line(site, order, environment, now)], holds=HOLDS, return_path=path, now=now
-    )
-    await _write(tx, replace(order, charge_id=owed.id), now)
-    return order, owed.page_path
+    return True
 
 
 async def sell_for_cash(
@@ -236,7 +304,7 @@ def _draw(site: SiteView, *, day: date, heads: Mapping[str, int], now: datetime)
 async def _write(tx: Tx, order: OrderView, now: datetime) -> None:
     await tx.execute(
         'insert into ticketing."order" (operator_id, id, token, place, product, visit_day, heads, lines, total_vnd,'
-        " ordered_at, charge_id) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        " ordered_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         tx.operator_id,
         order.id,
         order.token,
@@ -247,7 +315,6 @@ async def _write(tx: Tx, order: OrderView, now: datetime) -> None:
         json.dumps(order.lines),
         order.total_vnd,
         now,
-        order.charge_id,
     )
 
 
