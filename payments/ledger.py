@@ -111,7 +111,7 @@ class Transfer(SQLModel, table=True):
         Index("transfer_flow_idx", *keys("flow")),
         {"schema": "payments", "comment": "insert-only: corrected by reversal"},
     )
-    operator_id: UUID = owner_key()
+    operator_id: UUID = owner_key(implied=True)
     journal_id: UUID = Field(primary_key=True)
     leg: int = Field(primary_key=True)
     debit: str

@@ -93,7 +93,7 @@ class ChargeEvent(SQLModel, table=True):
         ),
         {"schema": "payments", "comment": "insert-only: history"},
     )
-    operator_id: UUID = owner_key()
+    operator_id: UUID = owner_key(implied=True)
     charge_id: UUID = Field(primary_key=True)
     id: UUID = Field(primary_key=True)
     state: str
@@ -115,7 +115,7 @@ class ChargeLine(SQLModel, table=True):
         Index("charge_line_thing_idx", *keys("reference")),
         {"schema": "payments", "comment": "insert-only: facts"},
     )
-    operator_id: UUID = owner_key()
+    operator_id: UUID = owner_key(implied=True)
     charge_id: UUID = Field(primary_key=True)
     line_no: int = Field(primary_key=True)
     purpose: str
@@ -144,7 +144,7 @@ class LinePaid(SQLModel, table=True):
         Index("line_paid_at_idx", *keys("paid_at")),
         {"schema": "payments", "comment": "insert-only: facts"},
     )
-    operator_id: UUID = owner_key()
+    operator_id: UUID = owner_key(implied=True)
     charge_id: UUID = Field(primary_key=True)
     line_no: int = Field(primary_key=True)
     means: str

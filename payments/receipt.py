@@ -103,7 +103,7 @@ class ReceiptOutcome(SQLModel, table=True):
         CheckConstraint("applied_vnd >= 0 and held_vnd >= 0", name="amounts"),
         {"schema": "payments", "comment": "insert-only: a receipt resolves once"},
     )
-    operator_id: UUID = owner_key()
+    operator_id: UUID = owner_key(implied=True)
     receipt_id: UUID = Field(primary_key=True)
     outcome: str
     charge_id: UUID | None = None

@@ -48,7 +48,7 @@ class Order(SQLModel, table=True):
         CheckConstraint("heads between 1 and 255 and total_vnd >= 0", name="amounts"),
         {"schema": "ticketing"},
     )
-    operator_id: UUID = owner_key()
+    operator_id: UUID = owner_key(implied=True)
     id: UUID = Field(primary_key=True)
     token: str
     place: int

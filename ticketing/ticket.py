@@ -43,7 +43,7 @@ class Ticket(SQLModel, table=True):
         CheckConstraint("admitted between 0 and heads", name="admitted"),
         {"schema": "ticketing"},
     )
-    operator_id: UUID = owner_key()
+    operator_id: UUID = owner_key(implied=True)
     serial: bytes = octets(primary_key=True)
     short: str
     order_id: UUID
