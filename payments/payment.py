@@ -490,10 +490,10 @@ async def look(database: Database, typed: str) -> Look:
     Raises NoSuchCharge.
     """
     asked = typed.upper()
-    row = await database.hot("select * from payments.look($1)", asked) if reference.is_reference(asked) else None
-    if row is None:
+    row = await database.hot("select payments.look($1)", asked) if reference.is_reference(asked) else None
+    if row is None or row[0][1] is None:
         raise NoSuchCharge()
-    operator_id, *charge, touched, bin, account, owner = row
+    operator_id, *charge, touched, bin, account, owner = row[0]
     return Look(operator_id, ChargeView(*charge), touched, (bin, account, owner))
 
 

@@ -28,9 +28,9 @@ from payments import Explanation, Facts, GivenBackLine, Line, PaidLine
 from ticketing import pricing, ticket
 from ticketing.pricing import Quote
 from ticketing.site import ENTRANCE, SiteView, to_order
+from ticketing.ticket import PURPOSE as PURPOSE
 from ticketing.ticket import TicketView
 
-PURPOSE = "ticketing.order"
 HOLDS = timedelta(minutes=30)
 SOLD_AHEAD = timedelta(days=60)
 SEARCHED_MAX, FOUND_MAX = 50_000, 20
@@ -238,11 +238,11 @@ async def used(tx: Tx, reference: str) -> bool:
 
 async def behind(database: Database, operator_id: UUID, token: str) -> tuple[UUID | None, TicketView | None]:
     """What stands behind an order's secret address: its charge and, once it is paid, its ticket. Raises NoSuchOrder."""
-    row = await database.hot("select * from ticketing.behind($1, $2)", operator_id, token)
-    if row is None:
+    (row,) = await database.hot("select ticketing.behind($1, $2)", operator_id, token)
+    order_id, charge_id, serial, short, *issued = row
+    if order_id is None:
         raise NoSuchOrder()
-    charge_id, *issued = row
-    return charge_id, TicketView(*issued) if issued[0] is not None else None
+    return charge_id, TicketView(serial, short, order_id, *issued) if serial is not None else None
 
 
 async def describe(tx: Tx, references: Sequence[str]) -> dict[str, Explanation]:

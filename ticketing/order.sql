@@ -1,29 +1,30 @@
 -- An order in two calls, each its own transaction (Database.hot): what there is to know, and all that is written.
 
--- The site behind a code as SiteView has it, its offers of a product column by column; what was answered to the form with
+-- The site behind a code as SiteView has it, its offers of a product as arrays of OfferView's fields; what was answered to the form with
 -- that key, if it came before; the time.
-create or replace function ticketing.to_order(p_operator uuid, p_code text, p_product integer, p_key text)
-returns table (number integer, code text, service text, name_vi text, name_en text, address text, ward text, slug text,
-               opens_minute integer, closes_minute integer, product integer[], valid_from date[], valid_to date[],
-               price_vnd bigint[], offer_vi text[], offer_en text[], body_hash bytea, answer jsonb, now timestamptz)
+create or replace function ticketing.to_order(
+    p_operator uuid, p_code text, p_product integer, p_key text,
+    out number integer, out code text, out service text, out name_vi text, out name_en text, out address text, out ward text,
+    out slug text, out opens_minute integer, out closes_minute integer, out offers jsonb, out body_hash bytea,
+    out answer jsonb, out now timestamptz)
 language plpgsql as $$
+#variable_conflict use_column
 begin
     perform set_config('app.operator', p_operator::text, true);
-    return query
-        select p.number, p.code::text, p.service::text, p.name_vi::text, p.name_en::text, p.address::text, p.ward::text,
-               s.slug::text, s.opens_minute, s.closes_minute, o.product, o.valid_from, o.valid_to, o.price_vnd,
-               o.name_vi, o.name_en, a.body_hash, a.answer, foundation.now()
-        from foundation.place p
-        join ticketing.site s on s.operator_id = p_operator and s.place = p.number
-        cross join lateral (
-            select array_agg(d.product) as product, array_agg(d.valid_from) as valid_from,
-                   array_agg(d.valid_to) as valid_to, array_agg(d.price_vnd) as price_vnd,
-                   array_agg(d.name_vi::text) as name_vi, array_agg(d.name_en::text) as name_en
-            from (select * from ticketing.offer f where f.operator_id = p_operator and f.place = p.number
-                  and f.product = p_product order by f.valid_from) d) o
-        left join foundation.stored_answer a on a.operator_id = p_operator and a.principal = 'visitor'
-                                            and a.route = 'order' and a.key = p_key
-        where p.operator_id = p_operator and p.code = p_code and o.product is not null;
+    select p.number, p.code, p.service, p.name_vi, p.name_en, p.address, p.ward, s.slug, s.opens_minute, s.closes_minute,
+           o.offers, a.body_hash, a.answer, foundation.now()
+    into number, code, service, name_vi, name_en, address, ward, slug, opens_minute, closes_minute,
+         offers, body_hash, answer, now
+    from foundation.place p
+    join ticketing.site s on s.operator_id = p_operator and s.place = p.number
+    cross join lateral (
+        select jsonb_agg(jsonb_build_array(f.product, f.valid_from, f.valid_to, f.price_vnd, f.name_vi, f.name_en)
+                         order by f.valid_from) as offers
+        from ticketing.offer f
+        where f.operator_id = p_operator and f.place = p.number and f.product = p_product) o
+    left join foundation.stored_answer a on a.operator_id = p_operator and a.principal = 'visitor'
+                                        and a.route = 'order' and a.key = p_key
+    where p.operator_id = p_operator and p.code = p_code and o.offers is not null;
 end $$;
 
 -- An order that costs something, and its charge. False if the form with that key has been answered meanwhile: who comes

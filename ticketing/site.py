@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -138,12 +139,15 @@ async def to_order(
 ) -> tuple[SiteView, tuple[bytes, str] | None, datetime]:
     """In one call what an order needs: the site behind `/S/<code>`, the stored answer (hash of what was asked, JSON) to the
     form with that key, the platform's time. Raises NoSuchPlace."""
-    row = await database.hot("select * from ticketing.to_order($1, $2, $3, $4)", operator_id, code, ENTRANCE, key)
-    if row is None:
+    (row,) = await database.hot("select ticketing.to_order($1, $2, $3, $4)", operator_id, code, ENTRANCE, key)
+    if row[0] is None:
         raise NoSuchPlace(place=code)
     *place, slug, opens_minute, closes_minute = row[:10]
-    offers = tuple(OfferView(*offer) for offer in zip(*row[10:16], strict=True))
-    body_hash, answer, now = row[16:]
+    offers = tuple(
+        OfferView(product, date.fromisoformat(begins), ends and date.fromisoformat(ends), *facts)
+        for product, begins, ends, *facts in json.loads(row[10])
+    )
+    body_hash, answer, now = row[11:]
     site = SiteView(PlaceView(operator_id, *place), slug, opens_minute, closes_minute, offers)
     return site, None if answer is None else (body_hash, answer), now
 

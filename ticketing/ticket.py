@@ -24,6 +24,7 @@ from foundation.operator import PlaceView
 from foundation.tables import instant, keys, octets, owner_key
 
 _random = SystemRandom()
+PURPOSE = "ticketing.order"
 ALL_DAY = (0, 96)
 """From and until of a day ticket, in quarter-hours."""
 
@@ -105,10 +106,12 @@ class TicketView:
 
 @dataclass(frozen=True, slots=True)
 class TicketShown:
-    """A ticket with what else stands on its page: the lines of its order, where it admits; and the time."""
+    """A ticket with what else stands on its page: the lines of its order, whether anything paid for it goes back, where
+    it admits; and the time."""
 
     ticket: TicketView
     lines: list[dict[str, Any]]
+    touched: bool
     place: PlaceView
     now: datetime
 
@@ -169,13 +172,13 @@ async def of_order(tx: Tx, order_id: UUID) -> TicketView | None:
 
 async def shown(database: Database, operator_id: UUID, serial: bytes) -> TicketShown:
     """The ticket behind a code. Raises NoSuchTicket."""
-    row = await database.hot("select * from ticketing.shown($1, $2)", operator_id, serial)
-    if row is None:
+    (row,) = await database.hot("select ticketing.shown($1, $2, $3)", operator_id, serial, PURPOSE)
+    *issued, lines, touched, code, service, name_vi, name_en, address, ward, now = row
+    if issued[0] is None:
         raise NoSuchTicket()
-    *issued, lines, code, service, name_vi, name_en, address, ward, now = row
     found = TicketView(*issued)
     place = PlaceView(operator_id, found.place, code, service, name_vi, name_en, address, ward)
-    return TicketShown(found, json.loads(lines), place, now)
+    return TicketShown(found, json.loads(lines), touched, place, now)
 
 
 def _view(row: Any | None) -> TicketView | None:

@@ -126,7 +126,9 @@ async def ticket_page(request: Request, here: Platform, operator_id: UUID, found
     """The ticket behind `/T/<code>`: the code large, what it admits, what was used."""
     shown = await ticket.shown(here.database, operator_id, found.serial)
     issued = shown.ticket
-    back_to_payer = await payments.goes_back(here.database, operator_id, order.PURPOSE, str(issued.order_id))
+    back_to_payer = []
+    if shown.touched:
+        back_to_payer = await payments.goes_back(here.database, operator_id, order.PURPOSE, str(issued.order_id))
     if issued.revoked_at is not None:
         state = "void"
     elif issued.admitted >= issued.heads:
