@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from foundation import audit, outbox
-from foundation.database import Database, Tx
+from foundation.database import Database, Tx, last_of
 from foundation.errors import Refusal
 from payments import cash, deposit, held, ledger
 from payments.charge_states import POLICY, STEPS, Step, applied_vnd, receipt_event
@@ -119,9 +119,10 @@ async def _apply(tx: Tx, receipt_id: UUID, *, supplies: bool, now: datetime | No
             )
     tx.step("receipt.applied")
     await tx.execute(
-        "with done as (delete from foundation.due where operator_id = $1 and kind = $10 and id = $11)"
-        " insert into payments.receipt_outcome (operator_id, receipt_id, outcome, charge_id, applied_vnd, held_vnd, late,"
-        " policy, at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "with done as (delete from foundation.due where operator_id = $1 and kind = $10 and id = $11),"
+        " resolved as (insert into payments.receipt_outcome (operator_id, receipt_id, outcome, charge_id, applied_vnd,"
+        "   held_vnd, late, policy, at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9))"
+        f" {last_of(12)}",
         tx.operator_id,
         receipt_id,
         outcome,
@@ -133,6 +134,7 @@ async def _apply(tx: Tx, receipt_id: UUID, *, supplies: bool, now: datetime | No
         now,
         APPLY,
         str(receipt_id),
+        *tx.take_last(),
     )
     return outcome
 

@@ -82,8 +82,8 @@ async def _write_down(here: Platform, operator_id: UUID, news: News, raw: str) -
         return None, False
     if news.credit is None and news.end is None:
         return None, False
-    now: datetime = await here.database.value("select foundation.now()")
     if news.end is not None:
+        now: datetime = await here.database.value("select foundation.now()")
         return await attempt.learn(here.database, here.sealer, operator_id, news, now=now, source="notice", raw=raw)
     assert news.credit is not None
     return await receive(
@@ -91,7 +91,6 @@ async def _write_down(here: Platform, operator_id: UUID, news: News, raw: str) -
         here.sealer,
         operator_id,
         news.credit,
-        now=now,
         source="notice",
         event_id=news.event_id,
         raw=raw,
