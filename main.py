@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 
 def compose() -> None:
-    """Says what happens when a line is paid, and who can explain what a line was, or find one."""
+    """Says what happens when a line is paid, who can explain what a line was, or find one, and who counts at the gates."""
+    import parking.gate_book
     import parking.stay
     import payments
     import ticketing.order
@@ -39,6 +40,7 @@ def compose() -> None:
     payments.when_paid("parking.stay", parking.stay.paid)
     payments.when_given_back("parking.stay", parking.stay.given_back, used=parking.stay.used)
     payments.explained_by("parking.stay", parking.stay.describe, parking.stay.search)
+    payments.counted_by("parking.stay", parking.gate_book.count)
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ARRAY, BigInteger, Integer
-from sqlmodel import CheckConstraint, ForeignKeyConstraint, SQLModel
+from sqlmodel import CheckConstraint, ForeignKeyConstraint, Index, SQLModel
 from sqlmodel import Field as Column
 
 from foundation import clock, idempotency
@@ -70,6 +70,7 @@ class Action(SQLModel, table=True):
             keys("device_id"), ["foundation.device.operator_id", "foundation.device.id"], name="action_device_fkey"
         ),
         CheckConstraint("counter >= 0", name="counter"),
+        Index("action_done_idx", "done_at", postgresql_using="brin"),
         {"schema": "foundation", "comment": "insert-only: what was done at a tablet"},
     )
     operator_id: UUID = owner_key(implied=True)

@@ -77,6 +77,8 @@ class Stay(SQLModel, table=True):
             unique=True,
             postgresql_where=sql("left_at is null and plate_tag is not null and entered_device_id is null"),
         ),
+        # A day's vehicles among years of them; costs a stay next to nothing.
+        Index("stay_day_idx", "entered_at", "left_at", postgresql_using="brin"),
         Index("stay_tail_idx", *keys("place", "tail_tag"), postgresql_where=sql("left_at is null")),
         # Few and short: every insert and every update of whatever column reads them all anew.
         CheckConstraint("num_nulls(plate_sealed, plate_tag, tail_tag) in (0, 3)", name="plate"),

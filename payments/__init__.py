@@ -5,12 +5,14 @@
 - `note_free` writes the facts of what costs nothing;
 - `papers_path` leads to the receipts and invoices of what was paid;
 - `record_cash` sells for notes into the drawer of an open shift;
-- `when_paid(purpose, act)`, `when_given_back(purpose, act)` and `explained_by(purpose, …)` are said once, at composition.
+- `when_paid(purpose, act)`, `when_given_back(purpose, act)`, `explained_by(purpose, …)` and `counted_by(purpose, count)` are
+  said once, at composition.
 """
 
 from payments.cash import AmountChanged, CashSale, PayOrder, pay_json, record_cash
 from payments.explain import Explanation, explained_by
 from payments.fiscal import papers_path
+from payments.gate_book import Counted, Gate, GateDifference, counted_by
 from payments.going_back import GoesBack, goes_back
 from payments.payment import (
     ChargeView,
@@ -33,8 +35,11 @@ __all__ = [
     "AmountChanged",
     "CashSale",
     "ChargeView",
+    "Counted",
     "Explanation",
     "Facts",
+    "Gate",
+    "GateDifference",
     "GivenBackLine",
     "GoesBack",
     "Line",
@@ -42,6 +47,7 @@ __all__ = [
     "PaidLine",
     "PayOrder",
     "charge",
+    "counted_by",
     "draw_charge",
     "explained_by",
     "find",

@@ -28,7 +28,7 @@ grant update (state, code, transaction_no, ended_at, ask_at, asks) on payments.a
 grant update (agreed_by, agreed_at, withdrawn_at) on payments.contract to motcham_app;
 grant update (netted_vnd) on payments.due_item to motcham_app;
 grant update (released_with) on payments.held_back to motcham_app;
-grant update (agreed_by, agreed_at, usable_from, told, withdrawn_at) on payments.payee_account to motcham_app;
+grant update (agreed_by, agreed_at, usable_from, told, withdrawn_at, came_back_at) on payments.payee_account to motcham_app;
 grant update (approved_by, approved_at, looks, look_at) on payments.payout_run to motcham_app;
 grant update (state, why, debited_vnd, approved_at, left_at, ended_at) on payments.payout to motcham_app;
 grant update (released) on payments.payout_day to motcham_app;

@@ -21,6 +21,7 @@ from foundation.database import Tx
 from foundation.errors import NotFound, Refusal
 from foundation.tables import instant, keys, owner_key
 from payments.gateway import vietqr
+from payments.held import reason_of
 
 COOLS_OFF = timedelta(hours=48)
 _ACCOUNT = re.compile(r"[0-9]{6,19}")
@@ -28,7 +29,8 @@ _OWNER = re.compile(r"[A-Z0-9][A-Z0-9 .&-]{1,69}")
 
 
 class PayeeBankAccount(SQLModel, table=True):
-    """One version of a payee's bank details. `told`: how whoever the old details belong to was told of the change."""
+    """One version of a payee's bank details. `told`: how whoever the old details belong to was told of the change.
+    `came_back_at`: a payout to them has come back, and nobody has said since that they are right."""
 
     __tablename__ = "payee_account"
     __table_args__ = (
@@ -69,6 +71,7 @@ class PayeeBankAccount(SQLModel, table=True):
     usable_from: datetime | None = instant(default=None)
     told: str | None = None
     withdrawn_at: datetime | None = instant(default=None)
+    came_back_at: datetime | None = instant(default=None)
 
 
 class BankDetailsUnfit(Refusal):
@@ -91,6 +94,10 @@ class BankDetailsDecided(Refusal):
     """These bank details were agreed or withdrawn before."""
 
 
+class BankDetailsTrusted(Refusal):
+    """Nothing has come back from these bank details that still waits for a word."""
+
+
 class BankDetailsWait(Refusal):
     """Other bank details of this payee wait for a second person; decide on them first."""
 
@@ -103,8 +110,9 @@ class OldContactUntold(Refusal):
     status = 422
 
 
-Standing = Literal["none", "waits", "cooling", "usable"]
-"""`waits`: the newest version for a second person; `cooling`: for its two days to be over."""
+Standing = Literal["none", "waits", "cooling", "came_back", "usable"]
+"""`waits`: the newest version for a second person; `cooling`: for its two days to be over; `came_back`: for a word on why the
+last payout to it did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +134,13 @@ class BankDetails:
     usable_from: datetime | None
     told: str | None
     withdrawn_at: datetime | None
+    came_back_at: datetime | None
 
     def standing(self, now: datetime) -> Standing:
         if self.usable_from is None:
             return "waits"
+        if self.came_back_at is not None:
+            return "came_back"
         return "usable" if self.usable_from <= now else "cooling"
 
 
@@ -211,11 +222,51 @@ async def withdraw(tx: Tx, payee_id: UUID, version: int, *, staff_id: UUID, reas
     )
 
 
+async def trust_again(tx: Tx, payee_id: UUID, version: int, *, staff_id: UUID, reason: str, now: datetime) -> None:
+    """Somebody has asked why a payout came back, and says that these details are right: they are paid to again.
+
+    Raises NoSuchBankDetails, BankDetailsTrusted, ReasonMissing.
+    """
+    reason = reason_of(reason)
+    before = (await _find(tx, payee_id, version)).came_back_at
+    status = await tx.execute(
+        "update payments.payee_account set came_back_at = null"
+        " where operator_id = $1 and payee_id = $2 and version = $3 and came_back_at is not null",
+        tx.operator_id,
+        payee_id,
+        version,
+    )
+    if status != "UPDATE 1":
+        raise BankDetailsTrusted()
+    await audit.note(
+        tx,
+        staff_id,
+        "payee.account_trusted",
+        f"payee {payee_id}",
+        reason=reason,
+        before={"version": version, "came_back_at": before.isoformat() if before else None},
+        now=now,
+    )
+
+
+async def came_back(tx: Tx, payee_id: UUID, version: int, at: datetime) -> None:
+    """A payout to these details has come back: nothing more is paid to them until somebody has looked."""
+    await tx.execute(
+        "update payments.payee_account set came_back_at = greatest(came_back_at, $4)"
+        " where operator_id = $1 and payee_id = $2 and version = $3",
+        tx.operator_id,
+        payee_id,
+        version,
+        at,
+    )
+
+
 async def of_payee(tx: Tx, payee_id: UUID | None = None) -> list[BankDetails]:
     """All versions (of all payees), the newest of each first."""
     rows = await tx.rows(
         "select a.payee_id, a.version, a.bin, a.account, a.owner_name, a.contact, a.entered_by, a.entered_at,"
-        " e.name as entered_name, a.agreed_by, a.agreed_at, g.name as agreed_name, a.usable_from, a.told, a.withdrawn_at"
+        " e.name as entered_name, a.agreed_by, a.agreed_at, g.name as agreed_name, a.usable_from, a.told, a.withdrawn_at,"
+        " a.came_back_at"
         " from payments.payee_account a"
         " join foundation.staff e on e.operator_id = a.operator_id and e.id = a.entered_by"
         " left join foundation.staff g on g.operator_id = a.operator_id and g.id = a.agreed_by"

@@ -216,6 +216,10 @@ class OwnDetailsUsed(Refusal):
     status = 403
 
 
+class CameBackMeanwhile(Refusal):
+    """A payout to one of these bank accounts has come back meanwhile: call this run off, and ask why."""
+
+
 class PreviewStale(Refusal):
     """This is not the file that you looked at; look at it again."""
 
@@ -224,7 +228,7 @@ class PayoutDecided(Refusal):
     """This payout was decided before, or has left; nothing has changed."""
 
 
-Held = Literal["nothing", "none", "waits", "cooling"]
+Held = Literal["nothing", "none", "waits", "cooling", "came_back"]
 """Why a payee is not paid: nothing is owed, or how its bank details stand."""
 
 
@@ -348,7 +352,7 @@ async def approve(tx: Tx, id: UUID, *, digest: str, staff_id: UUID, now: datetim
     """A second person lets the run go, having seen the file of that hash (SHA-256, hexadecimal).
 
     Details that change call its run off (`change_details`), so what is still a draft is to usable ones. Raises NoSuchPayout,
-    OwnPayout, OwnDetailsUsed, PreviewStale, PayoutDecided.
+    OwnPayout, OwnDetailsUsed, CameBackMeanwhile, PreviewStale, PayoutDecided.
     """
     run, payouts = await _lock(tx, id)
     if any(row["state"] != "draft" for row in payouts):
@@ -357,9 +361,12 @@ async def approve(tx: Tx, id: UUID, *, digest: str, staff_id: UUID, now: datetim
         raise OwnPayout()
     if run["digest"].hex() != digest:
         raise PreviewStale()
-    entered = {(each.payee_id, each.version): each.entered_by for each in await payee_account.of_payee(tx)}
-    if any(entered[row["payee_id"], row["version"]] == staff_id for row in payouts):
+    details = {(each.payee_id, each.version): each for each in await payee_account.of_payee(tx)}
+    used = [details[row["payee_id"], row["version"]] for row in payouts]
+    if any(each.entered_by == staff_id for each in used):
         raise OwnDetailsUsed()
+    if any(each.came_back_at is not None for each in used):
+        raise CameBackMeanwhile()
     for row in payouts:
         await _step(tx, row, "approve", at=now, now=now, staff_id=staff_id)
     tx.step("payout.approved")
@@ -606,6 +613,7 @@ async def _step(
     if state in OWED_AGAIN:
         if state == "returned":
             await ledger.reverse(tx, sent, effective_at=at)
+            await payee_account.came_back(tx, row["payee_id"], row["version"], now)
         if before != "draft":
             await ledger.reverse(tx, reserved, effective_at=at)
         await tx.execute(

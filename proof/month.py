@@ -31,7 +31,8 @@ from rehearsal.ledger import MEANS_AND_CHANNEL, Figures
 SENT_BY = clock_time(9)
 PUNCTUAL_PERCENT = 99
 HOLDING = ("withhold_statement", "lose_statement_line", "repeat_statement_line", "wrong_opening", "wrong_closing")
-"""Such a statement is not taken: its day, and every one behind it, waits until the bank has issued it anew."""
+"""Such a statement is not taken: its day, and every one behind it, waits until the bank has issued it anew. A line lost or
+repeated within a batch is no such fault: the batch's own sum is right, only its details are not."""
 STATEMENT_FAULTS: Mapping[str, dict[str, Any]] = {
     **{name: {name: True} for name in HOLDING},
     **{name: {name: True} for name in ("delay_statement_line", "count_statement_line_twice", "change_statement_text")},
@@ -70,6 +71,9 @@ ISSUED = """
     select n.withheld, n.opening_error_vnd <> 0 as opening, n.closing_error_vnd <> n.opening_error_vnd as closing, n.batch,
            array(select distinct told from mock_bank.statement_line l
                   where (l.bin, l.account, l.day, l.version) = (n.bin, n.account, n.day, n.version)) as told,
+           exists (select from mock_bank.statement_line l
+                    where (l.bin, l.account, l.day, l.version) = (n.bin, n.account, n.day, n.version)
+                      and l.told in ('lost', 'again') and not (l.payment and n.batch is not null)) as does_not_add_up,
            exists (select from mock_bank.transaction t
                     where t.bin = n.bin and t.account = n.account and t.booked_at < mock_bank.end_of(n.day)
                       and not exists (select from mock_bank.statement_line l
@@ -84,7 +88,7 @@ IN_BATCH = """
     select t.bank_ref from mock_bank.statement_line l
       join mock_bank.newest_statement n using (bin, account, day, version)
       join mock_bank.transaction t using (bin, account, number)
-     where l.bin = $1 and l.account = $2 and l.day = $3 and l.payment and l.told <> 'lost'"""
+     where l.bin = $1 and l.account = $2 and l.day = $3 and l.payment"""
 PHANTOMS = """
     select o.code as operator, coalesce(sum(case t.direction when 'credit' then t.amount_vnd else -t.amount_vnd end), 0)
              ::bigint as vnd, count(t.number) as lines
@@ -377,7 +381,7 @@ class Month:
         self.struck.update(struck)
         if len(struck) > 1:
             self.struck[" + ".join(sorted(struck))] += 1
-        if set(struck) & set(HOLDING):
+        if row["withheld"] or row["opening"] or row["closing"] or row["does_not_add_up"]:
             later = min(self.dice.choice((0, 0, 0, 1, 2)), (self.last - day).days)
             self.waiting[operator] = day, day + timedelta(days=1 + later)
 

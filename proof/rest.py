@@ -214,6 +214,7 @@ class Rest:
         yield from wrong_figures
         yield from self.closing._sales_not_written(self.people.model.ledger())
         yield from self.closing._drawers_otherwise(self.people.model.ledger())
+        yield from self.closing._gates_otherwise()
         for lot in LOTS:
             occupied = person.get(f"/api/v1/public/lots/{lot}").json()["occupied"]
             if occupied:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import chain
 from typing import Any, Literal
 
 from rehearsal.client import Browser, Office, expect, vnd
@@ -191,7 +192,13 @@ class Closing:
             if wrong != before:
                 moved_at = time.monotonic()
             time.sleep(0.3 if wrong else 0)
-        return [*wrong, *self._sales_not_written(ledger), *self._drawers_otherwise(ledger), *self._books()]
+        rest = (
+            self._sales_not_written(ledger),
+            self._drawers_otherwise(ledger),
+            self._gates_otherwise(),
+            self._books(),
+        )
+        return [*wrong, *chain.from_iterable(rest)]
 
     def _sales_not_written(self, ledger: Ledger) -> Iterator[str]:
         for office in self.offices:
@@ -219,6 +226,14 @@ class Closing:
                             f"Finance of {office.operator} should say of shift {drawer.shift_id} expected, counted,"
                             f" difference {wanted}, but says {came}."
                         )
+
+    def _gates_otherwise(self) -> Iterator[str]:
+        for office in self.offices:
+            for day in self.days:
+                book = office.json(f"/api/v1/finance/gates?day={day}")
+                odd = [gate for gate in book["gates"] if gate["difference"] or gate["settled_vnd"] != gate["paid_vnd"]]
+                if odd or book["differences"]:
+                    yield f"The gate book of {office.operator} of {day} should fit: {odd} {book['differences'][:5]}"
 
     def _books(self) -> Iterator[str]:
         for office in self.offices:

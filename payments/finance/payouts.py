@@ -244,6 +244,19 @@ async def withdraw_details(
     return RedirectResponse(f"/finance/payouts#{payee_id}", 303)
 
 
+@routes.post("/finance/payees/{payee_id}/account/{version}/trust", include_in_schema=False)
+@permit("finance:approve")
+async def trust_details(
+    here: Here, person: Clerk, payee_id: UUID, version: int, reason: Annotated[str, Form(max_length=300)] = ""
+) -> Response:
+    """Why a payout came back is known, and the bank details are right."""
+    async with here.database.transaction(person.operator_id) as tx:
+        await payee_account.trust_again(
+            tx, payee_id, version, staff_id=person.staff_id, reason=reason, now=await clock.now(tx)
+        )
+    return RedirectResponse(f"/finance/payouts#{payee_id}", 303)
+
+
 async def _payouts(tx: Tx, run_id: UUID) -> list[Any]:
     return await tx.rows(
         "select p.id, p.payee_id, p.amount_vnd, p.debited_vnd, p.state, p.why, p.left_at, p.ended_at, y.name_vi, y.name_en,"

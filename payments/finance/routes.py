@@ -18,6 +18,7 @@ from payments.finance import (
     debits,
     fiscal,
     front,
+    gates,
     journal,
     login,
     payouts,
@@ -42,7 +43,7 @@ routes = APIRouter(tags=["finance"])
 routers = [
     *(front.routes, search.routes, routes, login.routes, queue.routes, debits.routes, refunds.routes),
     *(days.routes, settlements.routes, payouts.routes, contracts.routes, fiscal.routes, trail.routes, shifts.routes),
-    *(journal.routes, sales.routes, chart.routes, statements.routes, reconciliation.routes),
+    *(journal.routes, sales.routes, chart.routes, statements.routes, reconciliation.routes, gates.routes),
 ]
 """Of all of finance's pages."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import asyncpg
 import httpx
@@ -15,6 +16,7 @@ from paying import Desk
 from trade import Trade
 
 from foundation import clock
+from foundation.database import Tx
 from payments import payout
 from payments.working_days import after
 
@@ -117,3 +119,27 @@ async def test_a_run_of_another_operator_is_not_found(desk: Desk, client: httpx.
     for path in (f"/finance/payouts/{id}", f"/finance/payouts/{id}/file.xml"):
         assert (await client.get(path)).status_code == 404
     assert (await press(client, "/finance/payouts", f"/finance/payouts/{id}/cancel", reason="x")).status_code == 404
+
+
+async def test_an_account_that_a_payout_came_back_from_waits_for_a_word_with_its_reason(
+    desk: Desk, client: httpx.AsyncClient
+) -> None:
+    await desk.approves(await desk.makes())
+    await desk.works()
+    (paid, *_) = await desk.does(payout_rows)
+    assert await desk.lists(paid["id"], paid["amount_vnd"], "D1")
+    assert await desk.lists(paid["id"], paid["amount_vnd"], "R1", returns=True)
+    trust = f"/finance/payees/{paid['payee_id']}/account/{paid['version']}/trust"
+    await log_in(client, "ketoan@vanmieu")
+    shown = (await client.get("/finance/payouts?lang=en")).text
+    assert "the last payout came back" in shown
+    assert "bị trả lại" in (await client.get("/finance/payouts?lang=vi")).text
+    assert (await press(client, "/finance/payouts", trust, reason=" ")).status_code == 422
+    assert (await press(client, "/finance/payouts", trust, reason="the bank was closed")).status_code == 303
+    assert (await press(client, "/finance/payouts", trust, reason="the bank was closed")).status_code == 409
+    assert "the last payout came back" not in (await client.get("/finance/payouts?lang=en")).text
+    assert "the bank was closed" in (await client.get("/finance/audit")).text
+
+
+async def payout_rows(tx: Tx, *, now: datetime) -> list[Any]:
+    return await tx.rows("select * from payments.payout order by amount_vnd desc")

@@ -19,6 +19,7 @@ from foundation.database import Tx
 from foundation.errors import refusal_of_constraint
 from payments import books, contract, dues, payee_account, payout
 from payments.finance import payouts
+from payments.held import ReasonMissing
 from payments.payout_states import EVENTS, OWED_AGAIN, STATES, STEPS, NoStep, Step
 
 
@@ -168,7 +169,37 @@ async def test_what_did_not_arrive_is_owed_again(desk: Desk, admin: asyncpg.Conn
     assert await balance(admin, f"payee_payable:{desk.payees['city_budget']}") == 28_000
     assert await proven(admin) == ()
     desk.bank.fate, desk.bank.refuses = "accepted", None
+    if how == "returned":
+        with pytest.raises(payout.NothingToPay):  # not a second time to where it came back from
+            await desk.makes()
+        await desk.trusts_accounts()
     await desk.makes()  # the days are open again
+
+
+async def test_nothing_is_paid_to_where_a_payout_came_back_from_until_somebody_says_that_it_is_right(
+    desk: Desk, admin: asyncpg.Connection
+) -> None:
+    await desk.approves(await desk.makes())
+    await desk.works()
+    (id, amount_vnd, payee, version), *_ = await admin.fetch(
+        "select id, amount_vnd, payee_id, version from payments.payout order by amount_vnd desc"
+    )
+    assert await desk.lists(id, amount_vnd, "D1")
+    assert await desk.lists(id, amount_vnd, "R1", returns=True)
+    owed = {each.payee.id: each.held for each in await desk.does(payout.owed)}
+    assert owed[payee] == "came_back"
+    said = {"staff_id": desk.people["quanly"]}
+    with pytest.raises(ReasonMissing):
+        await desk.does(payee_account.trust_again, payee, version, reason=" ", **said)
+    await desk.does(payee_account.trust_again, payee, version, reason="the bank had closed for a day", **said)
+    with pytest.raises(payee_account.BankDetailsTrusted):
+        await desk.does(payee_account.trust_again, payee, version, reason="again", **said)
+    assert {each.payee.id: each.held for each in await desk.does(payout.owed)}[payee] is None
+    run = await desk.makes()
+    await admin.execute("update payments.payee_account set came_back_at = now() where payee_id = $1", payee)
+    with pytest.raises(payout.CameBackMeanwhile):
+        await desk.approves(run)
+    assert await proven(admin) == ()
 
 
 async def test_a_payout_booked_as_two_debits_is_settled_when_both_are_seen(
