@@ -46,12 +46,18 @@ NOBODY = UUID(int=0)
 """The operator of acts that belong to none (choosing a way in, reading the directory)."""
 
 
-LAST = (
-    "insert into foundation.due (operator_id, kind, id, due_at, version, attempts)"
-    " values ($1, $2, $3, clock_timestamp() + $4, 1, 0)"
-    " on conflict (operator_id, kind, id) do update set version = foundation.due.version + 1, attempts = 0,"
-    " parked_at = null, due_at = least(foundation.due.due_at, excluded.due_at)"
-)
+def last_of(first: int) -> str:
+    """The statement that writes due work of operator $1; `Tx.take_last` is what it takes from $`first` on."""
+    return (
+        "insert into foundation.due (operator_id, kind, id, due_at, version, attempts)"
+        " select $1, kind, id, clock_timestamp() + after, 1, 0"
+        f" from unnest(${first}::text[], ${first + 1}::text[], ${first + 2}::interval[]) as last(kind, id, after)"
+        " on conflict (operator_id, kind, id) do update set version = foundation.due.version + 1, attempts = 0,"
+        " parked_at = null, due_at = least(foundation.due.due_at, excluded.due_at)"
+    )
+
+
+LAST = last_of(2)
 
 
 class DatabaseUnreachable(Exception):
@@ -82,6 +88,15 @@ class Tx:
     async def execute(self, query: str, *args: object) -> str:
         status: str = await self.connection.execute(query, *args)
         return status
+
+    def take_last(self) -> tuple[list[str], list[str], list[timedelta]]:
+        """The due work so far, for whoever writes it in his own last statement (`last_of`); each row once, in order."""
+        rows: dict[tuple[str, str], timedelta] = {}
+        for kind, id, after in sorted(self.last, reverse=True):  # of one twice, the sooner
+            rows[kind, id] = after
+        self.last.clear()
+        named = sorted(rows)
+        return [kind for kind, _ in named], [id for _, id in named], [rows[name] for name in named]
 
     async def one_at_a_time(self, what: str) -> None:
         """Until this transaction ends, others of the operator that ask for the same wait: the second sees what the first left."""
@@ -188,7 +203,7 @@ class Database:
             try:
                 yield tx
                 if tx.last:
-                    await connection.executemany(LAST, [(operator_id, *row) for row in sorted(set(tx.last))])
+                    await connection.execute(LAST, operator_id, *tx.take_last())
                 for name in tx.steps:
                     failpoint.here(f"{name}.before")
                 await connection.execute("commit")

@@ -31,13 +31,11 @@ class Entry(SQLModel, table=True):
     operator_id: UUID = Field(foreign_key="foundation.operator.id")
 
 
-ENTER = "insert into foundation.directory (kind, key, operator_id) values"
-"""For a statement that enters a name together with what it is the name of."""
-
-
 async def enter(tx: Tx, kind: Kind, key: str) -> None:
     """Says that the key belongs to this transaction's operator; a key of another operator stays his (an error)."""
-    await tx.execute(f"{ENTER} ($1, $2, $3)", kind, key, tx.operator_id)
+    await tx.execute(
+        "insert into foundation.directory (kind, key, operator_id) values ($1, $2, $3)", kind, key, tx.operator_id
+    )
 
 
 async def whose(database: Database, kind: Kind, key: str) -> UUID | None:

@@ -64,12 +64,29 @@ async def stored(tx: Tx, *, principal: str, route: str, key: str, digest: bytes)
         )
     except asyncpg.LockNotAvailableError as error:
         raise StillRunning() from error
-    if row["claimed"]:
-        return None
-    if row["body_hash"] != digest:
+    return None if row["claimed"] else answered(row["body_hash"], row["answer"], digest)
+
+
+def answered(body_hash: bytes, answer: str, digest: bytes) -> dict[str, Any]:
+    """A stored answer (JSON), if it is one to what is asked now. Raises KeyUsedForAnother."""
+    if body_hash != digest:
         raise KeyUsedForAnother()
-    answer: dict[str, Any] = json.loads(row["answer"])
-    return answer
+    said: dict[str, Any] = json.loads(answer)
+    return said
+
+
+async def keep(tx: Tx, *, principal: str, route: str, key: str, digest: bytes, answer: dict[str, Any]) -> bool:
+    """Keeps an answer that is known before its effect is written. False if the key has one: look at that."""
+    kept: bool = await tx.value(
+        "select foundation.keep_answer($1, $2, $3, $4, $5, $6)",
+        tx.operator_id,
+        principal,
+        route,
+        key,
+        digest,
+        json.dumps(answer),
+    )
+    return kept
 
 
 async def once(

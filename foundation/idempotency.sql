@@ -13,3 +13,14 @@ begin
         where s.operator_id = p_operator and s.principal = p_principal and s.route = p_route and s.key = p_key;
     end if;
 end $$;
+
+-- Keeps what is answered under a key together with its effect, in the same transaction. False if there is an answer.
+create or replace function foundation.keep_answer(
+    p_operator uuid, p_principal text, p_route text, p_key text, p_body_hash bytea, p_answer jsonb)
+returns boolean language plpgsql as $$
+begin
+    insert into foundation.stored_answer (operator_id, principal, route, key, body_hash, answer, recorded_at)
+    values (p_operator, p_principal, p_route, p_key, p_body_hash, p_answer, clock_timestamp())
+    on conflict do nothing;
+    return found;
+end $$;

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -138,6 +138,19 @@ def takes_file(most_bytes: int) -> Callable[[Endpoint], Endpoint]:
         return endpoint
 
     return mark
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """The fields of a form as browsers send it, for the hot acts; the framework's own reading takes ten times as long.
+
+    Raises BadPayload.
+    """
+    try:
+        return dict(
+            parse_qsl((await request.body()).decode(), keep_blank_values=True, errors="strict", max_num_fields=200)
+        )
+    except ValueError as error:
+        raise BadPayload(reason="not a form") from error
 
 
 def answer(value: object) -> Response:
@@ -302,7 +315,7 @@ class HotActs:
         for route in routes:
             if hasattr(route.endpoint, "hot"):
                 permission = getattr(route.endpoint, "permission", None)
-                if permission not in (PUBLIC, "device"):
+                if permission not in (PUBLIC, "device", "bank"):
                     raise RuntimeError(f"{route.path} is hot, but nobody asks there for {permission}")
                 for method in route.methods or ():
                     if route.param_convertors:

@@ -13,7 +13,7 @@ import re
 import selectors
 import socket
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 ASKS_AGAIN_AFTER_S = 0.02
@@ -25,6 +25,7 @@ class Again(bytes):
 
 Cycle = Generator[bytes, bytes, bool]
 """Requests that follow from each other's answers; at its end, whether all was right."""
+CYCLES_PER_ADDRESS = 400
 _NETWORKS = itertools.cycle(range(16, 250))
 _LOCATION = re.compile(rb"\r\nlocation: ([^\r]+)", re.IGNORECASE)
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
@@ -84,10 +85,14 @@ def leads_to(answer: bytes) -> str:
 def drive_cycles(port: int, cycles: Iterator[Cycle], *, connections: int, seconds: float) -> Round:
     """Runs cycles for some seconds, one at a time on each connection, and ends all that were begun. A wait is a cycle's.
 
-    Each connection comes from an address of its own, since one address may order so often only.
+    Each connection comes from an address of its own, and after a while from another: one address may order so often only.
     """
     network = next(_NETWORKS)
-    return _drive([_Line(port, f"127.0.{network}.{number + 1}") for number in range(connections)], cycles, seconds)
+    lines = [
+        _Line(port, (f"127.{network}.{turn}.{number}" for turn in itertools.count()))
+        for number in range(1, connections + 1)
+    ]
+    return _drive(lines, cycles, seconds)
 
 
 def _drive(lines: Sequence[_Line], cycles: Iterator[Cycle], seconds: float) -> Round:
@@ -100,6 +105,11 @@ def _drive(lines: Sequence[_Line], cycles: Iterator[Cycle], seconds: float) -> R
 
     def begin(line: _Line) -> None:
         cycle = next(cycles, None)
+        if line.is_old():
+            selector.unregister(line.socket)
+            line.socket.close()
+            line.connect()
+            selector.register(line.socket, selectors.EVENT_READ, line)
         if cycle is not None:
             running[line] = cycle, time.perf_counter()
             line.send(next(cycle))
@@ -151,12 +161,23 @@ def _drive(lines: Sequence[_Line], cycles: Iterator[Cycle], seconds: float) -> R
 
 
 class _Line:
-    """One connection."""
+    """One connection, from the first of these addresses; with more of them, made anew from the next after a while."""
 
-    def __init__(self, port: int, source: str = "127.0.0.1") -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), source_address=(source, 0))
+    def __init__(self, port: int, sources: Iterable[str] = ("127.0.0.1",)) -> None:
+        self.port = port
+        self.sources = iter(sources)
+        self.keeps = not isinstance(sources, Iterator)
+        self.connect()
+
+    def connect(self) -> None:
+        self.begun = 0
+        self.socket = socket.create_connection(("127.0.0.1", self.port), source_address=(next(self.sources), 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.got = b""
+
+    def is_old(self) -> bool:
+        self.begun += 1
+        return not self.keeps and self.begun > CYCLES_PER_ADDRESS
 
     def send(self, request: bytes) -> None:
         self.socket.sendall(request)

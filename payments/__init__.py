@@ -1,6 +1,7 @@
 """Payments takes money for a reference it does not understand. This is its door: other services import nothing else.
 
-- `charge(tx, lines=…)` in the caller's own transaction; `find` looks one up;
+- `charge(tx, lines=…)` in the caller's own transaction, or `draw_charge` and `payments.charge` in a call of his own;
+- `find` looks one up;
 - `note_free` writes the facts of what costs nothing;
 - `papers_path` leads to the receipts and invoices of what was paid;
 - `record_cash` sells for notes into the drawer of an open shift;
@@ -21,6 +22,7 @@ from payments.payment import (
     NoSuchCharge,
     PaidLine,
     charge,
+    draw_charge,
     find,
     note_free,
     release,
@@ -46,6 +48,7 @@ __all__ = [
     "PayOrder",
     "charge",
     "counted_by",
+    "draw_charge",
     "explained_by",
     "find",
     "goes_back",

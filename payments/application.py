@@ -1,24 +1,23 @@
 """What a receipt is for: transaction 2 of design.md 4, straight after transaction 1 or by the worker.
 
-A receipt is applied to its charge, and each line's act of the service that asked for it runs inside a savepoint. If an
-act refuses (sold out, closed), everything of the application rolls back to it and the money is held for a refund; any
-other exception leaves the receipt unapplied, to be tried again.
+A receipt is applied to its charge, and each line's act of the service that asked for it runs. If an act refuses (sold
+out, closed), all of it is rolled back, and in a transaction of its own the money is held for a refund; any other exception
+leaves the receipt unapplied, to be tried again.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from foundation import audit
-from foundation.database import Tx
+from foundation import audit, outbox
+from foundation.database import Database, Tx, last_of
 from foundation.errors import Refusal
 from payments import cash, deposit, held, ledger
 from payments.charge_states import POLICY, STEPS, Step, applied_vnd, receipt_event
 from payments.ledger import Source
-from payments.payment import ChargeView, NoSuchCharge, end_unpaid, find, part_paid, settle
+from payments.payment import ChargeView, Means, end_unpaid, find, part_paid, settle, shown
 from payments.refund import within_limit
 
 APPLY = "payments.apply"
@@ -26,43 +25,81 @@ ForNotes = cash.ProxyTransfer | deposit.DepositView
 """A transfer for notes: an attendant's for his guest's, or a bag's."""
 
 
-async def apply_receipt(tx: Tx, receipt_id: UUID, *, now: datetime) -> str | None:
+class _Unsupplied(Exception):
+    """A service refused what was paid for."""
+
+
+async def apply_receipt(
+    database: Database,
+    operator_id: UUID,
+    receipt_id: UUID,
+    *,
+    held_by: outbox.Claim | None = None,
+    now: datetime | None = None,
+) -> str | None:
     """Transaction 2: what a receipt is for, and everything that follows. Returns its outcome, None if it had one.
 
-    The row of due work is the lock: whoever holds it applies, and it is gone with the outcome.
+    `held_by`: the claim of a worker, who applies nothing if it has lost it. `now`: None is the platform's.
     """
-    receipt = await tx.row(
-        "select r.id, r.amount_vnd, r.paid_at, r.references_found, r.means, r.facts ? 'returns' as returns"
-        " from foundation.due d join payments.receipt r on r.operator_id = d.operator_id and r.id = $4"
-        " where d.operator_id = $1 and d.kind = $2 and d.id = $3 for update of d",
-        tx.operator_id,
-        APPLY,
-        str(receipt_id),
-        receipt_id,
-    )
+    for supplies in (True, False):
+        try:
+            async with database.transaction(operator_id) as tx:
+                if held_by is not None and not await outbox.still_held(tx, held_by):
+                    return None
+                return await _apply(tx, receipt_id, supplies=supplies, now=now)
+        except _Unsupplied:
+            continue  # in a transaction of its own, so that nobody who is supplied pays for a savepoint
+    raise AssertionError("who supplies nothing is not refused")
+
+
+# The row of due work is the lock: whoever holds it applies, and it is gone with the outcome. A text names nearly always
+# one reference, of a charge; that is locked with it.
+_ASKED = (
+    "with told as ("
+    "   select r.id, r.amount_vnd, r.paid_at, r.references_found, r.means, r.facts ? 'returns' as returns"
+    "   from foundation.due d join payments.receipt r on r.operator_id = d.operator_id and r.id = $4"
+    "   where d.operator_id = $1 and d.kind = $2 and d.id = $3 for update of d),"
+    " owed as ("
+    f"   select {shown('c')} from told join payments.charge c on c.operator_id = $1 and c.reference = told.references_found[1]"
+    "   where cardinality(told.references_found) = 1 and not told.returns for update of c)"
+    " select told.id as receipt_id, told.amount_vnd as arrived_vnd, told.paid_at as arrived_at, told.references_found,"
+    "   told.means, told.returns, coalesce($5, foundation.now()) as now, owed.*"
+    " from told left join owed on true"
+)
+
+
+async def _apply(tx: Tx, receipt_id: UUID, *, supplies: bool, now: datetime | None) -> str | None:
+    receipt = await tx.row(_ASKED, tx.operator_id, APPLY, str(receipt_id), receipt_id, now)
     if receipt is None:
         return None
+    _, arrived_vnd, arrived_at, references_found, means, returns, now, *charge = receipt
     # Money of ours that came back is nobody's payment, whatever its text names.
-    owed = "unknown_return" if receipt["returns"] else await _meant(tx, receipt["references_found"])
+    owed: ChargeView | ForNotes | str = "unknown_return"
+    if charge[0] is not None:
+        owed = ChargeView(*charge)
+    elif not returns:
+        owed = await _meant(tx, references_found)
     charge_id, amount_vnd, late = None, 0, False
     if isinstance(owed, ForNotes):
         outcome, amount_vnd = await _arrive(
             tx,
             owed,
-            receipt["amount_vnd"],
+            arrived_vnd,
             source=("receipt", str(receipt_id)),
             receipt_id=receipt_id,
             use=0,
-            at=receipt["paid_at"],
+            at=arrived_at,
         )
     elif isinstance(owed, str):
         # Nobody is named, so it stays among the unapplied receipts until finance finds out.
         outcome = owed
     else:
-        charge_id, late = owed.id, receipt["paid_at"] > (owed.topup_until or owed.holds_until)
-        outcome, amount_vnd = await _apply_to(tx, receipt, owed, now)
+        charge_id, late = owed.id, arrived_at > (owed.topup_until or owed.holds_until)
+        outcome, amount_vnd = await _apply_to(
+            tx, receipt_id, owed, arrived_vnd, arrived_at, means, supplies=supplies, now=now
+        )
         tx.wake(owed.channel)
-    held_vnd = receipt["amount_vnd"] - amount_vnd
+    held_vnd = arrived_vnd - amount_vnd
     if held_vnd:
         reason = outcome
         if outcome == "proxy":
@@ -77,14 +114,15 @@ async def apply_receipt(tx: Tx, receipt_id: UUID, *, now: datetime) -> str | Non
                 "receipt.held",
                 source=Source("receipt", str(receipt_id), "held"),
                 amount_vnd=held_vnd,
-                effective_at=receipt["paid_at"],
+                effective_at=arrived_at,
                 flow=receipt_id,
             )
     tx.step("receipt.applied")
     await tx.execute(
-        "with done as (delete from foundation.due where operator_id = $1 and kind = $10 and id = $11)"
-        " insert into payments.receipt_outcome (operator_id, receipt_id, outcome, charge_id, applied_vnd, held_vnd, late,"
-        " policy, at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "with done as (delete from foundation.due where operator_id = $1 and kind = $10 and id = $11),"
+        " resolved as (insert into payments.receipt_outcome (operator_id, receipt_id, outcome, charge_id, applied_vnd,"
+        "   held_vnd, late, policy, at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9))"
+        f" {last_of(12)}",
         tx.operator_id,
         receipt_id,
         outcome,
@@ -96,6 +134,7 @@ async def apply_receipt(tx: Tx, receipt_id: UUID, *, now: datetime) -> str | Non
         now,
         APPLY,
         str(receipt_id),
+        *tx.take_last(),
     )
     return outcome
 
@@ -214,36 +253,43 @@ async def _note_applied(
     )
 
 
-async def _apply_to(tx: Tx, receipt: Any, owed: ChargeView, now: datetime) -> tuple[str, int]:
+async def _apply_to(
+    tx: Tx,
+    receipt_id: UUID,
+    owed: ChargeView,
+    arrived_vnd: int,
+    paid_at: datetime,
+    means: Means,
+    *,
+    supplies: bool,
+    now: datetime,
+) -> tuple[str, int]:
     """Does what the table of `charge_states` says of this charge and this receipt: (outcome, amount applied)."""
-    id, paid_at = receipt["id"], receipt["paid_at"]
-    step = STEPS[owed.state, receipt_event(owed.remaining_vnd, receipt["amount_vnd"])]
+    step = STEPS[owed.state, receipt_event(owed.remaining_vnd, arrived_vnd)]
     assert isinstance(step, Step) and step.outcome  # every receipt is something
-    amount_vnd = applied_vnd(step, owed.remaining_vnd, receipt["amount_vnd"])
+    amount_vnd = applied_vnd(step, owed.remaining_vnd, arrived_vnd)
     if not amount_vnd:
         return step.outcome, 0
-    source = Source("receipt", str(id), "applied")
-    try:
-        async with tx.savepoint():
-            await ledger.post(
-                tx, "receipt.applied", source=source, amount_vnd=amount_vnd, effective_at=paid_at, flow=owed.id
-            )
-            if step.state == "partial":
-                await part_paid(tx, owed, amount_vnd, receipt_id=id, now=now)
-            else:
-                await settle(tx, owed, means=receipt["means"], channel="GATEWAY", paid_at=paid_at, now=now, via=source)
-    except Refusal:
+    if not supplies:
         # The service cannot give it any more: this money, and what came before for it, waits for its refund.
-        await end_unpaid(tx, owed, "undeliverable", receipt_id=id, at=paid_at, now=now)
+        await end_unpaid(tx, owed, "undeliverable", receipt_id=receipt_id, at=paid_at, now=now)
         return "refused", 0
+    source = Source("receipt", str(receipt_id), "applied")
+    applied: dict[str, Any] = {"source": source, "amount_vnd": amount_vnd, "effective_at": paid_at, "flow": owed.id}
+    if step.state == "partial":
+        await ledger.post(tx, "receipt.applied", **applied)
+        await part_paid(tx, owed, amount_vnd, receipt_id=receipt_id, now=now)
+        return step.outcome, amount_vnd
+    try:
+        first = ledger.posting("receipt.applied", **applied)
+        await settle(tx, owed, means=means, channel="GATEWAY", paid_at=paid_at, now=now, via=source, first=first)
+    except Refusal as refusal:
+        raise _Unsupplied() from refusal
     return step.outcome, amount_vnd
 
 
 async def _meant(tx: Tx, references_found: list[str]) -> ChargeView | ForNotes | str:
     """The charge, the attendant's transfer or the deposit (locked) that a text names; or the reason why none is."""
-    if len(references_found) == 1:  # as nearly always; a reference is of one thing only
-        with suppress(NoSuchCharge):
-            return await find(tx, reference=references_found[0], lock=True)
     charges = await tx.rows(
         "select reference from payments.charge where operator_id = $1 and reference = any($2)",
         tx.operator_id,

@@ -186,8 +186,7 @@ async def record_cash(
     # Only this tablet waits.
     drawer_of = await shift.must_be_open(tx, who, named=shift_id, lock=True)
     owed = await payment.charge(tx, lines=lines, holds=timedelta(0), return_path=return_path, now=now)
-    await ledger.post(
-        tx,
+    sold = ledger.posting(
         "cash.sold",
         source=Source("charge", str(owed.id), "cash"),
         amount_vnd=owed.amount_vnd,
@@ -203,6 +202,7 @@ async def record_cash(
         paid_at=now,
         now=now,
         via=Source("cash", str(owed.id), "sold"),
+        first=sold,
     )
     number: int = await tx.value(
         "update payments.shift set receipts = receipts + 1 where operator_id = $1 and id = $2 returning receipts",

@@ -29,6 +29,7 @@ from foundation.errors import NotFound, Refusal
 from foundation.seal import Erased, Sealer
 from foundation.tables import instant, keys, new_id, octets, owner_key
 from payments import fiscal_series, tax_code
+from payments.charge_states import ENDS
 from payments.fiscal_series import Kind, TermView
 from payments.held import reason_of
 from payments.payment import ChargeView, find
@@ -43,6 +44,8 @@ CODE_LENGTH = 20
 """100 random bits: whoever has it may see the document."""
 BUYER = "payments.fiscal_buyer.sealed"
 NAME_MAX = 200
+BUYERS_PER_PAYMENT = "5/hour"
+"""Each of them may take a number of the series."""
 Cause = Literal["given_back", "buyer", "mended"]
 
 
@@ -210,6 +213,10 @@ class Buyer:
 
     tax_code: str
     name: str
+
+    @property
+    def is_firm(self) -> bool:
+        return not tax_code.is_persons(self.tax_code)
 
     def for_all(self) -> Buyer:
         """As anybody but the tax office may see it."""
@@ -464,17 +471,18 @@ def buyer_of(typed_code: str, typed_name: str) -> Buyer:
 
 
 async def name_buyer(tx: Tx, sealer: Sealer, owed: ChargeView, buyer: Buyer, *, month: int, now: datetime) -> None:
-    """The payer says whom the documents of his charge are for, until midnight: what was made already is replaced at once.
-    The same again changes nothing.
+    """The payer says whom the documents of his charge are for, before he pays or until midnight: what was made already is
+    replaced at once. The same again changes nothing.
 
     `month` is from `Sealer.ready`. Raises BuyerTooLate, NothingToDocument.
     """
     owed = await find(tx, id=owed.id, lock=True)
-    if owed.state != "paid" or owed.paid_at is None:
+    if owed.paid_at is None and owed.state in ENDS:
         raise NothingToDocument()
-    if clock.hanoi_day(owed.paid_at) != clock.hanoi_day(now):
+    if owed.paid_at is not None and clock.hanoi_day(owed.paid_at) != clock.hanoi_day(now):
         raise BuyerTooLate()
-    if not await _say_buyer(tx, sealer, owed.id, buyer, month=month, now=now):
+    said = await _say_buyer(tx, sealer, owed.id, buyer, month=month, now=now)
+    if owed.paid_at is None or not said:
         return
     tx.step("fiscal.buyer")
     lines = [Line(**row) for row in await tx.rows(_LINES, tx.operator_id, [owed.id])]
@@ -611,10 +619,24 @@ async def by_code(tx: Tx, code: str) -> Document:
 
 async def buyer_on(sealer: Sealer, document: Document) -> Buyer | None:
     """Whom it is made out to; stars once that was erased."""
-    if document.buyer_sealed is None:
+    return await _opened(sealer, document.buyer_sealed)
+
+
+async def buyer_named(tx: Tx, sealer: Sealer, charge_id: UUID) -> Buyer | None:
+    """Whom the documents of a charge will be made out to, if somebody was named."""
+    sealed = await tx.value(
+        "select sealed from payments.fiscal_buyer where operator_id = $1 and charge_id = $2 order by id desc limit 1",
+        tx.operator_id,
+        charge_id,
+    )
+    return await _opened(sealer, sealed)
+
+
+async def _opened(sealer: Sealer, sealed: bytes | None) -> Buyer | None:
+    if sealed is None:
         return None
     try:
-        return Buyer(*json.loads(await sealer.open(document.buyer_sealed, context=BUYER)))
+        return Buyer(*json.loads(await sealer.open(sealed, context=BUYER)))
     except Erased:
         return Buyer("***", "***")
 

@@ -27,8 +27,6 @@ from payments.tax_code import TaxCodeUnreadable
 routes = APIRouter(tags=["public"])
 LOOK_UPS_PER_ADDRESS = "300/10minutes"
 """The phones of a whole mobile network may share an address; 100 random bits are not found by trying."""
-BUYERS_PER_PAYMENT = "5/hour"
-"""Each of them takes a number of the series."""
 
 
 @routes.get("/pay/{reference}/{token}/documents", include_in_schema=False)
@@ -55,7 +53,7 @@ async def name_buyer(
         buyer = fiscal.buyer_of(tax_code, name)
         async with here.database.transaction(operator_id) as tx:
             owed, now = await _own(tx, reference, token), await clock.now(tx)
-        await here.limits.spend(BUYERS_PER_PAYMENT, "buyer", reference.upper())
+        await here.limits.spend(fiscal.BUYERS_PER_PAYMENT, "buyer", reference.upper())
         month = await here.sealer.ready(now)
         async with here.database.transaction(operator_id) as tx:
             named = (await fiscal.papers_of(tx, owed, now=now)).open

@@ -111,7 +111,7 @@ class Transfer(SQLModel, table=True):
         Index("transfer_flow_idx", *keys("flow")),
         {"schema": "payments", "comment": "insert-only: corrected by reversal"},
     )
-    operator_id: UUID = owner_key()
+    operator_id: UUID = owner_key(implied=True)
     journal_id: UUID = Field(primary_key=True)
     leg: int = Field(primary_key=True)
     debit: str
@@ -270,29 +270,45 @@ async def post(
     `reserved`: the reservation that this spends; what it does not spend is free again. Raises PostedOtherwise if the
     event was posted with another content, NotEnoughThere for an overdrawn drawer, ReservationEnded, ReservationExpired.
     """
+    said = posting(
+        template,
+        source=source,
+        amount_vnd=amount_vnd,
+        effective_at=effective_at,
+        flow=flow,
+        drawer=drawer,
+        payee=payee,
+        other=other,
+        account=account,
+    )
+    with refusals():
+        return bool(await tx.value(f"select payments.post($1, {parameters(2)}, $13)", tx.operator_id, *said, reserved))
+
+
+def posting(
+    template: Template,
+    *,
+    source: Source,
+    amount_vnd: int,
+    effective_at: datetime,
+    flow: UUID | None = None,
+    drawer: str = "cash_in_transit",
+    payee: UUID | None = None,
+    other: UUID | None = None,
+    account: str | None = None,
+) -> tuple[object, ...]:
+    """What `payments.post` is told behind the operator, for a statement that posts among other things (`refusals`)."""
     row = CURRENT[template]
     debit, credit = (
         side.format(drawer=drawer, payee=payee, other=other, account=account) for side in (row.debit, row.credit)
     )
-    with _refusals():
-        return bool(
-            await tx.value(
-                "select payments.post($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-                tx.operator_id,
-                new_id(),
-                template,
-                row.version,
-                source.type,
-                source.id,
-                source.purpose,
-                effective_at,
-                debit,
-                credit,
-                amount_vnd,
-                flow,
-                reserved,
-            )
-        )
+    natural_key = (source.type, source.id, source.purpose)
+    return (new_id(), template, row.version, *natural_key, effective_at, debit, credit, amount_vnd, flow)
+
+
+def parameters(first: int) -> str:
+    """The places of a `posting` in a statement: `$2, $3, …`."""
+    return ", ".join(f"${number}" for number in range(first, first + 11))
 
 
 async def reverse(tx: Tx, source: Source, *, effective_at: datetime) -> bool:
@@ -300,7 +316,7 @@ async def reverse(tx: Tx, source: Source, *, effective_at: datetime) -> bool:
 
     Raises NotFound if there is no such journal, ReversalReversed, NotEnoughThere.
     """
-    with _refusals():
+    with refusals():
         done: bool | None = await tx.value(
             "select payments.reverse($1, $2, $3, $4, $5, $6)",
             tx.operator_id,
@@ -320,7 +336,7 @@ async def reserve(tx: Tx, account: str, *, source: Source, amount_vnd: int, expi
 
     The same source again is the same reservation. Raises NotEnoughThere, PostedOtherwise.
     """
-    with _refusals():
+    with refusals():
         made: UUID = await tx.value(
             "select payments.reserve($1, $2, $3, $4, $5, $6, $7, $8)",
             tx.operator_id,
@@ -350,7 +366,7 @@ async def release_reserved(tx: Tx, reservation_id: UUID) -> bool:
 
     Raises ReservationEnded if it was posted.
     """
-    with _refusals():
+    with refusals():
         return bool(
             await tx.value("select payments.end_reservation($1, $2, 0)", tx.operator_id, reservation_id),
         )
@@ -375,7 +391,7 @@ async def balances(tx: Tx, day: date) -> list[AccountOfDay]:
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
+def refusals() -> Iterator[None]:
     """What the functions of ledger.sql refuse, by its name."""
     try:
         yield

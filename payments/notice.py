@@ -14,14 +14,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, BackgroundTasks, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
+from starlette.background import BackgroundTask
 
 from foundation import clock, directory, failpoint, outbox
 from foundation.database import Database
 from foundation.errors import Refusal
 from foundation.seal import Sealer
-from foundation.web import Here, Platform, permit
+from foundation.web import Here, Platform, hot, permit
 from payments import attempt, debit, gateways, payout, refund
 from payments.application import apply_receipt
 from payments.gateway import Done, Gone, Hosting, News, Telling, Told, bank
@@ -35,20 +36,23 @@ routes = APIRouter(prefix="/api/v1/hooks", tags=["hooks"])
 
 @routes.post("/bank", status_code=202)
 @permit("bank")
-async def bank_notice(request: Request, here: Here, later: BackgroundTasks) -> JSONResponse:
+@hot
+async def bank_notice(request: Request, here: Here) -> JSONResponse:
     """A notice of the bank. 2xx means: booked (or known already); it is applied straight afterwards."""
-    return await _hear(gateways.bank(here.settings), request, here, later)
+    return await _hear(gateways.bank(here.settings), request, here)
 
 
 @routes.get("/vnpay")
 @permit("bank")
-async def vnpay_notice(request: Request, here: Here, later: BackgroundTasks) -> JSONResponse:
+@hot
+async def vnpay_notice(request: Request, here: Here) -> JSONResponse:
     """A notice of the gateway for cards and wallets; RspCode says what became of it, 00 and 02 that it is written down."""
-    return await _hear(gateways.vnpay(here.settings), request, here, later)
+    return await _hear(gateways.vnpay(here.settings), request, here)
 
 
-async def _hear(gateway: Telling, request: Request, here: Platform, later: BackgroundTasks) -> JSONResponse:
+async def _hear(gateway: Telling, request: Request, here: Platform) -> JSONResponse:
     """A notice, whoever sends it: verified, read, written down, answered in its sender's words, applied afterwards."""
+    later = None
     try:
         told = Told(dict(request.headers), request.url.query, await request.body())
         news = gateway.hear(told)
@@ -61,7 +65,7 @@ async def _hear(gateway: Telling, request: Request, here: Platform, later: Backg
             failpoint.here("notice.booked")
             done = "booked" if fresh else "known" if receipt_id or news.end or news.refund or news.payout else "ignored"
             if receipt_id:
-                later.add_task(apply_now, here.database, operator_id, receipt_id)
+                later = BackgroundTask(apply_now, here.database, operator_id, receipt_id)
         status, body = gateway.answer(done)
     except Exception as error:
         status, body = gateway.answer(error)
@@ -78,8 +82,8 @@ async def _write_down(here: Platform, operator_id: UUID, news: News, raw: str) -
         return None, False
     if news.credit is None and news.end is None:
         return None, False
-    now: datetime = await here.database.value("select foundation.now()")
     if news.end is not None:
+        now: datetime = await here.database.value("select foundation.now()")
         return await attempt.learn(here.database, here.sealer, operator_id, news, now=now, source="notice", raw=raw)
     assert news.credit is not None
     return await receive(
@@ -87,7 +91,6 @@ async def _write_down(here: Platform, operator_id: UUID, news: News, raw: str) -
         here.sealer,
         operator_id,
         news.credit,
-        now=now,
         source="notice",
         event_id=news.event_id,
         raw=raw,
@@ -98,17 +101,14 @@ async def apply_now(database: Database, operator_id: UUID, receipt_id: UUID) -> 
     """Transaction 2 straight after transaction 1. What goes wrong here is done by the worker a moment later."""
     failpoint.here("notice.answered")
     try:
-        async with database.transaction(operator_id) as tx:
-            await apply_receipt(tx, receipt_id, now=await clock.now(tx))
+        await apply_receipt(database, operator_id, receipt_id)
     except Exception as error:
         log.warning("receipt %s will be applied by the worker: %s", receipt_id, type(error).__name__)
 
 
 async def apply_due(database: Database, held: outbox.Claim) -> None:
     """The worker's way to transaction 2."""
-    async with database.transaction(held.operator_id) as tx:
-        if await outbox.still_held(tx, held):
-            await apply_receipt(tx, UUID(held.id), now=await clock.now(tx))
+    await apply_receipt(database, held.operator_id, UUID(held.id), held_by=held)
 
 
 async def poll(database: Database, sealer: Sealer, gateway: bank.Bank) -> int:

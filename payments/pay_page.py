@@ -22,7 +22,7 @@ from foundation import clock, directory, pages, qr
 from foundation.errors import Refusal
 from foundation.limits import TooManyTries
 from foundation.web import Here, Language, Platform, events, hot, permit
-from payments import attempt, gateways, going_back
+from payments import attempt, fiscal, gateways, going_back
 from payments import reference as references
 from payments.attempt import AttemptView
 from payments.cash import proxy_transfers
@@ -31,6 +31,7 @@ from payments.gateway import PayeeAccount, vietqr, vnpay
 from payments.going_back import GoesBack
 from payments.payment import ChargeView, Look, NoSuchCharge, ended_by, find, look
 from payments.receipt import collection_account
+from payments.tax_code import TaxCodeUnreadable
 
 routes = APIRouter(tags=["public"])
 BACK = "way-back"
@@ -117,6 +118,7 @@ async def _pay_page(
             return pages.render(request, "payments/ended.html", owed=owed, why=why, back_to_payer=back_to_payer, **form)
         tried = await attempt.latest(tx, owed.id)
         by_card = token is not None and await attempt.merchant_of(tx, gateways.vnpay(here.settings)) is not None
+        buyer = await fiscal.buyer_named(tx, here.sealer, owed.id) if token is not None else None
     payload, bin, account, payee = seen.code
     back = here.settings.public_url + request.scope["path"]
     apps = [
@@ -137,6 +139,14 @@ async def _pay_page(
         tried=tried,
         why=vnpay.why(tried.code) if tried else "",
         card=f"{owed.page_path}/card" if by_card else None,
+        names_buyer=token is not None,
+        buyer=buyer.for_all() if buyer else None,
+        # Without JavaScript the page loads itself again and again, but not under somebody who types.
+        types_buyer=refusal is not None or "buyer" in request.query_params,
+        sent=sent
+        or {"tax_code": buyer.tax_code if buyer and buyer.is_firm else "", "name": buyer.name if buyer else ""},
+        refusal=refusal,
+        status=refusal.status if refusal else 200,
         live=_events_path(owed, tried),
     )
 
@@ -237,6 +247,33 @@ async def name_account(
     except (going_back.ProofWrong, going_back.AccountUnreadable, TooManyTries) as refusal:
         return await _pay_page(request, here, reference, token, sent, refusal)
     return RedirectResponse(owed.page_path, 303)
+
+
+@routes.post("/pay/{reference}/{token}", include_in_schema=False)
+@permit("public")
+async def name_buyer(
+    request: Request,
+    here: Here,
+    reference: str,
+    token: str,
+    tax_code: Annotated[str, Form(max_length=30)] = "",
+    name: Annotated[str, Form(max_length=300)] = "",
+) -> Response:
+    """Who pays says in whose name the documents are to be made; what was typed stays where it is refused."""
+    operator_id, reference = await _whose(here, reference)
+    async with here.database.transaction(operator_id) as tx:
+        owed, now = await find(tx, reference=reference), await clock.now(tx)
+    _check(owed, token)
+    try:
+        buyer = fiscal.buyer_of(tax_code, name)
+        await here.limits.spend(fiscal.BUYERS_PER_PAYMENT, "buyer", reference)
+        month = await here.sealer.ready(now)
+        async with here.database.transaction(operator_id) as tx:
+            await fiscal.name_buyer(tx, here.sealer, owed, buyer, month=month, now=now)
+    except (TaxCodeUnreadable, fiscal.BuyerNameless, TooManyTries) as refusal:
+        sent = {"tax_code": tax_code, "name": name}
+        return await _pay_page(request, here, reference, token, sent, refusal)
+    return RedirectResponse(f"{owed.page_path}#buyer", 303)
 
 
 async def _goes_back(here: Platform, seen: Look) -> list[GoesBack]:

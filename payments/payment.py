@@ -15,6 +15,7 @@ from random import SystemRandom
 from typing import Literal
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import BigInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, Index, SQLModel, UniqueConstraint, text
 
@@ -92,7 +93,7 @@ class ChargeEvent(SQLModel, table=True):
         ),
         {"schema": "payments", "comment": "insert-only: history"},
     )
-    operator_id: UUID = owner_key()
+    operator_id: UUID = owner_key(implied=True)
     charge_id: UUID = Field(primary_key=True)
     id: UUID = Field(primary_key=True)
     state: str
@@ -114,7 +115,7 @@ class ChargeLine(SQLModel, table=True):
         Index("charge_line_thing_idx", *keys("reference")),
         {"schema": "payments", "comment": "insert-only: facts"},
     )
-    operator_id: UUID = owner_key()
+    operator_id: UUID = owner_key(implied=True)
     charge_id: UUID = Field(primary_key=True)
     line_no: int = Field(primary_key=True)
     purpose: str
@@ -143,7 +144,7 @@ class LinePaid(SQLModel, table=True):
         Index("line_paid_at_idx", *keys("paid_at")),
         {"schema": "payments", "comment": "insert-only: facts"},
     )
-    operator_id: UUID = owner_key()
+    operator_id: UUID = owner_key(implied=True)
     charge_id: UUID = Field(primary_key=True)
     line_no: int = Field(primary_key=True)
     means: str
@@ -342,6 +343,52 @@ async def take_back(tx: Tx, owed: ChargeView, amount_vnd: int, *, now: datetime)
     return TakenBack(leaves_from, used)
 
 
+def draw_charge(*, lines: Sequence[Line], holds: timedelta, return_path: str, now: datetime) -> tuple[ChargeView, str]:
+    """A charge that is not yet there, and the same as `payments.charge` (payment.sql) takes it: for a service that writes it
+    in one call with what is its own, and lets its days be counted anew.
+
+    `holds`: how long the shown amount is guaranteed. `return_path`: the page a payer goes back to. Raises
+    AmountOutOfRange.
+    """
+    amount_vnd = sum(line.amount_vnd for line in lines)
+    if not lines or min(line.amount_vnd for line in lines) < 1 or amount_vnd > CHARGE_MAX_VND:
+        raise AmountOutOfRange()
+    made = ChargeView(
+        new_id(),
+        reference.draw(_draw),
+        secrets.token_urlsafe(16),
+        amount_vnd,
+        0,
+        "open",
+        return_path,
+        now,
+        now + holds,
+        None,
+        None,
+    )
+    said = {
+        "id": made.id,
+        "reference": made.reference,
+        "token": made.token,
+        "amount_vnd": amount_vnd,
+        "return_path": return_path,
+        "created_at": now,
+        "holds_until": made.holds_until,
+        "event_id": new_id(),
+        "lines": [
+            {
+                "line_no": number,
+                "purpose": line.purpose,
+                "reference": line.reference,
+                "amount_vnd": line.amount_vnd,
+                **dict(zip(_FACTS, _columns(line.facts), strict=True)),
+            }
+            for number, line in enumerate(lines, 1)
+        ],
+    }
+    return made, to_json(said).decode()
+
+
 async def charge(
     tx: Tx,
     *,
@@ -352,47 +399,11 @@ async def charge(
 ) -> ChargeView:
     """A new charge of this operator, in the caller's own transaction; its amount is the sum of the lines.
 
-    `holds`: how long the shown amount is guaranteed. `return_path`: the page a payer goes back to. Raises
-    AmountOutOfRange.
+    `holds`, `return_path`: as of `draw_charge`. Raises AmountOutOfRange.
     """
-    amount_vnd = sum(line.amount_vnd for line in lines)
-    if not lines or min(line.amount_vnd for line in lines) < 1 or amount_vnd > CHARGE_MAX_VND:
-        raise AmountOutOfRange()
+    made, said = draw_charge(lines=lines, holds=holds, return_path=return_path, now=now)
     tx.step("charge")
-    drawn = reference.draw(_draw)
-    made = ChargeView(
-        new_id(), drawn, secrets.token_urlsafe(16), amount_vnd, 0, "open", return_path, now, now + holds, None, None
-    )
-    # One statement: a visitor waits for it, and each further one costs as much as all that it writes.
-    await tx.execute(
-        "with asked as ("
-        "   insert into payments.charge (operator_id, id, reference, token, amount_vnd, received_vnd, state, return_path,"
-        "     created_at, holds_until) values ($1, $2, $3, $4, $5, 0, 'open', $6, $7, $8)),"
-        " noted as (insert into payments.charge_event (operator_id, charge_id, id, state, cause, at)"
-        "   values ($1, $2, $9, 'open', 'charged', $7)),"
-        f" named as ({directory.ENTER} ('reference', $3, $1))"
-        " insert into payments.charge_line (operator_id, charge_id, line_no, purpose, reference, amount_vnd, service,"
-        '   place, ward, "class", service_day, environment)'
-        " select $1, $2, number, purpose, reference, amount_vnd, service, place, ward, class, service_day, environment"
-        " from unnest($10::text[], $11::text[], $12::bigint[], $13::text[], $14::int[], $15::text[], $16::text[],"
-        "   $17::date[], $18::text[]) with ordinality"
-        "   as line(purpose, reference, amount_vnd, service, place, ward, class, service_day, environment, number)",
-        tx.operator_id,
-        made.id,
-        drawn,
-        made.token,
-        amount_vnd,
-        return_path,
-        now,
-        made.holds_until,
-        new_id(),
-        *(
-            list(column)
-            for column in zip(
-                *((line.purpose, line.reference, line.amount_vnd, *_columns(line.facts)) for line in lines), strict=True
-            )
-        ),
-    )
+    await tx.execute("select payments.charge($1, $2)", tx.operator_id, said)
     _count_anew(tx, {line.facts.service_day for line in lines})
     return made
 
@@ -418,7 +429,7 @@ async def note_free(
 async def find(tx: Tx, *, id: UUID | None = None, reference: str | None = None, lock: bool = False) -> ChargeView:
     """A charge of this operator, by id or reference. Raises NoSuchCharge."""
     row = await tx.row(
-        f"select {_SHOWN} from payments.charge where operator_id = $1 and {'reference' if id is None else 'id'} = $2"
+        f"select {shown('c')} from payments.charge c where operator_id = $1 and {'reference' if id is None else 'id'} = $2"
         + (" for update" if lock else ""),
         tx.operator_id,
         reference if id is None else id,
@@ -428,9 +439,31 @@ async def find(tx: Tx, *, id: UUID | None = None, reference: str | None = None, 
     return ChargeView(**row)
 
 
-_SHOWN = (
-    "id, reference, token, amount_vnd, received_vnd, state, return_path, created_at, holds_until, topup_until, paid_at"
+def _settling(*posts: str) -> str:
+    # One statement: a payer waits for it, and each further one costs as much as what it writes.
+    return (
+        "with line as (select * from payments.charge_line where operator_id = $1 and charge_id = $2),"
+        " paid as (insert into payments.line_paid (operator_id, charge_id, line_no, means, channel, paid_at, settled_at)"
+        "   select operator_id, charge_id, line_no, $3, $4, $5, $6 from line),"
+        " moved as (update payments.charge set state = 'paid', received_vnd = amount_vnd, paid_at = $5, topup_until = null"
+        "   where operator_id = $1 and id = $2 and state = $7 returning id),"
+        " noted as (insert into payments.charge_event (operator_id, charge_id, id, state, cause, receipt_id, at)"
+        "   select $1, id, $8, 'paid', $9, $10, $6 from moved returning id),"
+        f" posted as materialized (select {', '.join(posts)})"
+        " select purpose, reference, amount_vnd, service_day,"
+        "   exists (select from noted) and exists (select from posted) as moved from line order by line_no"
+    )
+
+
+_SETTLE = _settling(f"payments.post($1, {ledger.parameters(11)})")
+_SETTLE_AND_POST = _settling(
+    f"payments.post($1, {ledger.parameters(11)})", f"payments.post($1, {ledger.parameters(22)})"
 )
+
+
+def shown(table: str) -> str:
+    """The columns of ChargeView, in its order."""
+    return ", ".join(f"{table}.{name}" for name in ChargeView.__slots__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -457,40 +490,54 @@ async def look(database: Database, typed: str) -> Look:
     Raises NoSuchCharge.
     """
     asked = typed.upper()
-    row = await database.hot("select * from payments.look($1)", asked) if reference.is_reference(asked) else None
-    if row is None:
+    row = await database.hot("select payments.look($1)", asked) if reference.is_reference(asked) else None
+    if row is None or row[0][1] is None:
         raise NoSuchCharge()
-    operator_id, *charge, touched, bin, account, owner = row
+    operator_id, *charge, touched, bin, account, owner = row[0]
     return Look(operator_id, ChargeView(*charge), touched, (bin, account, owner))
 
 
 async def settle(
-    tx: Tx, owed: ChargeView, *, means: Means, channel: Channel, paid_at: datetime, now: datetime, via: Source
+    tx: Tx,
+    owed: ChargeView,
+    *,
+    means: Means,
+    channel: Channel,
+    paid_at: datetime,
+    now: datetime,
+    via: Source,
+    first: tuple[object, ...] = (),
 ) -> None:
-    """The charge is covered: its lines are paid, their acts run, the service is delivered. May raise a Refusal."""
-    lines = await tx.rows(
-        "with line as (select * from payments.charge_line where operator_id = $1 and charge_id = $2),"
-        " paid as (insert into payments.line_paid (operator_id, charge_id, line_no, means, channel, paid_at, settled_at)"
-        "   select operator_id, charge_id, line_no, $3, $4, $5, $6 from line)"
-        " select purpose, reference, amount_vnd, service_day from line order by line_no",
-        tx.operator_id,
-        owed.id,
-        means,
-        channel,
-        paid_at,
-        now,
-    )
-    await ledger.post(
-        tx,
+    """The charge is covered: its lines are paid, their acts run, the service is delivered. May raise a Refusal.
+
+    `first`: a posting (`ledger.posting`) that comes before the service is delivered.
+    """
+    delivered = ledger.posting(
         "service.delivered",
         source=Source("charge", str(owed.id), "delivered"),
         amount_vnd=owed.amount_vnd,
         effective_at=paid_at,
         flow=owed.id,
     )
+    with ledger.refusals():
+        lines = await tx.rows(
+            _SETTLE_AND_POST if first else _SETTLE,
+            tx.operator_id,
+            owed.id,
+            means,
+            channel,
+            paid_at,
+            now,
+            owed.state,
+            new_id(),
+            via.type,
+            UUID(via.id) if via.type == "receipt" else None,
+            *first,
+            *delivered,
+        )
+    if not any(line["moved"] for line in lines):
+        raise RuntimeError(f"charge {owed.reference} was read as {owed.state} and is something else")
     _count_anew(tx, {line["service_day"] for line in lines})
-    receipt_id = UUID(via.id) if via.type == "receipt" else None
-    await _move(tx, owed, "paid", owed.amount_vnd, cause=via.type, receipt_id=receipt_id, now=now, paid_at=paid_at)
     # Last, because an act takes rows that others wait for.
     for line in lines:
         await _acts[line["purpose"]](
@@ -642,6 +689,9 @@ async def touch_statistics(tx: Tx, charge_id: UUID) -> None:
 def _count_anew(tx: Tx, days: set[date]) -> None:
     for day in sorted(days):
         outbox.enqueue(tx, ROLLUP, day.isoformat(), after=ROLLUP_AFTER)
+
+
+_FACTS = ("service", "place", "ward", "class", "service_day", "environment")
 
 
 def _columns(facts: Facts) -> tuple[str, int, str, str, date, str]:

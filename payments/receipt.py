@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -103,7 +103,7 @@ class ReceiptOutcome(SQLModel, table=True):
         CheckConstraint("applied_vnd >= 0 and held_vnd >= 0", name="amounts"),
         {"schema": "payments", "comment": "insert-only: a receipt resolves once"},
     )
-    operator_id: UUID = owner_key()
+    operator_id: UUID = owner_key(implied=True)
     receipt_id: UUID = Field(primary_key=True)
     outcome: str
     charge_id: UUID | None = None
@@ -146,7 +146,7 @@ async def receive(
     operator_id: UUID,
     credit: Credit,
     *,
-    now: datetime,
+    now: datetime | None = None,
     source: Literal["notice", "poll", "statement"],
     event_id: str | None = None,
     raw: str = "",
@@ -154,25 +154,24 @@ async def receive(
 ) -> tuple[UUID, bool]:
     """Books a credit: inbox, receipt, transfer, due application; committed when it returns. (receipt id, is it new).
 
-    Nobody pays in the future: what a gateway's clock says beyond ours was paid now, or a grace time would last for ever.
-
-    `tx`: in this transaction of the operator's instead, for a gateway whose credit ends something else with it.
+    `now`: None is the platform's; nobody pays later than that. `tx`: in this transaction of the operator's instead, for a
+    gateway whose credit ends something else with it.
     """
     bank_ref = credit.bank_ref.strip()
     if not bank_ref:
         raise BankRefMissing()
-    month = await sealer.ready(now)
+    # Real time where nobody says: how long texts are kept is about people, and asking would be a call more.
+    month = await sealer.ready(now or datetime.now(UTC))
     found = reference.find(credit.text)
-    row = await (tx.row if tx else database.hot)(
-        "select * from payments.receive($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,"
-        " $16, $17, $18)",
+    (row,) = await (tx.row if tx else database.hot)(
+        "select payments.receive($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
         operator_id,
         new_id(),
         new_id(),
         f"{credit.bin}/{credit.account}",
         bank_ref,
         credit.amount_vnd,
-        min(credit.paid_at, now),
+        credit.paid_at,
         found,
         [] if found else reference.mend(credit.text),
         sealer.seal(credit.text, month=month, context="receipt.text"),
@@ -184,17 +183,19 @@ async def receive(
         credit.gateway,
         credit.means,
         json.dumps(dict(credit.facts)),
+        now,
     )
-    if not row["same"]:
+    receipt_id, fresh, same = row
+    if not same:
         # The bank says of one transaction two amounts: the first stands, and a person is told.
         async with nullcontext(tx) if tx else database.transaction(operator_id) as mine:
             await outbox.park(
                 mine,
                 "payments.receipt_differs",
-                str(row["receipt_id"]),
+                str(receipt_id),
                 f"announced again with {credit.amount_vnd} VND",
             )
-    return row["receipt_id"], row["fresh"]
+    return receipt_id, fresh
 
 
 async def keep(tx: Tx, sealer: Sealer, event_id: str, kind: str, raw: str, *, month: int) -> bool:

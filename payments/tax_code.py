@@ -41,6 +41,11 @@ def check_digit(nine: str) -> int | None:
     return rest if rest < 10 else None
 
 
+def is_persons(code: str) -> bool:
+    """Whether it is the number of an identity card."""
+    return len(code) == 12
+
+
 def masked(code: str) -> str:
     """A person's is not for everybody who holds a link: `********2345`. A firm's is public."""
-    return f"********{code[-4:]}" if len(code) == 12 else code
+    return f"********{code[-4:]}" if is_persons(code) else code

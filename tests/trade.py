@@ -117,8 +117,7 @@ class Trade:
         )
         if not apply:
             return None
-        async with self.database.transaction(self.operator_id) as tx:
-            return await apply_receipt(tx, receipt_id, now=self.now)
+        return await apply_receipt(self.database, self.operator_id, receipt_id, now=self.now)
 
     async def debited(
         self, amount_vnd: int, *, bank_ref: str | None = None, kind: str = "", relates_to: str = ""
@@ -163,8 +162,7 @@ class Trade:
         )
         if receipt_id is None:
             return None
-        async with self.database.transaction(self.operator_id) as tx:
-            return await apply_receipt(tx, receipt_id, now=self.now)
+        return await apply_receipt(self.database, self.operator_id, receipt_id, now=self.now)
 
     async def pays(self, *lines: Line) -> ChargeView:
         """Chosen and paid through the bank at once."""

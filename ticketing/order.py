@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ from sqlalchemy import BigInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel, UniqueConstraint
 
 import payments
-from foundation import clock, code, texts
+from foundation import clock, code, idempotency, texts
 from foundation.database import Database, Tx
 from foundation.device import Attendant
 from foundation.errors import NotFound, Refusal
@@ -27,10 +27,10 @@ from foundation.tables import document, instant, keys, new_id, owner_key
 from payments import Explanation, Facts, GivenBackLine, Line, PaidLine
 from ticketing import pricing, ticket
 from ticketing.pricing import Quote
-from ticketing.site import ENTRANCE, SiteView
+from ticketing.site import ENTRANCE, SiteView, to_order
+from ticketing.ticket import PURPOSE as PURPOSE
 from ticketing.ticket import TicketView
 
-PURPOSE = "ticketing.order"
 HOLDS = timedelta(minutes=30)
 SOLD_AHEAD = timedelta(days=60)
 SEARCHED_MAX, FOUND_MAX = 50_000, 20
@@ -48,7 +48,7 @@ class Order(SQLModel, table=True):
         CheckConstraint("heads between 1 and 255 and total_vnd >= 0", name="amounts"),
         {"schema": "ticketing"},
     )
-    operator_id: UUID = owner_key()
+    operator_id: UUID = owner_key(implied=True)
     id: UUID = Field(primary_key=True)
     token: str
     place: int
@@ -96,23 +96,89 @@ def quote(site: SiteView, *, day: date, heads: Mapping[str, int]) -> Quote:
 
 
 async def place_order(
-    tx: Tx, site: SiteView, *, day: date, heads: Mapping[str, int], environment: str, now: datetime
-) -> tuple[OrderView, str]:
-    """Orders for a group; returns the order and the path to go to: the payment, or the finished order if it is free."""
-    order = _draw(site, day=day, heads=heads, now=now)
-    path = f"/S/{site.place.code}/{order.token}"
-    if not order.total_vnd:
+    database: Database,
+    operator_id: UUID,
+    site_code: str,
+    *,
+    day: date,
+    heads: Mapping[str, int],
+    key: str,
+    environment: str,
+) -> str:
+    """Orders for a group; returns the path to go to: the payment, or the finished order if it is free.
+
+    `key` is the form's: sent twice, it is one order. Raises NoSuchPlace, VisitDayOver, NotSoldYet, KeyUsedForAnother, and
+    what `quote` refuses.
+    """
+    digest = idempotency.body_hash({"site": site_code, "day": day.isoformat(), "heads": heads})
+    while True:
+        site, known, now = await to_order(database, operator_id, site_code, key)
+        if known is not None:
+            path: str = idempotency.answered(*known, digest)["path"]
+            return path
+        order = _draw(site, day=day, heads=heads, now=now)
+        path = f"/S/{site.place.code}/{order.token}"
+        if order.total_vnd:
+            owed, charge = payments.draw_charge(
+                lines=[_line(site, order, environment, now)], holds=HOLDS, return_path=path, now=now
+            )
+            path = owed.page_path
+            written = await _write_both(database, operator_id, order, charge, key, digest, path, now)
+        else:
+            written = await _write_free(database, site, order, key, digest, path, environment, now)
+        # If not, the form came twice at once: the other one's answer is there now.
+        if written:
+            return path
+
+
+async def _write_both(
+    database: Database,
+    operator_id: UUID,
+    order: OrderView,
+    charge: str,
+    key: str,
+    digest: bytes,
+    path: str,
+    now: datetime,
+) -> bool:
+    row = await database.hot(
+        "select ticketing.place_order($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        operator_id,
+        key,
+        digest,
+        json.dumps({"path": path}),
+        order.id,
+        order.token,
+        order.place,
+        order.product,
+        order.visit_day,
+        order.heads,
+        json.dumps(order.lines),
+        order.total_vnd,
+        now,
+        charge,
+    )
+    return bool(row[0])
+
+
+async def _write_free(
+    database: Database,
+    site: SiteView,
+    order: OrderView,
+    key: str,
+    digest: bytes,
+    path: str,
+    environment: str,
+    now: datetime,
+) -> bool:
+    async with database.transaction(site.place.operator_id) as tx:
+        answer = {"path": path}
+        if not await idempotency.keep(tx, principal="visitor", route="order", key=key, digest=digest, answer=answer):
+            return False
         await _write(tx, order, now)
         await _note_free(tx, site, order, environment, now)
-        await ticket.issue(
-            tx, order_id=order.id, place=order.place, product=order.product, day=day, heads=order.heads, now=now
-        )
-        return order, path
-    owed = await payments.charge(
-        tx, lines=[_line(site, order, environment, now)], holds=HOLDS, return_path=path, now=now
-    )
-    await _write(tx, replace(order, charge_id=owed.id), now)
-    return order, owed.page_path
+        await ticket.issue(tx, order.id, now=now)
+    return True
 
 
 async def sell_for_cash(
@@ -135,9 +201,7 @@ async def sell_for_cash(
     await _write(tx, order, now)
     if not order.total_vnd:
         await _note_free(tx, site, order, environment, now)
-        await ticket.issue(
-            tx, order_id=order.id, place=order.place, product=order.product, day=day, heads=order.heads, now=now
-        )
+        await ticket.issue(tx, order.id, now=now)
         return order, None
     path = f"/S/{site.place.code}/{order.token}"
     sale = await payments.record_cash(
@@ -154,22 +218,8 @@ async def sell_for_cash(
 
 async def paid(tx: Tx, line: PaidLine) -> None:
     """The money of an order was applied: its ticket exists from now on. Raises VisitDayOver."""
-    row = await tx.row(
-        'select id, place, product, visit_day, heads from ticketing."order" where operator_id = $1 and id = $2',
-        tx.operator_id,
-        UUID(line.reference),
-    )
-    if row["visit_day"] < clock.hanoi_day(line.now):
+    if not await ticket.issue(tx, UUID(line.reference), now=line.now):
         raise VisitDayOver()
-    await ticket.issue(
-        tx,
-        order_id=row["id"],
-        place=row["place"],
-        product=row["product"],
-        day=row["visit_day"],
-        heads=row["heads"],
-        now=line.now,
-    )
 
 
 async def given_back(tx: Tx, line: GivenBackLine) -> datetime:
@@ -188,11 +238,11 @@ async def used(tx: Tx, reference: str) -> bool:
 
 async def behind(database: Database, operator_id: UUID, token: str) -> tuple[UUID | None, TicketView | None]:
     """What stands behind an order's secret address: its charge and, once it is paid, its ticket. Raises NoSuchOrder."""
-    row = await database.hot("select * from ticketing.behind($1, $2)", operator_id, token)
-    if row is None:
+    (row,) = await database.hot("select ticketing.behind($1, $2)", operator_id, token)
+    order_id, charge_id, serial, short, *issued = row
+    if order_id is None:
         raise NoSuchOrder()
-    charge_id, *issued = row
-    return charge_id, TicketView(*issued) if issued[0] is not None else None
+    return charge_id, TicketView(serial, short, order_id, *issued) if serial is not None else None
 
 
 async def describe(tx: Tx, references: Sequence[str]) -> dict[str, Explanation]:
@@ -254,7 +304,7 @@ def _draw(site: SiteView, *, day: date, heads: Mapping[str, int], now: datetime)
 async def _write(tx: Tx, order: OrderView, now: datetime) -> None:
     await tx.execute(
         'insert into ticketing."order" (operator_id, id, token, place, product, visit_day, heads, lines, total_vnd,'
-        " ordered_at, charge_id) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        " ordered_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         tx.operator_id,
         order.id,
         order.token,
@@ -265,7 +315,6 @@ async def _write(tx: Tx, order: OrderView, now: datetime) -> None:
         json.dumps(order.lines),
         order.total_vnd,
         now,
-        order.charge_id,
     )
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import BigInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel
 
 from foundation import dated
-from foundation.database import Tx
+from foundation.database import Database, Tx
 from foundation.operator import NoSuchPlace, PlaceView, add_place
 from foundation.tables import keys, owner_key
 from ticketing import pricing
@@ -131,6 +132,24 @@ async def open_site(
 async def site_by_code(tx: Tx, code: str) -> SiteView:
     """The site behind `/S/<code>`. Raises NoSuchPlace."""
     return await _site(tx, "p.code = $3", code)
+
+
+async def to_order(
+    database: Database, operator_id: UUID, code: str, key: str
+) -> tuple[SiteView, tuple[bytes, str] | None, datetime]:
+    """In one call what an order needs: the site behind `/S/<code>`, the stored answer (hash of what was asked, JSON) to the
+    form with that key, the platform's time. Raises NoSuchPlace."""
+    (row,) = await database.hot("select ticketing.to_order($1, $2, $3, $4)", operator_id, code, ENTRANCE, key)
+    if row[0] is None:
+        raise NoSuchPlace(place=code)
+    *place, slug, opens_minute, closes_minute = row[:10]
+    offers = tuple(
+        OfferView(product, date.fromisoformat(begins), ends and date.fromisoformat(ends), *facts)
+        for product, begins, ends, *facts in json.loads(row[10])
+    )
+    body_hash, answer, now = row[11:]
+    site = SiteView(PlaceView(operator_id, *place), slug, opens_minute, closes_minute, offers)
+    return site, None if answer is None else (body_hash, answer), now
 
 
 async def site_at(tx: Tx, place: int) -> SiteView:

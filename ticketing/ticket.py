@@ -24,6 +24,7 @@ from foundation.operator import PlaceView
 from foundation.tables import instant, keys, octets, owner_key
 
 _random = SystemRandom()
+PURPOSE = "ticketing.order"
 ALL_DAY = (0, 96)
 """From and until of a day ticket, in quarter-hours."""
 
@@ -43,7 +44,7 @@ class Ticket(SQLModel, table=True):
         CheckConstraint("admitted between 0 and heads", name="admitted"),
         {"schema": "ticketing"},
     )
-    operator_id: UUID = owner_key()
+    operator_id: UUID = owner_key(implied=True)
     serial: bytes = octets(primary_key=True)
     short: str
     order_id: UUID
@@ -105,10 +106,12 @@ class TicketView:
 
 @dataclass(frozen=True, slots=True)
 class TicketShown:
-    """A ticket with what else stands on its page: the lines of its order, where it admits; and the time."""
+    """A ticket with what else stands on its page: the lines of its order, whether anything paid for it goes back, where
+    it admits; and the time."""
 
     ticket: TicketView
     lines: list[dict[str, Any]]
+    touched: bool
     place: PlaceView
     now: datetime
 
@@ -118,25 +121,28 @@ _COLUMNS = (
 )
 
 
-async def issue(tx: Tx, *, order_id: UUID, place: int, product: int, day: date, heads: int, now: datetime) -> None:
-    """Makes the one ticket of an order."""
-    made = None
-    while made is None:
-        # A short form that is taken (one in 2 × 10^13) is drawn again.
+async def issue(tx: Tx, order_id: UUID, *, now: datetime) -> bool:
+    """Makes the one ticket of an order. False if the day of the visit is over."""
+    while True:
         made = await tx.value(
             "insert into ticketing.ticket (operator_id, serial, short, order_id, place, product, valid_day, heads,"
-            " admitted, issued_at) values ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9)"
+            " admitted, issued_at) select operator_id, $3, $4, id, place, product, visit_day, heads, 0, $5"
+            '   from ticketing."order" where operator_id = $1 and id = $2 and visit_day >= foundation.hanoi_day($5)'
             " on conflict (operator_id, short) do nothing returning true",
             tx.operator_id,
+            order_id,
             os.urandom(10),
             code.draw_short(_random),
-            order_id,
-            place,
-            product,
-            day,
-            heads,
             now,
         )
+        # A short form that is taken (one in 2 × 10^13) is drawn again.
+        if made or await tx.value(
+            'select visit_day < foundation.hanoi_day($3) from ticketing."order" where operator_id = $1 and id = $2',
+            tx.operator_id,
+            order_id,
+            now,
+        ):
+            return bool(made)
 
 
 async def revoke(tx: Tx, order_id: UUID, *, now: datetime) -> datetime:
@@ -166,13 +172,13 @@ async def of_order(tx: Tx, order_id: UUID) -> TicketView | None:
 
 async def shown(database: Database, operator_id: UUID, serial: bytes) -> TicketShown:
     """The ticket behind a code. Raises NoSuchTicket."""
-    row = await database.hot("select * from ticketing.shown($1, $2)", operator_id, serial)
-    if row is None:
+    (row,) = await database.hot("select ticketing.shown($1, $2, $3)", operator_id, serial, PURPOSE)
+    *issued, lines, touched, code, service, name_vi, name_en, address, ward, now = row
+    if issued[0] is None:
         raise NoSuchTicket()
-    *issued, lines, code, service, name_vi, name_en, address, ward, now = row
     found = TicketView(*issued)
     place = PlaceView(operator_id, found.place, code, service, name_vi, name_en, address, ward)
-    return TicketShown(found, json.loads(lines), place, now)
+    return TicketShown(found, json.loads(lines), touched, place, now)
 
 
 def _view(row: Any | None) -> TicketView | None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import Field
 
 import payments
-from foundation import clock, code, idempotency, pages
+from foundation import clock, code, pages
 from foundation.clock import Day
 from foundation.code import Kind, TicketCode
 from foundation.database import Tx
@@ -23,12 +24,13 @@ from foundation.operator import NoSuchPlace, operator_name, whose_place
 from foundation.settings import Settings
 from foundation.strict_json import StrictRoute
 from foundation.texts import text
-from foundation.web import PUBLIC, Bearer, Here, Language, Platform, Service, behind, hot, permit
+from foundation.web import PUBLIC, Bearer, Here, Language, Platform, Service, behind, form_of, hot, permit
 from ticketing import gate, order, ticket
 from ticketing.site import SiteView, site_by_code, sites_at
 
 routes = APIRouter(tags=["public"], route_class=StrictRoute)
 DAYS_OFFERED = 14
+KEY = re.compile(r"[\w-]{8,100}")
 ORDERS_PER_ADDRESS = "600/10 minutes"
 """The phones of a whole mobile network may share one address; it stops a machine, not a crowd."""
 
@@ -48,28 +50,27 @@ async def site_page(request: Request, here: Here, site_code: str) -> Response:
 
 @routes.post("/S/{site_code}", include_in_schema=False)
 @permit(PUBLIC)
-async def order_page(
-    request: Request, here: Here, site_code: str, key: Annotated[str, Form(pattern=r"^[\w-]{8,100}$")]
-) -> Response:
+@hot
+async def order_page(request: Request, here: Here, site_code: str) -> Response:
     """Orders. The form's hidden key makes the second click the same order."""
-    sent = dict((await request.form()).items())
+    sent = await form_of(request)
+    key = sent.get("key", "")
+    if not KEY.fullmatch(key):
+        raise BadPayload(reason="key")
     operator_id = await whose_place(here.database, site_code)
     try:
         here.limits.bound(ORDERS_PER_ADDRESS, "order", address_of(request))
         day, heads = _chosen(sent)
-        async with here.database.transaction(operator_id) as tx:
-            asked = {"site": site_code.upper(), "day": day.isoformat(), "heads": heads}
-
-            async def place() -> dict[str, str]:
-                site = await site_by_code(tx, site_code.upper())
-                now = await clock.now(tx)
-                _, path = await order.place_order(
-                    tx, site, day=day, heads=heads, environment=here.settings.environment, now=now
-                )
-                return {"path": path}
-
-            answer = await idempotency.once(tx, principal="visitor", route="order", key=key, asked=asked, act=place)
-        return RedirectResponse(answer["path"], 303)
+        path = await order.place_order(
+            here.database,
+            operator_id,
+            site_code.upper(),
+            day=day,
+            heads=heads,
+            key=key,
+            environment=here.settings.environment,
+        )
+        return RedirectResponse(path, 303)
     except Refusal as refusal:
         # What was typed stays; the sentence stands above the form.
         async with here.database.transaction(operator_id) as tx:
@@ -125,7 +126,9 @@ async def ticket_page(request: Request, here: Platform, operator_id: UUID, found
     """The ticket behind `/T/<code>`: the code large, what it admits, what was used."""
     shown = await ticket.shown(here.database, operator_id, found.serial)
     issued = shown.ticket
-    back_to_payer = await payments.goes_back(here.database, operator_id, order.PURPOSE, str(issued.order_id))
+    back_to_payer = []
+    if shown.touched:
+        back_to_payer = await payments.goes_back(here.database, operator_id, order.PURPOSE, str(issued.order_id))
     if issued.revoked_at is not None:
         state = "void"
     elif issued.admitted >= issued.heads:

@@ -5,7 +5,11 @@
   if (!address) return;
   let stream, errors = 0, left = false;
   // replace, not reload: a page that answered a form must not send the form again.
-  const again = () => { if (!left) location.replace(location.pathname + location.search); };
+  const again = () => {
+    // Nor is a page taken away from under who types into it.
+    if (document.activeElement?.closest("details form")) setTimeout(again, 2000);
+    else if (!left) location.replace(location.pathname + location.search);
+  };
 
   function listen() {
     stream?.close();

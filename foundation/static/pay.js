@@ -28,6 +28,8 @@
     field.remove();
   }
 
+  document.querySelectorAll("details.needs-script").forEach((part) => { part.hidden = false; });
+
   for (const stepper of document.querySelectorAll(".stepper")) {
     const input = stepper.querySelector("input");
     const step = (sign, word, change) => {

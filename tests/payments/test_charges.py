@@ -175,6 +175,21 @@ async def test_the_rest_of_a_part_payment_may_come_for_a_day(trade: Trade, admin
     assert await _waits(trade, owed) == 70_000
 
 
+async def test_what_is_refused_to_several_at_once_is_kept_for_its_payer_once(
+    trade: Trade, admin: asyncpg.Connection
+) -> None:
+    owed = await trade.owes(trade.line(70_000), trade.line(20_000, reference=SOLD_OUT))
+    await trade.transfers(owed.reference, 90_000, apply=False)
+    receipt_id = UUID(await admin.fetchval("select id from foundation.due where kind = 'payments.apply'"))
+    said = await asyncio.gather(
+        *(application.apply_receipt(trade.database, trade.operator_id, receipt_id, now=trade.now) for _ in range(4))
+    )
+    assert sorted(said, key=str) == [None, None, None, "refused"]
+    assert (await seen(trade, owed)).state == "refused" and await _waits(trade, owed) == 90_000
+    for nothing in ("line_paid", "journal where template in ('receipt.applied', 'service.delivered')"):
+        assert await admin.fetchval(f"select count(*) from payments.{nothing}") == 0, "all of it was rolled back"
+
+
 async def test_a_part_payment_whose_rest_has_arrived_and_is_not_yet_applied_does_not_lapse(
     trade: Trade, admin: asyncpg.Connection
 ) -> None:
@@ -182,8 +197,8 @@ async def test_a_part_payment_whose_rest_has_arrived_and_is_not_yet_applied_does
     await trade.transfers(f"CK {owed.reference.lower()}", 50_000, apply=False)
     assert await lapse(trade) == 0
     receipt_id = await admin.fetchval("select id from foundation.due where kind = 'payments.apply'")
-    async with trade.database.transaction(trade.operator_id) as tx:
-        assert await application.apply_receipt(tx, UUID(receipt_id), now=trade.now) == "applied"
+    applied = await application.apply_receipt(trade.database, trade.operator_id, UUID(receipt_id), now=trade.now)
+    assert applied == "applied"
     assert (await seen(trade, owed)).state == "paid"
 
 
@@ -351,8 +366,7 @@ async def test_in_whatever_order_and_however_often_money_is_announced_it_ends_at
     due = [row["id"] for row in await admin.fetch("select id from foundation.due where kind = 'payments.apply'")]
     chance.shuffle(due)
     for id in due:
-        async with trade.database.transaction(trade.operator_id) as tx:
-            await application.apply_receipt(tx, UUID(id), now=trade.now)
+        await application.apply_receipt(trade.database, trade.operator_id, UUID(id), now=trade.now)
     for owed in charges:
         total_vnd, after = sum(paid[owed.id]), await seen(trade, owed)
         assert after.received_vnd == min(total_vnd, 70_000)

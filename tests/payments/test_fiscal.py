@@ -22,7 +22,7 @@ from foundation.settings import Settings
 from payments import fiscal, fiscal_sending, fiscal_series, give_back, tax_code
 from payments.fiscal import Buyer, Document
 from payments.in_words import DIGITS, SCALES, in_words
-from payments.payment import ChargeView
+from payments.payment import ChargeView, release
 from payments.tax_office import Key, TaxOfficeSilent, Told, Verdict
 
 
@@ -166,6 +166,24 @@ async def test_a_buyer_is_named_until_midnight_and_what_was_made_is_replaced(pap
     trade.now += timedelta(days=1)
     with pytest.raises(fiscal.BuyerTooLate):
         await papers.buyer(early, name="Công ty Sao Mai")
+
+
+async def test_a_buyer_may_be_named_before_anything_is_paid_but_not_when_nothing_can_be(papers: Papers) -> None:
+    trade = papers.trade
+    owed = await trade.owes(trade.line(70_000), trade.line(10_800, service="parking"))
+    await papers.buyer(owed, name="Công ty Sao Mai")
+    await trade.transfers(owed.reference, 20_000)
+    await papers.buyer(owed)  # the one named last counts, also behind a part of the money
+    await trade.transfers(owed.reference, 60_800)
+    made = await papers.made()
+    assert standing(made) == [(1, 10_800, "valid"), (1, 70_000, "valid")]
+    assert {await fiscal.buyer_on(trade.sealer, each) for each in made} == {Buyer("0100109106", "Công ty Hoa Sen")}
+
+    given_up = await trade.owes(trade.line(70_000))
+    async with trade.database.transaction(trade.operator_id) as tx:
+        await release(tx, given_up.id, now=trade.now)
+    with pytest.raises(fiscal.NothingToDocument):
+        await papers.buyer(given_up)
 
 
 async def test_what_a_buyer_typed_is_sealed(papers: Papers, admin: asyncpg.Connection) -> None:

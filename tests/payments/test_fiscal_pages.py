@@ -8,7 +8,7 @@ import re
 
 import httpx
 import pytest
-from acts import bought_code, enrolled, press
+from acts import bought_code, enrolled, notify, order, press
 from pypdf import PdfReader
 
 from foundation import outbox
@@ -108,9 +108,60 @@ async def test_a_person_is_not_shown_to_everybody_with_a_link(client: httpx.Asyn
     assert (await client.post(page, data=BUYER | {"name": "Một công ty khác"})).status_code == 429
 
 
-async def test_a_free_ticket_has_no_receipt(client: httpx.AsyncClient) -> None:
-    from acts import order
+async def test_who_pays_names_his_firm_first_and_it_stands_on_the_first_document(
+    client: httpx.AsyncClient, here: Platform
+) -> None:
+    client.headers["accept-language"] = "en"
+    page = (await order(client, adult=2)).headers["location"]
+    shown = await client.get(page)
+    assert "I need an invoice for a company" in shown.text and "Made out to" not in shown.text
+    assert 'http-equiv="refresh"' in shown.text and 'href="?buyer=1#buyer"' in shown.text, "without JavaScript"
+    typing = await client.get(page, params={"buyer": "1"})
+    assert 'http-equiv="refresh"' not in typing.text and f'action="{page}#buyer"' in typing.text, (
+        "nobody is interrupted"
+    )
 
+    for wrong, sentence in (({"tax_code": "0100109107"}, "That is no tax code"), ({"name": "7"}, "buyer&#39;s name")):
+        refused = await client.post(page, data=BUYER | wrong)
+        assert refused.status_code == 422 and sentence in refused.text
+        assert all(f'value="{said}"' in refused.text for said in (BUYER | wrong).values()), "what was typed stays"
+        assert 'http-equiv="refresh"' not in refused.text
+    for code, name in (("001099012345", "Nguyễn Thu Hà"), (BUYER["tax_code"], BUYER["name"])):
+        said = await client.post(page, data={"tax_code": code, "name": name})
+        assert (said.status_code, said.headers["location"]) == (303, f"{page}#buyer")
+        again = (await client.get(page)).text
+        assert f"Made out to {name}" in again and f'value="{name}"' in again, "it can be changed, and survives"
+        assert "001099012345" not in again, "a person's number is not for everybody with a link"
+    reference = page.split("/")[2]
+    anybody = (await client.get(f"/pay/{reference}")).text
+    assert "Hoa Sen" not in anybody and "I need an invoice" not in anybody
+    assert (await client.post(f"{page}x", data=BUYER)).status_code == 404, "another token"
+
+    assert (await notify(client, text=reference, amount_vnd=140_000)).status_code == 202
+    await fiscal.make_what_is_missing(here.database)
+    ticket = (await client.get(page)).headers["location"]
+    ticket = (await client.get(ticket)).headers["location"]
+    link = re.search(r'href="(/S/ticket/[^"]+/documents)"', (await client.get(ticket)).text)
+    assert link
+    documents = (await client.get((await client.get(link[1])).headers["location"])).text
+    assert "Made out to Công ty Hoa Sen, tax code 0100109106" in documents
+    assert "00000001" in documents and "00000002" not in documents, "nothing had to be replaced"
+
+
+async def test_who_names_his_firm_while_the_money_arrives_has_it_on_his_documents_all_the_same(
+    client: httpx.AsyncClient, here: Platform
+) -> None:
+    page = (await order(client, adult=1)).headers["location"]
+    await notify(client, text=page.split("/")[2], amount_vnd=70_000)
+    await fiscal.make_what_is_missing(here.database)
+    assert (await client.post(page, data=BUYER)).status_code == 303
+    assert "Công ty Hoa Sen" in (await client.get(f"{page}/documents")).text
+    for _ in range(4):
+        await client.post(page, data=BUYER)
+    assert (await client.post(f"{page}/documents", data=BUYER)).status_code == 429, "one bound for both pages"
+
+
+async def test_a_free_ticket_has_no_receipt(client: httpx.AsyncClient) -> None:
     answer = await order(client, child=2)
     ticket = (await client.get(answer.headers["location"])).headers["location"]
     assert "/documents" not in (await client.get(ticket)).text

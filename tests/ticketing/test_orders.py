@@ -50,14 +50,30 @@ async def test_thang_long_costs_what_its_year_says(client: httpx.AsyncClient, cl
         assert site["categories"][0]["price_vnd"] == price
 
 
-async def test_the_second_click_is_the_same_order(client: httpx.AsyncClient, admin: asyncpg.Connection) -> None:
+@pytest.mark.parametrize("category", ["adult", "child"])
+async def test_the_second_click_is_the_same_order(
+    client: httpx.AsyncClient, admin: asyncpg.Connection, category: str
+) -> None:
     page = (await client.get("/S/VANMIEU")).text
-    form = {"key": hidden(page, "key"), "day": hidden(page, "day"), "heads_adult": "1"}
-    first, second = await asyncio.gather(client.post("/S/VANMIEU", data=form), client.post("/S/VANMIEU", data=form))
-    assert first.headers["location"] == second.headers["location"]
-    assert await admin.fetchval('select count(*) from ticketing."order"') == 1
-    changed = await client.post("/S/VANMIEU", data=form | {"heads_adult": "2"})
+    form = {"key": hidden(page, "key"), "day": hidden(page, "day"), f"heads_{category}": "1"}
+    clicks = await asyncio.gather(*(client.post("/S/VANMIEU", data=form) for _ in range(4)))
+    assert {click.status_code for click in clicks} == {303}
+    assert len({click.headers["location"] for click in clicks}) == 1
+    for table in ('ticketing."order"', "foundation.stored_answer"):
+        assert await admin.fetchval(f"select count(*) from {table}") == 1
+    for table in ("payments.charge", "payments.charge_line") if category == "adult" else ("ticketing.ticket",):
+        assert await admin.fetchval(f"select count(*) from {table}") == 1
+    changed = await client.post("/S/VANMIEU", data=form | {f"heads_{category}": "2"})
     assert changed.status_code == 422
+
+
+async def test_what_is_no_form_is_refused(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/S/VANMIEU")).text
+    form = f"key={hidden(page, 'key')}&day={hidden(page, 'day')}&heads_adult=1"
+    urlencoded = {"content-type": "application/x-www-form-urlencoded"}
+    for nothing in (b"", b"key=short", f"{form}&x=%ff".encode(), form.encode() + b"\xff", f"{form}&a=1".encode() * 300):
+        answer = await client.post("/S/VANMIEU", content=nothing, headers=urlencoded)
+        assert answer.status_code == 422, nothing[:80]
 
 
 @pytest.mark.parametrize(
