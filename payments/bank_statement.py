@@ -135,7 +135,7 @@ class BankStatement(SQLModel, table=True):
 class StatementLine(SQLModel, table=True):
     """Money that moved by the bank's word: `amount_vnd` > 0 came in. `day`: of the statement that told of it first.
 
-    With a reference it is known by that, its amount and part, else by the keyed hash of its content (`identity`).
+    With a reference it is known by that, its amount and part, and has no `identity`; else by the keyed hash of its content.
     Its text and counterparty stand sealed in block `position` // 500 of `statement_text`. Without foreign keys: a file brings
     a million of them, and their statement last, with its verdict; the proof of the books looks after both.
     """
@@ -144,8 +144,9 @@ class StatementLine(SQLModel, table=True):
     __table_args__ = (
         Index(
             "statement_line_ref_key",
-            *keys("bank_ref", "amount_vnd", "part", "bank_account"),
+            *keys("bank_ref", "amount_vnd", "part", "bank_account", "identity"),
             unique=True,
+            postgresql_nulls_not_distinct=True,
             postgresql_where=text("bank_ref <> ''"),
         ),
         Index("statement_line_identity_key", *keys("identity"), unique=True, postgresql_where=text("bank_ref = ''")),
