@@ -138,8 +138,8 @@ class StatementLine(SQLModel, table=True):
     """Money that moved by the bank's word: `amount_vnd` > 0 came in. `day`: of the statement that told of it first; of one over
     several days the day on which it was booked, if that is one of them.
 
-    With a reference it is known by that, its amount and part, else by the keyed hash of its content (`identity`). Where a
-    statement was withdrawn that had the same line, `identity` says so as well: what it was known by there, hashed.
+    With a reference it is known by that, its amount and part, and has no `identity`; else by the keyed hash of its content. Where
+    a statement was withdrawn that had the same line, `identity` says so as well: what it was known by there, hashed.
     Its text and counterparty stand sealed in block `position` // 500 of `statement_text`. Without foreign keys: a file brings
     a million of them, and their statement last, with its verdict; the proof of the books looks after both.
     """

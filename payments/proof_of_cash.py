@@ -133,9 +133,6 @@ class CashProof:
         return ItemsUnnamed(count=self.unnamed, day=self.day) if self.unnamed else None
 
 
-_LATER = "(select * from payments.claim where operator_id = $1 and effective_day > $2 offset 0) c"
-"""Claims of later days, found before anything is looked up for them: they are few, and the day's lines a million."""
-
 # Open still, or matched in the books of a later day: a line always has to be named, and what only a withdrawn statement told
 # of; what else is in the books may be on its way for a while, and so long may be said of it that it comes next. $1 operator,
 # $2 day, $3 what the last run has seen.
@@ -147,15 +144,16 @@ _BETWEEN = (
     " from payments.open_item where operator_id = $1 and day <= $2"
     " union all"
     " select null, 'line', c.statement_id, c.position, null, null, c.bank_account, l.bank_ref, c.line_vnd, l.day,"
-    f"   'matched_later', '', null from {_LATER} join payments.statement_line l on l.operator_id = c.operator_id"
-    "   and l.statement_id = c.statement_id and l.position = c.position"
-    " where l.day <= $2"
+    # Claims of later days are found before their lines are looked up: they are few, and the day's lines a million.
+    "   'matched_later', '', null from (select * from payments.claim where operator_id = $1 and effective_day > $2 offset 0) c"
+    " join payments.statement_line l on l.operator_id = c.operator_id and l.statement_id = c.statement_id"
+    "   and l.position = c.position where l.day <= $2"
     " union all"
     " select null, 'movement', null, null, m.kind, m.id, m.bank_account, m.bank_ref, m.amount_vnd, b.day,"
-    f"   'matched_later', '', null from {_LATER}"
+    "   'matched_later', '', null from payments.claim c"
     " join payments.movements($1) m on m.kind = c.kind and m.id = c.movement_id"
     " cross join lateral (select payments.day_in_books($1, m.kind, m.id, m.at) as day) b"
-    " where b.day <= $2"
+    " where c.operator_id = $1 and c.effective_day > $2 and b.day <= $2"
     " union all"
     " select null, 'movement', null, null, m.kind, m.id, m.bank_account, m.bank_ref, m.amount_vnd, b.day, null, '', null"
     " from (select * from payments.movements($1) m"

@@ -16,8 +16,10 @@ depends_on: str | Sequence[str] | None = None
 
 
 def upgrade() -> None:
-    op.alter_column('statement_line', 'identity', existing_type=sa.Uuid(), nullable=True, schema='payments')
     op.drop_constraint('statement_line_identity_key', 'statement_line', schema='payments', type_='unique')
+    op.alter_column('statement_line', 'identity', existing_type=sa.Uuid(), nullable=True, schema='payments')
+    # The lines that there are as well; written anew, as no row of theirs may be changed.
+    op.execute("alter table payments.statement_line alter identity type uuid using case when bank_ref = '' then identity end")
     op.create_index('statement_line_identity_key', 'statement_line', ['operator_id', 'identity'], unique=True, schema='payments', postgresql_where=sa.text("bank_ref = ''"))
     op.create_index('statement_line_ref_key', 'statement_line', ['operator_id', 'bank_ref', 'amount_vnd', 'part', 'bank_account', 'identity'], unique=True, schema='payments', postgresql_where=sa.text("bank_ref <> ''"), postgresql_nulls_not_distinct=True)
     op.create_check_constraint(op.f('statement_line_known_by'), 'statement_line', "bank_ref <> '' or identity is not null", schema='payments')
@@ -39,5 +41,6 @@ def downgrade() -> None:
     op.drop_constraint(op.f('statement_line_known_by'), 'statement_line', schema='payments', type_='check')
     op.drop_index('statement_line_ref_key', table_name='statement_line', schema='payments')
     op.drop_index('statement_line_identity_key', table_name='statement_line', schema='payments')
-    op.create_unique_constraint('statement_line_identity_key', 'statement_line', ['operator_id', 'identity'], schema='payments')
+    op.execute("alter table payments.statement_line alter identity type uuid using coalesce(identity, md5(concat_ws('|', bank_account, bank_ref, part, amount_vnd))::uuid)")
     op.alter_column('statement_line', 'identity', existing_type=sa.Uuid(), nullable=False, schema='payments')
+    op.create_unique_constraint('statement_line_identity_key', 'statement_line', ['operator_id', 'identity'], schema='payments')
