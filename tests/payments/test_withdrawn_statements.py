@@ -133,7 +133,8 @@ async def test_a_forged_statement_is_withdrawn_and_the_true_one_closes_its_day(
     taken = only(await bank.load(true))
     assert (taken.state, taken.lines) == ("accepted", 2)
     assert await stands(admin, desk, account) == 100_000
-    assert await desk.does(apply_receipt, items_of["FAKE"]) == "unknown_reference"
+    applied = await apply_receipt(trade.database, trade.operator_id, items_of["FAKE"], now=trade.now)
+    assert applied == "unknown_reference"
     with pytest.raises(refund.MoneyUnproven):
         await desk.does(
             refund.request, items_of["FAKE"], None, staff_id=desk.people["ketoan"], reason="?", limit_vnd=10**9
