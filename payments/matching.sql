@@ -83,7 +83,7 @@ $$;
 -- up and a million joined.
 create or replace function payments.match_exactly(p_operator uuid, p_event uuid, p_closed date, p_open_day date)
 returns table (bank_account text, effective_day date, came_in boolean, lines bigint, amount_vnd bigint)
-language plpgsql set work_mem = '128MB' as $$
+language plpgsql set work_mem = '64MB' as $$
 #variable_conflict use_column
 declare
     -- What came while a day was closed that is open again stands in the books of a later one.
