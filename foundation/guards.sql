@@ -3,7 +3,9 @@
 -- 1. Row-level security, forced, on every table that has an operator. Exceptions carry no money and no person:
 --    the directory and the queue of due work (design.md 3).
 do $$
-declare t record;
+declare
+    t record;
+    own text;
 begin
     for t in
         select c.oid::regclass as name from pg_class c
@@ -15,10 +17,13 @@ begin
         execute format('alter table %s enable row level security', t.name);
         execute format('alter table %s force row level security', t.name);
         execute format('drop policy if exists own_rows on %s', t.name);
-        -- NULLIF: after a transaction that used set_config(…, true) the setting reads '', not NULL.
-        execute format(
-            'create policy own_rows on %s using (operator_id = nullif(current_setting(''app.operator'', true), '''')::uuid)'
-            ' with check (operator_id = nullif(current_setting(''app.operator'', true), '''')::uuid)', t.name);
+        -- NULLIF: after a transaction that used set_config(…, true) the setting reads '', not NULL. Asked once per statement
+        -- where a million rows are written by one; for a single row that takes 1 µs longer.
+        own := 'nullif(current_setting(''app.operator'', true), '''')::uuid';
+        if t.name::text in ('payments.statement_line', 'payments.claim') then
+            own := format('(select %s)', own);
+        end if;
+        execute format('create policy own_rows on %1$s using (operator_id = %2$s) with check (operator_id = %2$s)', t.name, own);
     end loop;
 end $$;
 
