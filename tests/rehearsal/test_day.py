@@ -82,6 +82,7 @@ def test_a_day_that_is_stopped_says_how_far_it_came(city: RunningPlatform, tmp_p
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what a shell starts with & ignores it
     )
     assert playing.stdout is not None
     while not re.search(r" [1-9]\d* of \d+ events", playing.stdout.readline()):  # so that something was played
