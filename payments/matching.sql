@@ -76,6 +76,15 @@ returns date language sql stable as $$
           and r.purpose = 'reversed') else (select effective_day from booked) end, foundation.hanoi_day(p_at))
 $$;
 
+-- The same of many: of receipts, which are most, the journal is asked only where a day is closed by `p_closed` or was opened
+-- again; what else there is stands in the books of its own day.
+create or replace function payments.day_in_open_books(p_operator uuid, p_kind text, p_id uuid, p_at timestamptz, p_closed date,
+                                                      p_reopened boolean)
+returns date language sql stable as $$
+    select case when p_kind <> 'receipt' or p_reopened or foundation.hanoi_day(p_at) <= p_closed
+                then payments.day_in_books(p_operator, p_kind, p_id, p_at) else foundation.hanoi_day(p_at) end
+$$;
+
 -- The exact part of a run: lines that no run has looked at, and those still open, with the movements of the same account,
 -- reference and amount, where each has one partner only. What a person has taken meanwhile stays his. Returns what was
 -- matched, by account, day of booking and direction; new lines that were not are left in `left_line`. What belongs to a day
@@ -124,8 +133,7 @@ declare
     ), placed as materialized (
         select statement_id, position, bank_account, bank_ref, amount_vnd, day, is_new, kind, id,
                case when kind is not null then
-                   greatest(day, case when $5 or foundation.hanoi_day(at) <= $3 then payments.day_in_books($1, kind, id, at)
-                                      else foundation.hanoi_day(at) end) end as both_day
+                   greatest(day, payments.day_in_open_books($1, kind, id, at, $3, $5)) end as both_day
         from pair
     ), claimed as (
         insert into payments.claim (operator_id, kind, movement_id, statement_id, position, event_id, line_vnd, moved_vnd,
@@ -217,8 +225,7 @@ begin
                           where c.operator_id = p_operator and c.kind = m.kind and c.movement_id = m.id)
     )
     select p_operator, payments.movement_item(m.kind, m.id), 'movement', m.kind, m.id, m.bank_account, m.bank_ref, m.amount_vnd,
-           case when v_reopened or foundation.hanoi_day(m.at) <= p_closed
-                then payments.day_in_books(p_operator, m.kind, m.id, m.at) else foundation.hanoi_day(m.at) end, p_now
+           payments.day_in_open_books(p_operator, m.kind, m.id, m.at, p_closed, v_reopened), p_now
     from left_over m join seen using (bank_account)
     where foundation.hanoi_day(m.at) <= seen.day
     on conflict do nothing;

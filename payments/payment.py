@@ -555,6 +555,13 @@ async def part_paid(tx: Tx, owed: ChargeView, received_vnd: int, *, receipt_id: 
     await _move(
         tx, owed, "partial", total_vnd, cause="receipt", receipt_id=receipt_id, now=now, topup_until=now + TOPUP
     )
+    # Its amount may have stopped holding before this came: it was no pending payment any more, and now is one again.
+    rows = await tx.rows(
+        "select distinct service_day from payments.charge_line where operator_id = $1 and charge_id = $2",
+        tx.operator_id,
+        owed.id,
+    )
+    _count_anew(tx, {row["service_day"] for row in rows})
     tx.wake(owed.channel)
 
 

@@ -558,7 +558,7 @@ async def _look_at(tx: Tx, id: UUID, at: datetime | None) -> None:
 
 async def _lock(tx: Tx, id: UUID) -> tuple[Any, list[Any]]:
     run = await tx.row(
-        "select * from payments.payout_run where operator_id = $1 and id = $2 for update", tx.operator_id, id
+        "select * from payments.payout_run where operator_id = $1 and id = $2 for no key update", tx.operator_id, id
     )
     if run is None:
         raise NoSuchPayout()

@@ -135,7 +135,7 @@ class CashProof:
 
 # Open still, or matched in the books of a later day: a line always has to be named, and what only a withdrawn statement told
 # of; what else is in the books may be on its way for a while, and so long may be said of it that it comes next. $1 operator,
-# $2 day, $3 what the last run has seen.
+# $2 day, $3 what the last run has seen, $6 and $7 up to where the books are closed, and whether ever a day was opened again.
 _BETWEEN = (
     "select item.*, coalesce(name, 'next_statement') = 'next_statement'"
     "   and (name is null and (side = 'line' or told_by is not null)"
@@ -152,7 +152,7 @@ _BETWEEN = (
     " select null, 'movement', null, null, m.kind, m.id, m.bank_account, m.bank_ref, m.amount_vnd, b.day,"
     "   'matched_later', '', null from payments.claim c"
     " join payments.movements($1) m on m.kind = c.kind and m.id = c.movement_id"
-    " cross join lateral (select payments.day_in_books($1, m.kind, m.id, m.at) as day) b"
+    " cross join lateral (select payments.day_in_open_books($1, m.kind, m.id, m.at, $6, $7) as day) b"
     " where c.operator_id = $1 and c.effective_day > $2 and b.day <= $2"
     " union all"
     " select null, 'movement', null, null, m.kind, m.id, m.bank_account, m.bank_ref, m.amount_vnd, b.day, null, '', null"
@@ -163,7 +163,7 @@ _BETWEEN = (
     "     and not exists (select from payments.open_item o"
     "       where o.operator_id = $1 and o.kind = m.kind and o.movement_id = m.id)"
     "   offset 0) m"  # the day in the books is looked up for those few only
-    " cross join lateral (select payments.day_in_books($1, m.kind, m.id, m.at) as day) b where b.day <= $2"
+    " cross join lateral (select payments.day_in_open_books($1, m.kind, m.id, m.at, $6, $7) as day) b where b.day <= $2"
     ") item"
 )
 
@@ -241,9 +241,13 @@ async def prove_cash(tx: Tx, day: date) -> CashProof:
 async def items_between(tx: Tx, day: date, *, most: int) -> list[Any]:
     """What stood on one side only at the end of a day, oldest first. What came into the books since the last run has no id here
     yet."""
-    return await tx.rows(f"{_BETWEEN} order by day, side, bank_ref, amount_vnd limit $6", *await _of(tx, day), most)
+    return await tx.rows(f"{_BETWEEN} order by day, side, bank_ref, amount_vnd limit $8", *await _of(tx, day), most)
 
 
 async def _of(tx: Tx, day: date) -> tuple[object, ...]:
     """What `_BETWEEN` is asked with."""
-    return tx.operator_id, day, await seen_before(tx), OVERDUE_DAYS, NEXT_STATEMENT_DAYS
+    closed = await ledger.closed_through(tx) or date.min
+    reopened = await tx.value(
+        "select exists (select from payments.day_reopening where operator_id = $1)", tx.operator_id
+    )
+    return tx.operator_id, day, await seen_before(tx), OVERDUE_DAYS, NEXT_STATEMENT_DAYS, closed, reopened

@@ -36,7 +36,9 @@ LEFT = """
         or kind in ('payout', 'payout_return') and payout_id in (select replace(id::text, '-', '') from payments.payout)
      group by 1"""
 RETURNED_ELSEWHERE = """
-    select amount_vnd from mock_bank.transaction where kind = 'refund_return' and bin = $1 and account = $2"""
+    select amount_vnd from mock_bank.transaction where kind = 'refund_return' and bin = $1 and account = $2
+    union all
+    select amount_vnd from mock_bank.payout where bin = $1 and account = $2 and state in ('rejected', 'returned')"""
 BY_CARD = """
     select o.code as operator,
            coalesce((select sum(amount_vnd) from mock_bank.card_payment

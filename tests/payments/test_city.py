@@ -117,6 +117,20 @@ async def test_a_payment_that_runs_out_stops_being_pending_by_itself(
     assert await cashless_share.recount_lapsed(trade.database) == 0, "it is counted again and again"
 
 
+async def test_a_part_payment_that_comes_too_late_makes_it_pending_again(
+    trade: Trade, city: Database, admin: asyncpg.Connection
+) -> None:
+    owed = await trade.owes(trade.line(70_000), holds=timedelta(minutes=30))
+    assert (await total(trade, city)).pending_units == 1
+    trade.now += timedelta(minutes=31)
+    await admin.execute("select foundation.set_clock($1, 1)", trade.now)
+    assert await cashless_share.recount_lapsed(trade.database) == 1
+    assert (await total(trade, city)).pending_units == 0
+    await trade.transfers(owed.reference, 30_000)
+    said = await total(trade, city)
+    assert (said.pending_units, said.pending_vnd) == (1, 70_000)
+
+
 async def test_a_test_among_real_payments_is_not_counted(trade: Trade, city: Database) -> None:
     await trade.pays(trade.line(70_000, environment="training"))
     await trade.gives_free(line=trade.line(1, environment="training"))
