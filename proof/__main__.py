@@ -8,6 +8,7 @@ import secrets
 import sys
 import threading
 import time
+import traceback
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from math import ceil
@@ -206,7 +207,11 @@ def main() -> int:
     print(f"seed {run.seed}", flush=True)
     for name, part in (("model", run.model), ("month", run.month), ("kills", run.kill), ("races", run.race)):
         if name in asked.parts:
-            part()
+            try:
+                part()
+            except Exception as error:  # what was found until then is said as well
+                traceback.print_exc()
+                run.findings.append(f"The part {name} ended with {error!r}")
     for what in run.findings[:50]:
         print(f"  ✗ {what}", file=sys.stderr)
     short = report.missing(run)

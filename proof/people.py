@@ -1070,7 +1070,8 @@ class Person:
         found: list[Any] = []
         while len(found) % PAGE == 0:
             query = f"side={side}&n={len(found) // PAGE + 1}"
-            shown = self.people.clerks[operator].json(f"/api/v1/finance/open-items?{query}")["items"]
+            url = f"{self.house.url}/api/v1/finance/open-items?{query}"
+            shown = self.ask("GET", url, headers={"cookie": cookie_of(self.people.clerks[operator])}).json()["items"]
             if not shown:
                 break
             found += shown
