@@ -150,9 +150,9 @@ async def close_day(database: Database, operator_id: UUID, day: date, *, staff_i
     """
     if day >= clock.hanoi_day(now):
         raise DayNotOver()
-    async with database.transaction(operator_id, isolation="repeatable read") as tx:
-        await _look(tx, day)  # what is clear at once waits for nobody
     try:
+        async with database.transaction(operator_id, isolation="repeatable read") as tx:
+            await _look(tx, day)  # what is clear at once waits for nobody
         async with database.transaction(operator_id) as tx:
             # The day is looked at again while nobody takes in, matches or names anything: only postings can still move what
             # the proof says, and each of them is a journal more. So payments wait for the call that closes, not for the look.
