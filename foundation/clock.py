@@ -89,6 +89,11 @@ def start_of_day(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=HANOI).astimezone(UTC)
 
 
+def span(first: date, last: date) -> tuple[datetime, datetime]:
+    """The moment at which the first of these Hanoi days begins, and that at which the last one is over."""
+    return start_of_day(first), start_of_day(last + timedelta(days=1))
+
+
 async def now(tx: Tx) -> datetime:
     """The platform's time, aware, UTC."""
     at: datetime = await tx.value("select foundation.now()")

@@ -17,13 +17,11 @@ import argparse
 import asyncio
 import json
 import re
-import shutil
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,11 +31,10 @@ import asyncpg
 import httpx
 
 import demo
-from foundation.embedded import EmbeddedPostgres, scratch
 from foundation.settings import Settings
 from foundation.supervise import CannotRun
 from loadtests import reconciling
-from loadtests.reconciling import ACCOUNT, DAY, OPERATOR, POSTGRES, Case
+from loadtests.reconciling import ACCOUNT, DAY, OPERATOR, Case
 
 HOME = "/finance/reconciliation"
 SAID = "CHUYEN TIEN"
@@ -86,12 +83,7 @@ def main() -> int:
     parser.add_argument("--place", type=Path, help="folder for the database (default: in memory where there is room)")
     asked = parser.parse_args()
     try:
-        with ExitStack() as stack:
-            place = scratch("motcham-open-items-", room=ROOM_IN_MEMORY, within=asked.place)
-            stack.callback(shutil.rmtree, place, ignore_errors=True)
-            server = EmbeddedPostgres(place / "postgres", settings=POSTGRES)
-            stack.callback(server.remove)
-            stack.enter_context(server)
+        with reconciling.serving(asked.place, ROOM_IN_MEMORY) as (server, _):
             print(f"{asked.lines:,} open lines, as many receipts …", flush=True)
             return asyncio.run(measure(server.url, asked.lines, rounds=asked.rounds))
     except CannotRun as error:

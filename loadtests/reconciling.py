@@ -125,12 +125,7 @@ def main() -> int:
         print(json.dumps(asyncio.run(_import_and_match(asked.ours, asked.layout, asked.server))))
         return 0
     try:
-        with ExitStack() as stack:
-            place = scratch("motcham-reconciling-", room=ROOM_IN_MEMORY, within=asked.place)
-            stack.callback(shutil.rmtree, place, ignore_errors=True)
-            server = EmbeddedPostgres(place / "postgres", settings=POSTGRES)
-            stack.callback(server.remove)
-            stack.enter_context(server)
+        with serving(asked.place) as (server, place):
             print(f"{asked.lines:,} lines, as many receipts …", flush=True)
             return compare(server, place, asked.lines, layout=asked.layout, rounds=asked.rounds)
     except CannotRun as error:
@@ -147,6 +142,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ours", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--server", type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args()
+
+
+@contextmanager
+def serving(within: Path | None, room: int = ROOM_IN_MEMORY) -> Iterator[tuple[EmbeddedPostgres, Path]]:
+    """A server of its own for a while, and the folder that it stands in; nothing is left of either."""
+    with ExitStack() as stack:
+        place = scratch("motcham-reconciling-", room=room, within=within)
+        stack.callback(shutil.rmtree, place, ignore_errors=True)
+        server = EmbeddedPostgres(place / "postgres", settings=POSTGRES)
+        stack.callback(server.remove)
+        yield stack.enter_context(server), place
 
 
 def compare(server: EmbeddedPostgres, place: Path, lines: int, *, layout: str, rounds: int, template: str = "") -> int:

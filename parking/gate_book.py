@@ -4,7 +4,7 @@ attendants did. A vehicle that is in one of the two only was written down, or cr
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from foundation import clock
@@ -15,9 +15,11 @@ from payments import Counted, Gate, GateDifference
 
 _OF_THE_DAY = """
 with log as (
-    select case a.kind when 'parking.in' then 'in' else 'out' end as way, (a.outcome ->> 'stay_id')::uuid as stay_id,
-           a.done_at, p.name as staff, d.name as device, d.places
+    select case a.kind when 'parking.in' then 'in' else 'out' end as way, s.id as stay_id, s.entered_at, s.left_at,
+           coalesce(s.place, case when cardinality(d.places) = 1 then d.places[1] end) as place,
+           a.done_at, p.name as staff, d.name as device
     from foundation.action a
+    left join parking.stay s on s.operator_id = a.operator_id and s.id = (a.outcome ->> 'stay_id')::uuid
     join foundation.staff p on p.operator_id = a.operator_id and p.id = a.staff_id
     join foundation.device d on d.operator_id = a.operator_id and d.id = a.device_id
     where a.operator_id = $1 and a.done_at >= $2 and a.done_at < $3
@@ -25,9 +27,8 @@ with log as (
 )"""
 
 _GATES = f"""{_OF_THE_DAY}, logged as (
-    select coalesce(s.place, case when cardinality(g.places) = 1 then g.places[1] end) as place,
-           count(*) filter (where g.way = 'in') as came, count(*) filter (where g.way = 'out') as "left"
-    from log g left join parking.stay s on s.operator_id = $1 and s.id = g.stay_id group by 1
+    select place, count(*) filter (where way = 'in') as came, count(*) filter (where way = 'out') as "left"
+    from log group by 1
 ), stood as (
     select place,
            count(*) filter (where entered_at < $2) as before,
@@ -47,13 +48,11 @@ left join logged g on g.place = l.place
 where l.operator_id = $1 order by l.place"""
 
 _UNLIKE = f"""{_OF_THE_DAY}
-select case g.way when 'in' then 'entry_of_nothing' else 'exit_of_nothing' end as rule,
-       coalesce(s.place, case when cardinality(g.places) = 1 then g.places[1] end) as place, s.id, g.done_at as at,
-       g.staff, g.device
-from log g
-left join parking.stay s on s.operator_id = $1 and s.id = g.stay_id
-where s.id is null or g.way = 'in' and s.entered_at <> g.done_at
-   or g.way = 'out' and (s.left_at is null or s.left_at <> greatest(g.done_at, s.entered_at))
+select case way when 'in' then 'entry_of_nothing' else 'exit_of_nothing' end as rule, place, stay_id as id, done_at as at,
+       staff, device
+from log
+where stay_id is null or way = 'in' and entered_at <> done_at
+   or way = 'out' and (left_at is null or left_at <> greatest(done_at, entered_at))
 union all
 select 'entry_not_logged', s.place, s.id, s.entered_at, null, d.name
 from parking.stay s
@@ -85,7 +84,7 @@ where l.operator_id = $1 group by l.place, l.occupied having l.occupied <> count
 async def count(tx: Tx, day: date) -> Counted:
     """The lots of an operator on a day, and what does not fit: a vehicle without its entry in the log or the reverse, one
     that left owing, and, today, a lot's counter that says otherwise."""
-    span = (tx.operator_id, clock.start_of_day(day), clock.start_of_day(day + timedelta(days=1)))
+    span = (tx.operator_id, *clock.span(day, day))
     gates, unlike, left = await tx.rows(_GATES, *span), await tx.rows(_UNLIKE, *span), await tx.rows(_LEFT, *span)
     differences = [
         GateDifference(

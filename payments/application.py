@@ -56,13 +56,13 @@ async def apply_receipt(
 # one reference, of a charge; that is locked with it.
 _ASKED = (
     "with told as ("
-    "   select r.id, r.amount_vnd, r.paid_at, r.references_found, r.means, r.facts ? 'returns' as returns"
+    "   select r.amount_vnd, r.paid_at, r.references_found, r.means, r.facts ? 'returns' as returns"
     "   from foundation.due d join payments.receipt r on r.operator_id = d.operator_id and r.id = $4"
     "   where d.operator_id = $1 and d.kind = $2 and d.id = $3 for update of d),"
     " owed as ("
     f"   select {shown('c')} from told join payments.charge c on c.operator_id = $1 and c.reference = told.references_found[1]"
     "   where cardinality(told.references_found) = 1 and not told.returns for update of c)"
-    " select told.id as receipt_id, told.amount_vnd as arrived_vnd, told.paid_at as arrived_at, told.references_found,"
+    " select told.amount_vnd as arrived_vnd, told.paid_at as arrived_at, told.references_found,"
     "   told.means, told.returns, coalesce($5, foundation.now()) as now, owed.*"
     " from told left join owed on true"
 )
@@ -72,7 +72,7 @@ async def _apply(tx: Tx, receipt_id: UUID, *, supplies: bool, now: datetime | No
     receipt = await tx.row(_ASKED, tx.operator_id, APPLY, str(receipt_id), receipt_id, now)
     if receipt is None:
         return None
-    _, arrived_vnd, arrived_at, references_found, means, returns, now, *charge = receipt
+    arrived_vnd, arrived_at, references_found, means, returns, now, *charge = receipt
     # Money of ours that came back is nobody's payment, whatever its text names.
     owed: ChargeView | ForNotes | str = "unknown_return"
     if charge[0] is not None:

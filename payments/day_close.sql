@@ -28,10 +28,6 @@ declare
     v_account text;
 begin
     perform set_config('app.operator', p_operator::text, true);
-    if p_day >= foundation.hanoi_day(p_now) then
-        return query select 'day_not_over', null::date, false;
-        return;
-    end if;
     -- The book before the day lock, as whoever settles or reopens a day: no payment waits while we wait for them.
     perform from payments.book where operator_id = p_operator for update;
     perform pg_advisory_xact_lock(payments.day_lock(p_operator));

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Literal
 
 from foundation import clock
@@ -161,8 +161,7 @@ async def _for_nothing(tx: Tx, purpose: str, day: date) -> list[GateDifference]:
         " join payments.charge_line l on l.operator_id = p.operator_id and l.charge_id = p.charge_id and l.line_no = p.line_no"
         " where p.operator_id = $1 and p.paid_at >= $2 and p.paid_at < $3 and l.purpose = $4",
         tx.operator_id,
-        clock.start_of_day(day),
-        clock.start_of_day(day + timedelta(days=1)),
+        *clock.span(day, day),
         purpose,
     )
     known = await explain(tx, [(purpose, row["reference"]) for row in rows])

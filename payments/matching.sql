@@ -34,6 +34,7 @@ language sql immutable as $$ select md5(p_statement::text || p_position::text)::
 
 create or replace function payments.movement_item(p_kind text, p_movement uuid) returns uuid
 language sql immutable as $$ select md5(p_kind || p_movement::text)::uuid $$;
+
 -- Statements that count: accepted, or known already, and not withdrawn. What was known while one stood that was withdrawn
 -- since may be known no more: nothing says what came behind the statement that is the last again.
 create or replace function payments.standing_statements(p_operator uuid)

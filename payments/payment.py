@@ -555,13 +555,6 @@ async def part_paid(tx: Tx, owed: ChargeView, received_vnd: int, *, receipt_id: 
     await _move(
         tx, owed, "partial", total_vnd, cause="receipt", receipt_id=receipt_id, now=now, topup_until=now + TOPUP
     )
-    # Its amount may have stopped holding before this came: it was no pending payment any more, and now is one again.
-    rows = await tx.rows(
-        "select distinct service_day from payments.charge_line where operator_id = $1 and charge_id = $2",
-        tx.operator_id,
-        owed.id,
-    )
-    _count_anew(tx, {row["service_day"] for row in rows})
     tx.wake(owed.channel)
 
 
@@ -595,7 +588,6 @@ async def end_unpaid(
             step.state,
         )
     await _move(tx, owed, step.state, 0, cause=event, receipt_id=receipt_id, now=now)
-    await touch_statistics(tx, owed.id)
     tx.wake(owed.channel)
     return step
 
@@ -660,7 +652,8 @@ async def _move(
     paid_at: datetime | None = None,
     topup_until: datetime | None = None,
 ) -> None:
-    """One step of a charge: from the state that was read, or not at all, with its row of history."""
+    """One step of a charge: from the state that was read, or not at all, with its row of history. Its days are counted anew,
+    whatever it was before: what had stopped holding was no pending payment any more, and a part of it makes it one again."""
     status = await tx.execute(
         "with moved as ("
         "   update payments.charge set state = $4, received_vnd = $5, paid_at = $6, topup_until = $7"
@@ -681,6 +674,7 @@ async def _move(
     )
     if status != "INSERT 0 1":
         raise RuntimeError(f"charge {owed.reference} was read as {owed.state} and is something else")
+    await touch_statistics(tx, owed.id)
 
 
 async def touch_statistics(tx: Tx, charge_id: UUID) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 from foundation import clock
 from foundation.database import Tx
@@ -56,7 +56,7 @@ class Takings:
 
 async def of(tx: Tx, first: date, last: date) -> Takings:
     """The takings of a period, both days included. `tx` should be repeatable read, so that all is of one instant."""
-    bounds = (clock.start_of_day(first), clock.start_of_day(last + timedelta(days=1)))
+    bounds = clock.span(first, last)
     groups = await tx.rows(
         "select foundation.hanoi_day(p.paid_at) as day, l.service, p.means, p.channel, count(*) as lines,"
         " sum(l.amount_vnd)::bigint as amount_vnd"

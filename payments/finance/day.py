@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from foundation import clock, outbox
@@ -69,7 +69,6 @@ async def day_of(tx: Tx, day: date, *, now: datetime) -> Day:
 
     `tx` should be repeatable read, so that all figures are of one instant.
     """
-    bounds = (clock.start_of_day(day), clock.start_of_day(day + timedelta(days=1)))
     return Day(
         day=day,
         now=now,
@@ -80,7 +79,7 @@ async def day_of(tx: Tx, day: date, *, now: datetime) -> Day:
         proxies=await _proxies(tx),
         debits=await _debits(tx),
         parked=tuple(await _parked(tx)),
-        shifts=tuple(await _shifts(tx, *bounds)),
+        shifts=tuple(await _shifts(tx, *clock.span(day, day))),
         reopened=tuple(await book_request.reopened(tx)),
         asked=len(await book_request.waiting(tx)),
         books=await kept(tx),
@@ -99,8 +98,7 @@ async def lines_of(tx: Tx, day: date) -> list[tuple[Any, Explanation | None]]:
         " left join foundation.place n on n.operator_id = l.operator_id and n.number = l.place"
         " where p.operator_id = $1 and p.paid_at >= $2 and p.paid_at < $3 order by p.paid_at, c.reference, l.line_no",
         tx.operator_id,
-        clock.start_of_day(day),
-        clock.start_of_day(day + timedelta(days=1)),
+        *clock.span(day, day),
     )
     known = await explain(tx, [(row["purpose"], row["thing"]) for row in rows])
     return [(row, known.get((row["purpose"], row["thing"]))) for row in rows]
