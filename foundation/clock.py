@@ -68,11 +68,6 @@ def hanoi(at: datetime) -> datetime:
     return at.astimezone(HANOI)
 
 
-def hanoi_text(at: datetime) -> str:
-    """An instant as a sentence says it, on a Hanoi clock: 09:30 21/11/2026."""
-    return f"{hanoi(at):%H:%M %d/%m/%Y}"
-
-
 def day_text(when: date, language: str) -> str:
     """A day, or an instant's day in Hanoi: 21/11/2026; in English 21 Nov 2026, since abroad day and month change places."""
     on = hanoi(when) if isinstance(when, datetime) else when

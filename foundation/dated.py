@@ -47,9 +47,9 @@ def valid_on(rows: Iterable[Row], day: date) -> Row:
     """
     valid = [row for row in rows if row.valid_from <= day and (row.valid_to is None or day < row.valid_to)]
     if not valid:
-        raise NothingValid(day=day.isoformat())
+        raise NothingValid(day=day)
     if len(valid) > 1:
-        raise SeveralValid(day=day.isoformat())
+        raise SeveralValid(day=day)
     return valid[0]
 
 
@@ -63,10 +63,10 @@ def unbroken(rows: Iterable[Row]) -> Sequence[Row]:
     ordered = sorted(rows, key=lambda row: row.valid_from)
     for row in ordered:
         if row.valid_to is not None and row.valid_to <= row.valid_from:
-            raise EndsBeforeItBegins(day=row.valid_from.isoformat())
+            raise EndsBeforeItBegins(day=row.valid_from)
     for earlier, later in pairwise(ordered):
         if earlier.valid_to is None or earlier.valid_to > later.valid_from:
-            raise SeveralValid(day=later.valid_from.isoformat())
+            raise SeveralValid(day=later.valid_from)
         if earlier.valid_to < later.valid_from:
-            raise NothingValid(day=earlier.valid_to.isoformat())
+            raise NothingValid(day=earlier.valid_to)
     return ordered

@@ -268,7 +268,7 @@ async def acting(database: Database, token: Token, action: ActionIn, kind: str) 
             refusal = caught
             if doing.when_refused is not None:
                 await doing.when_refused()
-            await idempotency.store(tx, **name, answer={"refused": caught.code, "facts": caught.facts})
+            await idempotency.store(tx, **name, answer={"refused": caught.code, "facts": caught.told})
         else:
             assert doing.outcome is not None, "an action without an outcome"
             await idempotency.store(tx, **name, answer=doing.outcome)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date, datetime
 from typing import ClassVar
 
 _by_constraint: dict[str, type[Refusal]] = {}
@@ -22,8 +23,21 @@ def refusal_of_constraint(name: str | None) -> Refusal | None:
 
 
 def refusal_of(code: str, facts: Mapping[str, object]) -> Refusal:
-    """The refusal that was stored by its code, with its facts."""
-    return _by_code[code](**facts)
+    """The refusal that was stored by its code, with its facts as JSON kept them (`Refusal.told`)."""
+    return _by_code[code](**{name: _meant(name, fact) for name, fact in facts.items()})
+
+
+def _meant(name: str, told: object) -> object:
+    try:
+        if name.endswith("_vnd"):
+            return int(str(told))
+        if name == "day":
+            return date.fromisoformat(str(told))
+        if name in ("at", "until"):
+            return datetime.fromisoformat(str(told))
+    except ValueError:  # such as "–", where there is none
+        pass
+    return told
 
 
 class Refusal(Exception):
@@ -48,6 +62,11 @@ class Refusal(Exception):
         """`facts` fill the placeholders of the sentence and travel as extension members of the problem document."""
         super().__init__(self.sentence().format(**facts) if facts else self.sentence())
         self.facts = facts
+
+    @property
+    def told(self) -> dict[str, object]:
+        """The facts as JSON can hold them."""
+        return {name: fact.isoformat() if isinstance(fact, date) else fact for name, fact in self.facts.items()}
 
     @classmethod
     def sentence(cls) -> str:

@@ -8,10 +8,13 @@ from __future__ import annotations
 import tomllib
 import unicodedata
 from collections.abc import Mapping
+from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 
+from foundation.clock import day_text, moment_text
 from foundation.errors import Refusal
+from foundation.money import grouped
 
 LOCALES = Path(__file__).resolve().parent.parent / "locales"
 DEFAULT = "vi"
@@ -42,12 +45,21 @@ def text(language: str, key: str, **facts: object) -> str:
 def refusal_text(language: str, refusal: Refusal) -> str:
     """A refusal in the reader's language; its own English sentence where a language lacks it.
 
-    A fact that names a text of `[said]` is said in that language too.
+    Days, moments and amounts are written as that language writes them; a fact that names a text of `[said]` is said in it.
     """
-    words = catalogue(language)
-    sentence = words.get(f"refusals.{refusal.code}") or refusal.sentence()
-    facts = {name: words.get(f"common.said.{fact}", fact) for name, fact in refusal.facts.items()}
+    sentence = catalogue(language).get(f"refusals.{refusal.code}") or refusal.sentence()
+    facts = {name: _said(language, name, fact) for name, fact in refusal.facts.items()}
     return sentence.format(**facts) if facts else sentence
+
+
+def _said(language: str, name: str, fact: object) -> object:
+    if isinstance(fact, datetime):
+        return moment_text(fact, language)
+    if isinstance(fact, date):
+        return day_text(fact, language)
+    if isinstance(fact, int) and name.endswith("_vnd"):
+        return grouped(fact, language)
+    return catalogue(language).get(f"common.said.{fact}", fact)
 
 
 def fold(text: str) -> str:

@@ -481,7 +481,7 @@ def problem(request: Request, refusal: Refusal) -> Response:
         "status": refusal.status,
         "code": refusal.code,
         "title": texts.refusal_text(pages.language_of(request), refusal),
-        **{key: value for key, value in refusal.facts.items() if isinstance(value, (str, int, bool))},
+        **refusal.told,
     }
     return JSONResponse(body, refusal.status, media_type="application/problem+json")
 

@@ -129,7 +129,7 @@ class BankStatement(SQLModel, table=True):
     lines: int
     state: str
     why: str | None = None
-    facts: dict[str, str] = document(default={})
+    facts: dict[str, object] = document(default={})
     remarks: list[dict[str, object]] = document(default=[])
     at: datetime = instant()
 
@@ -520,7 +520,7 @@ class _Taking:
             taken.lines,
             state,
             why.code if why else None,
-            json.dumps({name: str(fact) for name, fact in why.facts.items()} if why else {}),
+            json.dumps(why.told if why else {}),
             json.dumps(verdict["remarks"]),
             self.now,
         )

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel
 
-from foundation.clock import hanoi_day, hanoi_text
+from foundation.clock import hanoi_day
 from foundation.database import Tx
 from foundation.device import Attendant
 from foundation.errors import NotFound, Refusal
@@ -161,7 +161,7 @@ async def give_back(
     owed = await payment.find(tx, id=receipt["charge_id"], lock=True)
     taken = await payment.take_back(tx, owed, amount_vnd, now=now)
     if taken.leaves_from > now:
-        raise StillAccepted(until=hanoi_text(taken.leaves_from))
+        raise StillAccepted(until=taken.leaves_from)
     today = hanoi_day(now)
     alone_vnd = 0 if taken.used or hanoi_day(receipt["at"]) != today else ALONE_VND
     approver = await _approved(tx, who, amount_vnd, proof, today, alone_vnd)

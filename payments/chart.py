@@ -163,7 +163,7 @@ async def change(
     known, today = await entries(tx), clock.hanoi_day(now)
     before = in_force(known, valid_from).get(account)
     if before is not None and valid_from <= today:
-        raise ChartBeginsTooEarly(day=f"{today:%d/%m/%Y}")
+        raise ChartBeginsTooEarly(day=today)
     version = 1 + max((entry.version for entry in known if entry.account == account), default=0)
     await tx.execute(
         "insert into payments.chart_entry (operator_id, account, version, valid_from, number, name, staff_id, at)"

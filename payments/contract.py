@@ -581,7 +581,7 @@ async def _check(tx: Tx, said: Proposal) -> None:
         said.valid_from,
     )
     if settled is not None:
-        raise BeginsTooEarly(day=settled.strftime("%d/%m/%Y"))
+        raise BeginsTooEarly(day=settled)
 
 
 async def _decide(tx: Tx, id: UUID, change: str, *values: object) -> None:

@@ -173,7 +173,7 @@ async def add(
         service,
     )
     if last is not None and last >= valid_from:
-        raise TermTooEarly(day=last.strftime("%d/%m/%Y"))
+        raise TermTooEarly(day=last)
     await tx.execute(
         "insert into payments.fiscal_series (operator_id, id, kind, form, symbol, last_number) values ($1, $2, $3, $4, $5, 0)"
         " on conflict (operator_id, form, symbol) do nothing",

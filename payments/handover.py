@@ -17,7 +17,6 @@ from sqlalchemy import BigInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, SQLModel
 
 from foundation import audit
-from foundation.clock import hanoi_text
 from foundation.database import Tx
 from foundation.device import Attendant
 from foundation.errors import NotFound, Refusal
@@ -148,7 +147,7 @@ async def close_from_office(
     if row is None:
         raise NotFound()
     if row["closed_at"] is not None:
-        raise shift.ShiftOver(number=row["number"], at=hanoi_text(row["closed_at"]))
+        raise shift.ShiftOver(number=row["number"], at=row["closed_at"])
     if row["staff_id"] == staff_id:
         raise OwnShift()
     ending = OpenShift(*(row[name] for name in OpenShift.__dataclass_fields__))

@@ -15,7 +15,6 @@ from uuid import UUID
 from sqlalchemy import BigInteger
 from sqlmodel import CheckConstraint, Field, ForeignKeyConstraint, Index, SQLModel, UniqueConstraint, text
 
-from foundation.clock import hanoi_text
 from foundation.database import Tx
 from foundation.device import Attendant
 from foundation.errors import NotFound, Refusal
@@ -280,7 +279,6 @@ async def _how_it_ended(tx: Tx, who: Attendant, shift_id: UUID) -> Refusal:
     )
     if row is None:
         return NotFound()
-    at = hanoi_text(row["closed_at"])
     if row["name"]:
-        return ShiftClosedByOffice(number=row["number"], name=row["name"], at=at)
-    return ShiftOver(number=row["number"], at=at)
+        return ShiftClosedByOffice(number=row["number"], name=row["name"], at=row["closed_at"])
+    return ShiftOver(number=row["number"], at=row["closed_at"])

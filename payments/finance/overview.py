@@ -86,7 +86,9 @@ OPEN = {
     " join payments.collection_account a on a.operator_id = s.operator_id and a.bin || '/' || a.account = s.bank_account"
     " where s.operator_id = $1 and s.state = 'quarantined' and s.day > coalesce((select max(n.day)"
     "   from payments.standing_statements($1) n where n.bank_account = s.bank_account and n.state = 'accepted'), '-infinity')",
-    "lines": "select o.id::text, o.bank_ref, 'reconciliation/items/' || o.id, abs(o.amount_vnd), o.since, null::uuid[], ''"
+    # As old as the bank's day of it, as on the page that it leads to.
+    "lines": "select o.id::text, o.bank_ref, 'reconciliation/items/' || o.id, abs(o.amount_vnd),"
+    " o.day::timestamp at time zone interval '7 hours', null::uuid[], ''"
     " from payments.open_item o where o.operator_id = $1 and o.side = 'line' and o.name is null",
     "documents": "select s.document_id::text || s.what, d.code, 'fiscal/' || d.id, d.amount_vnd, s.ended_at, null::uuid[], s.why"
     " from payments.fiscal_sending s"

@@ -154,7 +154,7 @@ def told(verdict: Verdict) -> dict[str, Any]:
 
 
 def refused(refusal: Refusal) -> dict[str, Any]:
-    return {"code": refusal.code, "facts": {name: str(fact) for name, fact in refusal.facts.items()}}
+    return {"code": refusal.code, "facts": refusal.told}
 
 
 def _block(rows: list[str], texts: list[tuple[str, ...]]) -> Iterator[tuple[str, bytes]]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
-from foundation.errors import Refusal
+from foundation.errors import Refusal, refusal_of
 from foundation.migrate import load_tables
-from foundation.texts import catalogue, choose_language, languages, text
+from foundation.texts import catalogue, choose_language, languages, refusal_text, text
+from payments.bank_statement import StatementContradicts
+from payments.shift import ShiftOver
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 HOUSE = Path(__file__).resolve().parents[2]
@@ -53,6 +57,28 @@ def test_every_refusal_has_a_vietnamese_sentence_with_its_facts() -> None:
     for refusal in all_refusals() - {Refusal}:
         told = set(PLACEHOLDER.findall(catalogue("vi")[f"refusals.{refusal.code}"]))
         assert told <= set(PLACEHOLDER.findall(refusal.sentence())), refusal.code
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
+        (
+            StatementContradicts(day=date(2026, 11, 3), before_vnd=5_030_000, closing_vnd=-70_000),
+            {"vi": ["03/11/2026", "5.030.000", "-70.000"], "en": ["3 Nov 2026", "5,030,000", "-70,000"]},
+        ),
+        (
+            ShiftOver(number=7, at=datetime(2026, 11, 2, 17, 30, tzinfo=UTC)),
+            {"vi": ["03/11/2026 00:30"], "en": ["3 Nov 2026 00:30"]},
+        ),
+    ],
+)
+def test_a_refusal_writes_days_moments_and_amounts_as_its_reader_does(
+    refusal: Refusal, words: dict[str, list[str]]
+) -> None:
+    stored = refusal_of(refusal.code, json.loads(json.dumps(refusal.told)))
+    for language, said in words.items():
+        for one in (refusal, stored):
+            assert [word for word in said if word not in refusal_text(language, one)] == [], "also after being stored"
 
 
 def test_codes_of_refusals_are_unique() -> None:

@@ -58,7 +58,7 @@ async def test_a_file_is_given_in_and_everybody_sees_what_became_of_it(
     await admin.execute("select foundation.set_clock(foundation.now() + interval '1 day', 1)")
     gap = "".join(files.camt053([bank.day(opening_vnd=5)]))
     waits = await give_in(clerk, gap.encode())
-    assert "stood at 70000 đồng before" in (await clerk.get(waits.headers["location"] + "&lang=en")).text
+    assert "stood at 70,000 đồng before" in (await clerk.get(waits.headers["location"] + "&lang=en")).text
     said = (await clerk.get("/api/v1/finance/statements")).json()
     assert [(each["state"], each["why"]) for each in said] == [
         ("quarantined", "statement_not_chained"),
@@ -153,7 +153,7 @@ async def test_a_clerk_decides_and_a_second_person_agrees_where_it_is_much(
     assert (items["count"], items["bulk"]["lines"], items["bulk"]["sum_vnd"]) == (1, 1, 7_000)
     filtered = f"{HOME}?q=7000"
     stale = await press(clerk, filtered, f"{HOME}/accept?q=7000", seen="0" * 32, least="65")
-    assert (stale.status_code, "7000" in stale.text) == (409, True), "not what the page had counted"
+    assert (stale.status_code, "tổng 7.000 đồng" in stale.text) == (409, True), "not what the page had counted"
     assert (await press(clerk, filtered, f"{HOME}/accept?q=7000", seen=items["bulk"]["seen"])).status_code == 303
 
     by_ref = {}
@@ -162,7 +162,7 @@ async def test_a_clerk_decides_and_a_second_person_agrees_where_it_is_much(
             by_ref[side, item["bank_ref"]] = item["id"]
     both = [by_ref["line", "FT1"], by_ref["movement", "FT1"]]
     unsaid = await press(clerk, HOME, f"{HOME}/match", item=both)
-    assert (unsaid.status_code, "-300000" in unsaid.text) == (409, True)
+    assert (unsaid.status_code, "-300.000" in unsaid.text) == (409, True)
     assert (await press(clerk, HOME, f"{HOME}/match", item=both, difference="shortage")).status_code == 303
     page = (await clerk.get(f"{HOME}?lang=en")).text
     (ask,) = set(re.findall(rf'action="({HOME}/asks/[^"]+)"', (await manager.get(HOME)).text))
