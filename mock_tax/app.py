@@ -14,6 +14,7 @@ import asyncpg
 from fastapi import FastAPI, Header, HTTPException, Request
 from pydantic import Field, ValidationError
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
@@ -65,10 +66,13 @@ def create_app(database_url: str, secret: str) -> FastAPI:
 
     async def signed(request: Request, signature: str) -> bytes:
         body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > LARGEST_BODY_BYTES:
-                raise HTTPException(413)
+        try:
+            async for part in request.stream():
+                body += part
+                if len(body) > LARGEST_BODY_BYTES:
+                    raise HTTPException(413)
+        except ClientDisconnect:
+            raise HTTPException(400) from None  # it breaks off; whoever sent it is gone
         if not hmac.compare_digest(hmac.new(secret.encode(), body, hashlib.sha256).hexdigest(), signature):
             raise HTTPException(401)
         return body

@@ -306,25 +306,63 @@ class Document:
 
 # --- making ----------------------------------------------------------------------------------------------------------
 
-# Where several lines were paid together, what is given back comes off the last ones first, as in the statistics.
-_LINES = (
-    "select l.charge_id, l.line_no, l.service, coalesce(p.name_vi, l.place::text) as place,"
-    " greatest(0, least(l.amount_vnd, c.received_vnd - c.given_back_vnd - coalesce((select sum(b.amount_vnd)"
-    "   from payments.charge_line b where b.operator_id = l.operator_id and b.charge_id = l.charge_id"
-    "   and b.line_no < l.line_no), 0)))::bigint as left_vnd,"
-    " w.paid_at, (select y.id from payments.fiscal_buyer y where y.operator_id = l.operator_id"
-    "   and y.charge_id = l.charge_id order by y.id desc limit 1) as buyer_id,"
-    " h.id as held_by, coalesce(h.amount_vnd, 0) as held_vnd, exists (select from payments.fiscal_document d"
-    "   where d.operator_id = l.operator_id and d.charge_id = l.charge_id and d.line_no = l.line_no) as had_before"
-    " from payments.charge_line l"
-    " join payments.charge c on c.operator_id = l.operator_id and c.id = l.charge_id"
-    " join payments.line_paid w on w.operator_id = l.operator_id and w.charge_id = l.charge_id and w.line_no = l.line_no"
-    " left join foundation.place p on p.operator_id = l.operator_id and p.number = l.place"
-    " left join lateral (select d.id, d.amount_vnd from payments.fiscal_document d"
-    "   where d.operator_id = l.operator_id and d.charge_id = l.charge_id and d.line_no = l.line_no and not exists ("
-    "     select from payments.fiscal_end e where e.operator_id = d.operator_id and e.document_id = d.id)) h on true"
-    " where l.operator_id = $1 and l.charge_id = any($2) order by w.paid_at, l.charge_id, l.line_no"
+# Where several lines were paid together, what is given back comes off the last ones first, as in the statistics. Each table
+# is asked once for all charges: line by line, a plan that was made while the tables were small reads all of them each time.
+_LINES = """
+with line as materialized (
+    select l.*, coalesce(sum(l.amount_vnd) over (partition by l.charge_id order by l.line_no
+                         rows between unbounded preceding and 1 preceding), 0) as before_vnd
+    from payments.charge_line l where l.operator_id = $1 and l.charge_id = any($2)
+), charge as materialized (
+    select c.id, c.received_vnd, c.given_back_vnd from payments.charge c where c.operator_id = $1 and c.id = any($2)
+), paid as materialized (
+    select w.charge_id, w.line_no, w.paid_at from payments.line_paid w where w.operator_id = $1 and w.charge_id = any($2)
+), document as materialized (
+    select d.charge_id, d.line_no, d.id, d.amount_vnd from payments.fiscal_document d
+    where d.operator_id = $1 and d.charge_id = any($2)
+), ended as materialized (
+    select e.document_id from payments.fiscal_end e
+    where e.operator_id = $1 and e.document_id = any(array(select d.id from document d))
+), buyer as materialized (
+    select distinct on (y.charge_id) y.charge_id, y.id from payments.fiscal_buyer y
+    where y.operator_id = $1 and y.charge_id = any($2) order by y.charge_id, y.id desc
 )
+select l.charge_id, l.line_no, l.service, coalesce(p.name_vi, l.place::text) as place,
+       greatest(0, least(l.amount_vnd, c.received_vnd - c.given_back_vnd - l.before_vnd))::bigint as left_vnd,
+       w.paid_at, y.id as buyer_id, h.id as held_by, coalesce(h.amount_vnd, 0) as held_vnd,
+       exists (select from document d where d.charge_id = l.charge_id and d.line_no = l.line_no) as had_before
+from line l
+join charge c on c.id = l.charge_id
+join paid w on w.charge_id = l.charge_id and w.line_no = l.line_no
+left join foundation.place p on p.operator_id = $1 and p.number = l.place
+left join buyer y on y.charge_id = l.charge_id
+left join document h on h.charge_id = l.charge_id and h.line_no = l.line_no
+    and h.id not in (select e.document_id from ended e)
+order by w.paid_at, l.charge_id, l.line_no
+"""
+
+
+# Older ones have theirs elsewhere: they may be many, and are not looked through again and again. Nor are they made of what
+# has no terms yet.
+_UNDOCUMENTED = """
+with waiting as materialized (
+    select c.id, c.paid_at from payments.charge c
+    where c.operator_id = $1 and c.state = 'paid' and c.documented_vnd <> c.received_vnd - c.given_back_vnd
+      and c.paid_at >= (select min(t.valid_from)::timestamp at time zone interval '7 hours'
+                        from payments.fiscal_term t where t.operator_id = $1 and t.withdrawn_at is null)
+), line as materialized (
+    select l.charge_id, l.service from payments.charge_line l
+    where l.operator_id = $1 and l.charge_id = any(array(select w.id from waiting w))
+)
+select c.id from payments.charge c
+where c.operator_id = $1 and c.state = 'paid' and c.documented_vnd <> c.received_vnd - c.given_back_vnd and c.id = any(array(
+    select w.id from waiting w
+    where not exists (select from line l where l.charge_id = w.id and not exists (
+        select from payments.fiscal_term t where t.operator_id = $1 and t.service = l.service and t.withdrawn_at is null
+          and t.valid_from <= foundation.hanoi_day(w.paid_at)))
+    order by w.paid_at limit $2))
+order by c.paid_at for update skip locked
+"""
 
 
 async def make_what_is_missing(database: Database) -> int:
@@ -344,23 +382,7 @@ async def make_what_is_missing(database: Database) -> int:
 
 async def _make_some(database: Database, operator_id: UUID) -> int:
     async with database.transaction(operator_id) as tx:
-        charges = [
-            row["id"]
-            for row in await tx.rows(
-                "select c.id from payments.charge c where c.operator_id = $1 and c.state = 'paid'"
-                " and c.documented_vnd <> c.received_vnd - c.given_back_vnd"
-                # Older ones have theirs elsewhere: they may be many, and are not looked through again and again.
-                " and c.paid_at >= (select min(t.valid_from)::timestamp at time zone 'Asia/Ho_Chi_Minh'"
-                "   from payments.fiscal_term t where t.operator_id = $1 and t.withdrawn_at is null)"
-                " and not exists ("
-                "   select from payments.charge_line l where l.operator_id = $1 and l.charge_id = c.id and not exists ("
-                "     select from payments.fiscal_term t where t.operator_id = $1 and t.service = l.service"
-                "     and t.withdrawn_at is null and t.valid_from <= foundation.hanoi_day(c.paid_at)))"
-                " order by c.paid_at limit $2 for update of c skip locked",
-                operator_id,
-                AT_ONCE,
-            )
-        ]
+        charges = [row["id"] for row in await tx.rows(_UNDOCUMENTED, operator_id, AT_ONCE)]
         if charges:
             tx.step("fiscal.made")
             await _make(tx, charges, now=await clock.now(tx))

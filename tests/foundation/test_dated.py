@@ -93,7 +93,7 @@ def test_broken_rows_are_refused_with_the_day_where_they_break(
 ) -> None:
     with pytest.raises(refusal) as refused:
         unbroken(rows)
-    assert refused.value.facts == {"day": day}
+    assert refused.value.told == {"day": day}
 
 
 @given(

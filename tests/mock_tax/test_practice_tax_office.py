@@ -14,6 +14,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.types import Message
 
 from mock_tax.app import beside, create_app
 from payments.tax_office import Key, PracticeTaxOffice, TaxOfficeSilent, Told
@@ -155,3 +156,21 @@ async def test_nobody_else_is_listened_to(office: Desk) -> None:
     await stranger.close()
     with pytest.raises(TaxOfficeSilent):
         await office.tell("not an issuer", [issue(1)])
+
+
+async def test_a_message_that_breaks_off_is_no_error_of_the_office(admin_url: str) -> None:
+    app, answers = create_app(admin_url, SECRET), list[Message]()
+    parts = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Message:
+        return next(parts)
+
+    async def send(message: Message) -> None:
+        answers.append(message)
+
+    path = "/api/v1/messages"
+    scope: dict[str, Any] = {"type": "http", "http_version": "1.1", "method": "POST", "scheme": "http", "path": path}
+    scope |= {"raw_path": path.encode(), "query_string": b"", "headers": [(b"x-signature", b"0" * 64)]}
+    async with app.router.lifespan_context(app):
+        await app(scope, receive, send)
+    assert answers[0]["status"] == 400
