@@ -3,6 +3,7 @@ held; closing the next day, asking for what two people have to want, agreeing to
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,7 +12,9 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from foundation import clock
+from foundation.database import Tx
 from foundation.operator import operator_name
+from foundation.texts import text
 from foundation.web import Clerk, Here, Language, permit
 from payments import book_request, day_close, ledger
 from payments.finance.page import page
@@ -41,6 +44,8 @@ async def days_page(
         }
         months = await book_request.months(tx, until=today)
         waiting, reopened = await book_request.waiting(tx), await book_request.reopened(tx)
+        shown = {each.account for each in accounts} | {row.account for rows in changes.values() for row in rows}
+        whose = await _owners(tx, language, shown)
         name = await operator_name(tx, language)
     return page(
         request,
@@ -60,10 +65,44 @@ async def days_page(
         is_closed=through is not None and chosen <= through,
         today=today,
         accounts=accounts,
+        whose=whose,
         months=months,
         lockable=[each.month for each in months if each.state == "closed"][-1:],
         month_text=book_request.month_text,
     )
+
+
+async def _owners(tx: Tx, language: str, accounts: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Of the accounts that are a shift's or a payee's: whose, in words, and the page of it ("" where there is none)."""
+    ids: dict[str, list[str]] = {"cash_drawer": [], "payee": []}
+    for account in accounts:
+        kind, _, id = account.partition(":")
+        if id and (of := "payee" if kind.startswith("payee_") else kind) in ids:
+            ids[of].append(id)
+    shifts = await tx.rows(
+        "select s.id, p.code, s.number, a.name from payments.shift s"
+        " join foundation.place p on p.operator_id = s.operator_id and p.number = s.place"
+        " join foundation.staff a on a.operator_id = s.operator_id and a.id = s.staff_id"
+        " where s.operator_id = $1 and s.id = any($2::text[]::uuid[])",
+        tx.operator_id,
+        ids["cash_drawer"],
+    )
+    payees = await tx.rows(
+        "select id, name_vi, name_en from payments.payee where operator_id = $1 and id = any($2::text[]::uuid[])",
+        tx.operator_id,
+        ids["payee"],
+    )
+    whose = {
+        f"cash_drawer:{row['id']}": (
+            f"{text(language, 'finance.shift.one', place=row['code'], number=row['number'])}, {row['name']}",
+            f"/finance/shifts/{row['code']}/{row['number']}",
+        )
+        for row in shifts
+    }
+    for row in payees:
+        name = row["name_vi"] if language == "vi" else row["name_en"]
+        whose |= {f"{kind}:{row['id']}": (name, "") for kind in ("payee_payable", "payee_reserve")}
+    return whose
 
 
 @routes.get("/api/v1/finance/days")

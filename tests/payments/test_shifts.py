@@ -673,6 +673,9 @@ async def test_finance_reads_shifts_and_deposits_in_both_languages(
             assert answer.status_code == 200, answer.text
             assert not re.search(r"finance\.[a-z_]+", re.sub(r"<[^>]*>", "", answer.text)), f"{page} has no words"
     assert reference in (await clerk.get("/finance/deposits")).text
+    accounts = (await clerk.get("/finance/days?lang=en")).text
+    assert '<a href="/finance/shifts/VANMIEU/1">Shift VANMIEU/1, ' in accounts, "a drawer is somebody's, not a number"
+    assert "cash_drawer:" not in accounts
     assert (await clerk.get("/finance/shifts/1/3")).status_code == 404
     listed = (await clerk.get("/api/v1/finance/shifts")).json()
     assert [(one["state"], one["difference_vnd"]) for one in listed] == [("open", None), ("closed", -1_000)]
