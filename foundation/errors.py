@@ -27,6 +27,12 @@ def refusal_of(code: str, facts: Mapping[str, object]) -> Refusal:
     return _by_code[code](**{name: _meant(name, fact) for name, fact in facts.items()})
 
 
+def _in_json(fact: object) -> object:
+    if isinstance(fact, date):
+        return fact.isoformat()
+    return fact if fact is None or isinstance(fact, (str, int)) else str(fact)
+
+
 def _meant(name: str, told: object) -> object:
     try:
         if name.endswith("_vnd"):
@@ -66,7 +72,7 @@ class Refusal(Exception):
     @property
     def told(self) -> dict[str, object]:
         """The facts as JSON can hold them."""
-        return {name: fact.isoformat() if isinstance(fact, date) else fact for name, fact in self.facts.items()}
+        return {name: _in_json(fact) for name, fact in self.facts.items()}
 
     @classmethod
     def sentence(cls) -> str:

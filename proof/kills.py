@@ -131,24 +131,30 @@ class Reaper:
         person.waits_for_statement("vanmieu")
         places = self.dice.sample(SETTLED, min(most, len(SETTLED)))
         # Of what one statement has told already the next may not tell in a batch.
-        for role, place in sorted(places, key=lambda each: each[1].startswith((BOOKED, WITHDRAWN))):
-            for heads in (1, 2):
-                charge, _ = person.order("VANMIEU", {"adult": heads})
-                person.pays_vnd(charge, charge.amount_vnd, charge.reference)
-                person.is_paid(charge, 20)
-            self.people.move_clock(A_DAY)
-            if role == "worker" and not place.startswith("payout"):  # at its start, in the night
-                hit = strike(self.house, role, place, 1, within_s=25, then=lambda: self.house.restart("worker"))
-            elif place.startswith("matching"):
-                hit = self._matches(place)
-            elif place.startswith(WITHDRAWN):
-                hit = self._withdraws(place)
-            else:
-                self.house.restart("worker")  # it settles the days that are over at its start
-                person.waits_for_settlement("vanmieu")
-                hit = strike(self.house, role, place, 1, within_s=25, then=lambda: person.pays_out("vanmieu"))
-            if not hit:
-                self.missed[f"{role} {place}"] += 1
+        places.sort(key=lambda each: each[1].startswith((BOOKED, WITHDRAWN)))
+        missed = [each for each in places if not self._on_a_day_of_its_own(*each)]
+        if most >= len(SETTLED):  # every place is wanted, and whoever came too late tries once more
+            missed = [each for each in missed if not self._on_a_day_of_its_own(*each)]
+        for role, place in missed:
+            self.missed[f"{role} {place}"] += 1
+
+    def _on_a_day_of_its_own(self, role: str, place: str) -> bool:
+        """Two tickets are sold and the day ends; whoever is at this place on the way of their money is ended there."""
+        person = self.people.persons[0]
+        for heads in (1, 2):
+            charge, _ = person.order("VANMIEU", {"adult": heads})
+            person.pays_vnd(charge, charge.amount_vnd, charge.reference)
+            person.is_paid(charge, 20)
+        self.people.move_clock(A_DAY)
+        if role == "worker" and not place.startswith("payout"):  # at its start, in the night
+            return strike(self.house, role, place, 1, within_s=25, then=lambda: self.house.restart("worker"))
+        if place.startswith("matching"):
+            return self._matches(place)
+        if place.startswith(WITHDRAWN):
+            return self._withdraws(place)
+        self.house.restart("worker")  # it settles the days that are over at its start
+        person.waits_for_settlement("vanmieu")
+        return strike(self.house, role, place, 1, within_s=25, then=lambda: person.pays_out("vanmieu"))
 
     def _withdraws(self, place: str) -> bool:
         """What somebody gave in behind the bank's own statement is withdrawn; the bank's next one says it as if nobody had."""
