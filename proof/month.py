@@ -87,7 +87,7 @@ PAYMENTS = """
 IN_BATCH = """
     select t.bank_ref from mock_bank.statement_line l
       join mock_bank.newest_statement n using (bin, account, day, version)
-      join mock_bank.transaction t using (bin, account, number)
+      join mock_bank.transaction t on (t.bin, t.account, t.number) = (l.bin, l.account, l.number)
      where l.bin = $1 and l.account = $2 and l.day = $3 and l.payment"""
 PHANTOMS = """
     select o.code as operator, coalesce(sum(case t.direction when 'credit' then t.amount_vnd else -t.amount_vnd end), 0)
