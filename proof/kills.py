@@ -130,13 +130,13 @@ class Reaper:
         self.house.restart("worker")  # what was before is told line by line
         person.waits_for_statement("vanmieu")
         places = self.dice.sample(SETTLED, min(most, len(SETTLED)))
-        # Of what one statement has told already the next may not tell in a batch.
-        places.sort(key=lambda each: each[1].startswith((BOOKED, WITHDRAWN)))
-        missed = [each for each in places if not self._on_a_day_of_its_own(*each)]
-        if most >= len(SETTLED):  # every place is wanted, and whoever came too late tries once more
-            missed = [each for each in missed if not self._on_a_day_of_its_own(*each)]
-        for role, place in missed:
-            self.missed[f"{role} {place}"] += 1
+        # Of what one statement has told already the next may not tell in a batch: those that bring a line come last.
+        bringing = [each for each in places if each[1].startswith((BOOKED, WITHDRAWN))]
+        for some in ([each for each in places if each not in bringing], bringing):
+            missed = [each for each in some if not self._on_a_day_of_its_own(*each)]
+            if most >= len(SETTLED):  # every place is wanted, and whoever came too late tries once more
+                missed = [each for each in missed if not self._on_a_day_of_its_own(*each)]
+            self.missed.update(f"{role} {place}" for role, place in missed)
 
     def _on_a_day_of_its_own(self, role: str, place: str) -> bool:
         """Two tickets are sold and the day ends; whoever is at this place on the way of their money is ended there."""
