@@ -37,6 +37,8 @@ REOPENING: tuple[str, ...] = ("reopen_day",)
 PROVED_EVERY = 5
 BOOKED = "matching.booked"
 WITHDRAWN = "statement.withdrawn"
+TOLD = "payout.told"
+"""Passed by the worker only if the bank's notice has not told the web before."""
 STEPS = {
     "reconciliation/accept": "matching.accepted",
     "reconciliation/match": "matching.matched",
@@ -154,7 +156,11 @@ class Reaper:
             return self._withdraws(place)
         self.house.restart("worker")  # it settles the days that are over at its start
         person.waits_for_settlement("vanmieu")
-        return strike(self.house, role, place, 1, within_s=25, then=lambda: person.pays_out("vanmieu"))
+        if place.startswith(TOLD):
+            self.house.faults(lose_notices=True)
+        hit = strike(self.house, role, place, 1, within_s=25, then=lambda: person.pays_out("vanmieu"))
+        self.house.faults()
+        return hit
 
     def _withdraws(self, place: str) -> bool:
         """What somebody gave in behind the bank's own statement is withdrawn; the bank's next one says it as if nobody had."""
