@@ -242,7 +242,7 @@ async def tablet_facts(tx: Tx, who: Attendant | None, places: Sequence[int], now
         return {"shift": None, "closed_by_office": None}
     if found is None:
         ended = await shift.closed_by_office(tx, who)
-        return {"shift": None, "closed_by_office": ended and ended.facts}
+        return {"shift": None, "closed_by_office": ended and ended.told}
     return {"shift": _as_json(found, await drop.waiting(tx, found.id, now=now)), "closed_by_office": None}
 
 

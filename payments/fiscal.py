@@ -341,7 +341,6 @@ left join document h on h.charge_id = l.charge_id and h.line_no = l.line_no
 order by w.paid_at, l.charge_id, l.line_no
 """
 
-
 # Older ones have theirs elsewhere: they may be many, and are not looked through again and again. Nor are they made of what
 # has no terms yet.
 _UNDOCUMENTED = """

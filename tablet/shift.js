@@ -34,7 +34,7 @@ export function render(screen, go) {
 function overruled(again) {
   const ended = store.overruled;
   return ended && el("div", { class: "notice warn", role: "alert", "data-test": "overruled" }, icon("warn"), el("div", {},
-    el("p", {}, el("b", {}, say("shift.closed_by_office", ended))), el("p", {}, say("shift.closed_by_office_hint")),
+    el("p", {}, el("b", {}, say("shift.closed_by_office", { ...ended, at: moment(ended.at) }))), el("p", {}, say("shift.closed_by_office_hint")),
     button("overruled-read", say("shift.understood"), () => { keep({ overruled: null }); again(); }, { kind: "quiet" })));
 }
 

@@ -16,7 +16,7 @@ from foundation.database import Tx
 from foundation.operator import operator_name
 from foundation.texts import text
 from foundation.web import Clerk, Here, Language, permit
-from payments import book_request, day_close, ledger
+from payments import book_request, contract, day_close, ledger
 from payments.finance.page import page
 
 routes = APIRouter(tags=["finance"])
@@ -74,23 +74,13 @@ async def days_page(
 
 async def _owners(tx: Tx, language: str, accounts: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Of the accounts that are a shift's or a payee's: whose, in words, and the page of it ("" where there is none)."""
-    ids: dict[str, list[str]] = {"cash_drawer": [], "payee": []}
-    for account in accounts:
-        kind, _, id = account.partition(":")
-        if id and (of := "payee" if kind.startswith("payee_") else kind) in ids:
-            ids[of].append(id)
     shifts = await tx.rows(
         "select s.id, p.code, s.number, a.name from payments.shift s"
         " join foundation.place p on p.operator_id = s.operator_id and p.number = s.place"
         " join foundation.staff a on a.operator_id = s.operator_id and a.id = s.staff_id"
         " where s.operator_id = $1 and s.id = any($2::text[]::uuid[])",
         tx.operator_id,
-        ids["cash_drawer"],
-    )
-    payees = await tx.rows(
-        "select id, name_vi, name_en from payments.payee where operator_id = $1 and id = any($2::text[]::uuid[])",
-        tx.operator_id,
-        ids["payee"],
+        [account.removeprefix("cash_drawer:") for account in accounts if account.startswith("cash_drawer:")],
     )
     whose = {
         f"cash_drawer:{row['id']}": (
@@ -99,9 +89,8 @@ async def _owners(tx: Tx, language: str, accounts: Iterable[str]) -> dict[str, t
         )
         for row in shifts
     }
-    for row in payees:
-        name = row["name_vi"] if language == "vi" else row["name_en"]
-        whose |= {f"{kind}:{row['id']}": (name, "") for kind in ("payee_payable", "payee_reserve")}
+    for payee in await contract.payees(tx):
+        whose |= {f"{kind}:{payee.id}": (payee.name(language), "") for kind in ("payee_payable", "payee_reserve")}
     return whose
 
 

@@ -283,6 +283,7 @@ def test_a_shift_that_the_office_closed_is_said_and_begins_anew(worker: Worker, 
     looked_at(page, "tablet-closed-by-office")
     worker.part("verdict-close").click()
     expect(worker.part("overruled")).to_contain_text("Lê Thu Cúc")
+    expect(worker.part("overruled")).not_to_contain_text(re.compile(r"\dT\d"))  # a moment as people write it
     looked_at(page, "tablet-overruled")
     worker.part("overruled-read").click()
     expect(worker.part("shift-open")).to_be_visible()

@@ -260,11 +260,8 @@ async def test_a_changed_number_holds_from_its_day_on_and_every_day_before_is_ex
         return await clerk.post("/finance/chart?lang=en", data=said)
 
     early = await changes("11319", today)
-    assert (early.status_code, f"{clock.day_text(today, 'en')}" in early.text, 'value="11319"' in early.text) == (
-        409,
-        True,
-        True,
-    )
+    assert (early.status_code, clock.day_text(today, "en") in early.text) == (409, True)
+    assert 'value="11319"' in early.text
     tomorrow = today + timedelta(days=1)
     for number, account in (("=1", "gw_receivable"), ("1", "nothing_of_ours")):
         assert (await changes(number, tomorrow, account)).status_code == 422
